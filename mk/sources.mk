@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+# Which sources there are. Any area may be empty or missing.
+
+c_files = $(sort $(shell find $(1) -name '*.c' -not -path '*/.*' 2>/dev/null))
+h_files = $(sort $(shell find $(1) -name '*.h' -not -path '*/.*' 2>/dev/null))
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+AREAS := common proto controlplane agent cli
+
+SRC_common := $(call c_files,common)
+SRC_proto := $(call c_files,proto)
+SRC_controlplane := $(filter-out controlplane/main.c,$(call c_files,controlplane))
+SRC_agent := $(filter-out agent/main.c,$(call c_files,agent))
+SRC_cli := $(filter-out cli/main.c,$(call c_files,cli))
+SRC_provider := $(filter-out tests/provider/main.c,$(call c_files,tests/provider))
+SRC_load := $(call c_files,tests/bench/load)
+SRC_fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+SRC_unit := $(call c_files,tests/unit)
+HEADERS := $(call h_files,$(AREAS) tests)
+
+PROTOS := $(sort $(wildcard proto/*.proto))
+SCHEMAS := $(sort $(wildcard schema/[0-9]*_*.sql))
+OPENAPI := $(wildcard docs/openapi.json)
+
+# What each area links with: our libraries, then foreign ones.
+NEED_common := common
+NEED_proto := proto common
+NEED_controlplane := controlplane proto common
+NEED_agent := agent proto common
+NEED_cli := cli common
+NEED_provider := provider common
+NEED_load := common
+
+LIBS_common := -lsodium -lm
+LIBS_proto := -lnng -lprotobuf-c $(LIBS_common)
+LIBS_controlplane := -lmicrohttpd -lpq -ljansson -lcurl -lssl -lcrypto \
+	$(LIBS_proto)
+LIBS_agent := -lmicrohttpd -lcurl -ljansson -lssl -lcrypto $(LIBS_proto)
+LIBS_cli := -lcurl -ljansson -lyaml $(LIBS_common)
+LIBS_provider := -lmicrohttpd -ljansson $(LIBS_common)
+LIBS_load := $(LIBS_common)
+LIBS_check := -lcheck_pic -lsubunit -lrt -lm
+lib = $(patsubst %,$(B)/lib/lib%.a,$(1))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# Unit tests, fuzz targets, header self-check and the suites of `make test`.
+##@ Testing
+
+# tests/unit/<area>/**/test_x.c is a program; other .c files of an area are
+# helpers linked into each test of it; tests/unit/support/ into every test.
+UNIT_AREAS := $(AREAS) provider
+UNIT_SRC := $(foreach s,$(SRC_unit),$(if $(filter test_%,$(notdir $(s))),$(s)))
+SUPPORT_OBJ := $(call obj,$(filter tests/unit/support/%,$(SRC_unit)))
+UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+UNIT_RUN := $(if $(T),$(filter $(B)/unit/$(T) $(B)/unit/$(T)/%,$(UNIT_BIN)),\
+	$(UNIT_BIN))
+
+define unit_area
+HELP_$(1) := $$(call obj,$$(filter-out $$(UNIT_SRC),\
+	$$(filter tests/unit/$(1)/%,$$(SRC_unit))))
+$$(filter $$(B)/unit/$(1)/%,$$(UNIT_BIN)): $$(B)/unit/%: \
+		$$(B)/obj/tests/unit/%.o $$(HELP_$(1)) $$(SUPPORT_OBJ) \
+		$$(call lib,$$(NEED_$(1)))
+	$$(call say,LINK,$$@)
+	$$(call link,$$< $$(HELP_$(1)) $$(SUPPORT_OBJ) ,$(1),) $(LIBS_check)
+endef
+$(foreach a,$(UNIT_AREAS),$(eval $(call unit_area,$(a))))
+
+check: $(UNIT_RUN) ## Run the unit tests (T=area/test_x C=case to narrow)
+	@$(if $(UNIT_RUN),true,echo 'no unit test matches T=$(T)'; exit 2)
+	@CK_RUN_CASE='$(C)' HG_BIN='$(B)/bin' RESULTS='$(B)/results' \
+	    bash tests/run-suite.sh 'unit-$(MODE)' $(UNIT_RUN)
+
+# A fuzz target links with the areas whose headers it includes.
+REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_fuzz))
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(SRC_fuzz))
+areas_of = $(shell sed -n 's,^\#include "\([a-z]*\)/.*,\1,p' $(1) | sort -u)
+fuzz_need = $(or $(firstword $(filter controlplane agent cli,$(1)) \
+	$(filter proto,$(1))),common)
+
+define fuzz_target
+FUZZ_AREA_$(1) := $$(call fuzz_need,$$(call areas_of,tests/fuzz/$(1).c))
+$$(B)/replay/$(1): $$(B)/obj/tests/fuzz/$(1).o \
+		$$(B)/obj/tests/fuzz/replay_main.o \
+		$$(call lib,$$(NEED_$$(FUZZ_AREA_$(1))))
+	$$(call say,LINK,$$@)
+	$$(call link,$$(filter %.o,$$^),$$(FUZZ_AREA_$(1))) -ljansson
+$$(B)/fuzz/$(1): $$(B)/obj/tests/fuzz/$(1).o \
+		$$(call lib,$$(NEED_$$(FUZZ_AREA_$(1))))
+	$$(call say,LINK,$$@)
+	$$(call link,-fsanitize=fuzzer $$(filter %.o,$$^),$$(FUZZ_AREA_$(1))) \
+	    -ljansson
+endef
+$(foreach f,$(notdir $(SRC_fuzz:.c=)),$(eval $(call fuzz_target,$(f))))
+
+replay: $(REPLAY_BIN) ## Run the fuzz corpora through the targets, no fuzzer
+	@RESULTS='$(B)/results' bash tests/run-suite.sh 'replay-$(MODE)' \
+	    $(REPLAY_BIN)
+
+fuzz: ## Fuzz each target FUZZ_SECONDS (60) with clang (T=fuzz_x for one)
+	$(Q)$(MAKE) --no-print-directory MODE=fuzz B=build/fuzz fuzz-run
+
+fuzz-run: $(if $(T),$(filter $(B)/fuzz/$(T),$(FUZZ_BIN)),$(FUZZ_BIN))
+	@bash tests/fuzz/run.sh '$(FUZZ_SECONDS)' $^
+
+HDR_OK := $(HEADERS:%=$(B)/hdr/%.ok)
+headers: $(HDR_OK) ## Compile each header alone
+
+$(B)/hdr/%.h.ok: %.h $(FLAGS_FILE) | $(GEN_PROTO_H)
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '#include "$<"' | $(CC) $(CPPFLAGS_ALL) $(WARN) $(CFLAGS_ALL) \
+	    -MMD -MP -MF $(@:.ok=.d) -MT $@ -fsyntax-only -x c - && touch $@
+-include $(HDR_OK:.ok=.d)
+
+.PHONY: check replay fuzz fuzz-run headers
