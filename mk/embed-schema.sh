@@ -34,7 +34,7 @@ for file in "$@"; do
 	last=$version
 	printf 'static const char sql_%s[] =\n' "$version"
 	awk '{
-		gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/\t/, "\\t");
+		gsub(/\\/, "&&"); gsub(/"/, "\\\""); gsub(/\t/, "\\t");
 		gsub(/\r/, "\\r"); printf "\t\"%s\\n\"\n", $0
 	} END { if (NR == 0) printf "\t\"\"\n" }' "$file"
 	printf '\t;\n\n'

@@ -24,7 +24,7 @@ $(foreach a,$(UNIT_AREAS),$(eval $(call unit_area,$(a))))
 
 check: $(UNIT_RUN) ## Run the unit tests (T=area/test_x C=case to narrow)
 	@$(if $(UNIT_RUN),true,echo 'no unit test matches T=$(T)'; exit 2)
-	@CK_RUN_CASE='$(C)' HG_BIN='$(B)/bin' RESULTS='$(B)/results' \
+	@$(if $(C),CK_RUN_CASE='$(C)') HG_BIN='$(B)/bin' RESULTS='$(B)/results' \
 	    bash tests/run-suite.sh 'unit-$(MODE)' $(UNIT_RUN)
 
 # A fuzz target links with the areas whose headers it includes.
