@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the threads of the agent share: the worker's view of the rest of the
+ * program. main.c fills it in before the workers start; all members are
+ * constant afterwards, except through the atomics named here.
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "agent/config/bundle.h"
+#include "agent/journal/journal.h"
+#include "common/clock.h"
+#include "common/metric.h"
+#include "common/rng.h"
+
+#define AGENT_MAX_WORKERS 64
+
+/* Table-driven options of the program (agent/options.c). */
+struct agent_options {
+	const char *data_listen, *status_listen, *data_dir, *join_token,
+	    *log_format, *log_level, *disk_key;
+	int64_t workers, max_body, max_head, max_connections, max_streams,
+	    stream_buffer, drain_timeout, lease_wait, segment_size,
+	    journal_reserve, group_commit;
+};
+
+/* One worker as the control thread sees it. */
+struct worker_link {
+	_Atomic(struct bundle *) mailbox; /* newer bundle, owned by slot */
+	int wake_fd;			  /* eventfd: look around */
+	_Atomic uint64_t turns;		  /* for /livez */
+};
+
+struct agent {
+	const struct agent_options *opt;
+	struct clock *clock;
+	struct rng *rng;
+	struct metric_set *metrics; /* indices: agent/metrics.h */
+	unsigned n_workers;
+	struct worker_link links[AGENT_MAX_WORKERS];
+	struct journal_shard *shards[AGENT_MAX_WORKERS];
+	_Atomic int draining; /* no new requests */
+	_Atomic int ready;    /* a bundle is active */
+	void *explain;	      /* agent/front/explain.h */
+};
+
+/* Control thread: hand a compiled bundle to all workers (takes a reference
+ * for each) and wake them. */
+void agent_publish(struct agent *a, struct bundle *b);
+/* Wake all workers so that parked requests retry (after a grant). */
+void agent_wake_all(struct agent *a);
+
+#endif

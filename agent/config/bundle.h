@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compiled bundle: an immutable, reference-counted snapshot of what this
+ * agent group may do, laid out for the hot path (hash look-ups, resolved
+ * pointers, no strings to parse). The control thread compiles it from the
+ * item store and publishes it to the workers' mailboxes; each worker holds one
+ * reference and each request in flight another.
+ *
+ * Mutable state that outlives a bundle (lease counters, limit counters) is
+ * reached through pointers to cells owned by registries that never free a
+ * cell while the process lives.
+ */
+#ifndef AGENT_CONFIG_BUNDLE_H
+#define AGENT_CONFIG_BUNDLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/money.h"
+#include "common/str.h"
+
+struct budget_cell; /* agent/money/lease.h */
+struct limit_cell;  /* agent/policy/limit.h */
+
+#define BUNDLE_MAX_BUDGETS 8 /* on one key's path; more is rejected */
+#define BUNDLE_MAX_LIMITS  8
+
+struct b_tenant {
+	uint64_t uid;
+	struct str name;
+};
+
+struct b_key {
+	uint8_t digest[32];
+	uint64_t uid, project_uid, team_uid, tenant_uid;
+	struct str name;    /* full path, acme.research.chat.ci */
+	int64_t expires_at; /* wall ns, 0 = never */
+	bool disabled;	    /* the key or anything above it */
+	bool has_hard_budget;
+	unsigned n_budgets, n_limits;
+	struct budget_cell *budgets[BUNDLE_MAX_BUDGETS];
+	struct limit_cell *limits[BUNDLE_MAX_LIMITS];
+	/* May the key use the route (index in bundle->routes)? Bit set of
+	 * n_routes bits, shared between keys with equal rights. */
+	const uint64_t *routes;
+};
+
+struct b_provider {
+	uint64_t uid;
+	struct str name;
+	struct str base_url;	 /* as configured */
+	struct str scheme, host; /* parsed; host without brackets */
+	uint16_t port;
+	struct str path_prefix;	   /* "" or "/v1-style" prefix, no '/' at end */
+	struct str auth_header;	   /* "Authorization: Bearer ..." NUL-ended */
+	const struct str *headers; /* extra "Name: value", NUL-ended */
+	unsigned n_headers;
+};
+
+struct b_price_line {
+	enum token_class cls;
+	int64_t per_mtok, from, to; /* to = INT64_MAX when open */
+};
+
+struct b_model {
+	uint64_t uid, version; /* version of the item: the price version */
+	struct str name;
+	int64_t context_tokens, max_output_tokens;
+	unsigned n_prices;
+	const struct b_price_line *prices;
+	bool can_chat, can_embed;
+};
+
+struct b_deployment {
+	uint64_t uid;
+	struct str name, upstream_model, region;
+	const struct b_model *model;
+	const struct b_provider *provider;
+	uint32_t max_concurrency, connect_timeout_ms, first_byte_timeout_ms,
+	    idle_timeout_ms;
+	bool no_stream_options;
+	struct limit_cell *concurrency; /* NULL when unlimited */
+};
+
+struct b_target {
+	const struct b_deployment *deployment;
+	uint32_t priority, weight; /* lower priority first */
+};
+
+struct b_route {
+	uint64_t uid;
+	struct str name, owned_by;
+	unsigned index;	    /* bit in b_key.routes */
+	unsigned n_targets; /* sorted by priority */
+	const struct b_target *targets;
+};
+
+struct bundle {
+	atomic_int refs;
+	uint64_t version;
+	uint8_t state_hash[32];
+	int64_t created_at;
+	struct str group;
+	unsigned n_keys, n_routes, n_deployments;
+	const struct b_key *keys;
+	const struct b_route *routes; /* in name order */
+	const struct b_deployment *deployments;
+	/* private to bundle.c follows: index tables, arena */
+	void *priv;
+};
+
+void bundle_ref(struct bundle *b);
+void bundle_unref(struct bundle *b); /* NULL is fine; frees at 0 */
+
+/* Key by the SHA-256 of what the client presented; the digest is compared in
+ * constant time. NULL when unknown. Disabled and expired keys are returned:
+ * the caller answers them exactly as unknown ones. */
+const struct b_key *bundle_find_key(
+    const struct bundle *b, const uint8_t digest[32]);
+const struct b_route *bundle_find_route(
+    const struct bundle *b, struct str name);
+static inline bool
+bundle_key_may(const struct b_key *k, const struct b_route *r)
+{
+	return (k->routes[r->index / 64] >> (r->index % 64)) & 1;
+}
+/* Unit prices of the model in force at wall time `at`. False when the model
+ * has no input price then: such a model is refused (fail closed). */
+bool b_model_price(const struct b_model *m, int64_t at, struct price *ret);
+
+#endif

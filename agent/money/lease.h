@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leases in the agent: rights to spend part of a budget, taken without locks
+ * by workers and refilled by the control thread.
+ *
+ * Per (budget, period) one lease with cumulative, never-decreasing counters:
+ *   G granted by the control plane, S settled, R returned, I in use
+ *   rights left = G - S - R - I     (invariant: never below 0 by reservation)
+ * `left` is kept as one atomic so that a reservation is one CAS. Settlement
+ * with a cost above the reservation (a provider that ignored the cap) may
+ * take `left` below 0: that is counted (overrun) and blocks admission.
+ *
+ * Money is int64 nano-USD. Thread column: W = any worker, C = control thread.
+ */
+#ifndef AGENT_MONEY_LEASE_H
+#define AGENT_MONEY_LEASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config/bundle.h"
+#include "common/clock.h"
+
+struct lease {
+	struct budget_cell *cell;
+	int64_t period_start, period_end; /* wall ns */
+	_Atomic int64_t left;		  /* G - S - R - I */
+	_Atomic int64_t settled;	  /* S */
+	_Atomic int64_t in_use;		  /* I */
+	int64_t granted, returned;	  /* G, R: C only */
+	_Atomic int64_t fence_mono;	  /* no admission at or after */
+	_Atomic int64_t end_mono;	  /* period end on our clock */
+	struct lease *next;		  /* older periods, C only */
+};
+
+struct budget_cell {
+	uint64_t uid;
+	struct str name; /* owned by the registry, lives for ever */
+	int64_t limit;
+	bool soft;    /* never blocks */
+	bool deleted; /* no bundle names it any more */
+	_Atomic(struct lease *) current;
+	/* Last word of the control plane, for refusals and explain. */
+	_Atomic int64_t spent, reset_at;
+	_Atomic bool exhausted;	    /* free + recallable < want at last reply */
+	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
+	_Atomic int64_t want_min, want_total; /* waiting reservations */
+	_Atomic int64_t spent_rate_acc;	      /* settled since last report */
+	_Atomic int64_t w_max;		      /* largest reservation lately */
+	int64_t idle_since_mono;	      /* C only */
+};
+
+/* A reservation over every budget of a key's path: held by one request. */
+struct reservation {
+	unsigned n;
+	int64_t amount;				  /* reserved on each */
+	struct lease *leases[BUNDLE_MAX_BUDGETS]; /* soft budgets: lease may be
+						     NULL, charge still named */
+	struct budget_cell *cells[BUNDLE_MAX_BUDGETS];
+};
+
+/* W. Reserve amount on all budgets of the key, all or nothing.
+ * 0: done. ERR_AGAIN: rights are missing on *short_of; call lease_wait().
+ * A key without budgets succeeds with n = 0. */
+int lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
+    struct reservation *r, struct budget_cell **short_of);
+/* W. Real cost known: S += cost, I -= amount, rest back to left. Exactly once
+ * for each reservation. */
+void lease_settle(struct reservation *r, int64_t cost);
+/* W. The request did not reach the provider: as settle with cost 0. */
+static inline void
+lease_cancel(struct reservation *r)
+{
+	lease_settle(r, 0);
+}
+
+/* W. Register / unregister that a request of `amount` waits for rights on
+ * cell. After lease_wait the control thread is kicked (leases_set_kick). The
+ * worker retries lease_reserve when its wake-up fires and gives up when
+ * cell->reply_gen moved past the value returned by lease_wait by at least 1
+ * and cell->exhausted is set (ERR_BUDGET_EXHAUSTED), or at its deadline
+ * (ERR_BUDGET_BUSY). */
+uint64_t lease_wait(struct budget_cell *cell, int64_t amount);
+void lease_wait_done(struct budget_cell *cell, int64_t amount);
+
+#endif
