@@ -8,6 +8,7 @@
 #define AGENT_AGENT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/config/bundle.h"
@@ -25,6 +26,7 @@ struct agent_options {
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
 	    journal_reserve, group_commit;
+	bool forward_sim_headers; /* tests only: pass x-sim-* upstream */
 };
 
 /* One worker as the control thread sees it. */
@@ -44,6 +46,7 @@ struct agent {
 	struct journal_shard *shards[AGENT_MAX_WORKERS];
 	_Atomic int draining; /* no new requests */
 	_Atomic int ready;    /* a bundle is active */
+	_Atomic int data_port; /* bound by worker 0 */
 	void *explain;	      /* agent/front/explain.h */
 };
 
