@@ -42,8 +42,9 @@ include mk/project.mk
 help: ## Say what the targets do
 	@awk 'BEGIN { FS = ":.*## " } \
 	/^##@ / { printf "\n%s\n", substr($$0, 5); next } \
-	/^[a-z][a-z_-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' \
-	    Makefile mk/programs.mk mk/tests.mk mk/project.mk
+	/^[a-z][a-z0-9_-]*:.*## / { printf "  %-14s %s\n", $$1, $$2 }' \
+	    Makefile mk/programs.mk mk/tests.mk mk/project.mk | \
+	    $(if $(RELIABILITY),cat,grep -v "^  reliability ")
 	@printf '\nMODE=%s B=%s CC=%s\n' '$(MODE)' '$(B)' '$(CC)'
 
 .PHONY: help FORCE

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Which sources there are. Any area may be empty or missing.
 
-c_files = $(sort $(shell find $(1) -name '*.c' -not -path '*/.*' 2>/dev/null))
-h_files = $(sort $(shell find $(1) -name '*.h' -not -path '*/.*' 2>/dev/null))
+find_files = $(sort $(shell find $(2) -name node_modules -prune -o \
+	-name '$(1)' -not -path '*/.*' -print 2>/dev/null))
+c_files = $(call find_files,*.c,$(1))
+h_files = $(call find_files,*.h,$(1))
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 AREAS := common proto controlplane agent cli

@@ -4,6 +4,10 @@
 
 # tests/unit/<area>/**/test_x.c is a program; other .c files of an area are
 # helpers linked into each test of it; tests/unit/support/ into every test.
+RESULTS ?= $(B)/results
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+SUITE = HG_BIN='$(B)/bin' RESULTS='$(RESULTS)' JOBS='$(JOBS)' \
+	bash tests/run-suite.sh
 UNIT_AREAS := $(AREAS) provider
 UNIT_SRC := $(foreach s,$(SRC_unit),$(if $(filter test_%,$(notdir $(s))),$(s)))
 SUPPORT_OBJ := $(call obj,$(filter tests/unit/support/%,$(SRC_unit)))
@@ -24,8 +28,7 @@ $(foreach a,$(UNIT_AREAS),$(eval $(call unit_area,$(a))))
 
 check: $(UNIT_RUN) ## Run the unit tests (T=area/test_x C=case to narrow)
 	@$(if $(UNIT_RUN),true,echo 'no unit test matches T=$(T)'; exit 2)
-	@$(if $(C),CK_RUN_CASE='$(C)') HG_BIN='$(B)/bin' RESULTS='$(B)/results' \
-	    bash tests/run-suite.sh 'unit-$(MODE)' $(UNIT_RUN)
+	@$(if $(C),CK_RUN_CASE='$(C)') $(SUITE) 'unit-$(MODE)' $(UNIT_RUN)
 
 # A fuzz target links with the areas whose headers it includes.
 REPLAY_BIN := $(patsubst tests/fuzz/%.c,$(B)/replay/%,$(SRC_fuzz))
@@ -50,8 +53,7 @@ endef
 $(foreach f,$(notdir $(SRC_fuzz:.c=)),$(eval $(call fuzz_target,$(f))))
 
 replay: $(REPLAY_BIN) ## Run the fuzz corpora through the targets, no fuzzer
-	@RESULTS='$(B)/results' bash tests/run-suite.sh 'replay-$(MODE)' \
-	    $(REPLAY_BIN)
+	@$(SUITE) 'replay-$(MODE)' $(REPLAY_BIN)
 
 fuzz: ## Fuzz each target FUZZ_SECONDS (60) with clang (T=fuzz_x for one)
 	$(Q)$(MAKE) --no-print-directory MODE=fuzz B=build/fuzz fuzz-run
@@ -68,4 +70,17 @@ $(B)/hdr/%.h.ok: %.h $(FLAGS_FILE) | $(GEN_PROTO_H)
 	    -MMD -MP -MF $(@:.ok=.d) -MT $@ -fsyntax-only -x c - && touch $@
 -include $(HDR_OK:.ok=.d)
 
-.PHONY: check replay fuzz fuzz-run headers
+# Each executable tests/e2e/test_* is a test of real processes.
+E2E := $(sort $(wildcard tests/e2e/test_*.sh tests/e2e/test_*.mjs))
+E2E_RUN := $(if $(T),$(filter tests/e2e/$(T) tests/e2e/$(T).%,$(E2E)),$(E2E))
+
+e2e: all ## Run the end-to-end tests (T=test_x to narrow)
+	@bash tests/tools/deps.sh build test
+	@PATH="$(CURDIR)/build/tools/bin:$$PATH" HG_BIN='$(abspath $(B))/bin' \
+	    HG_ROOT='$(CURDIR)' RESULTS='$(RESULTS)' JOBS=1 \
+	    bash tests/run-suite.sh e2e $(E2E_RUN)
+
+test: ## Run all suites; ends with "N passed, N failed, N skipped"
+	@bash tests/run-all.sh
+
+.PHONY: check replay fuzz fuzz-run headers e2e test

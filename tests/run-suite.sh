@@ -8,7 +8,7 @@
 # `ok ... # SKIP`; a libcheck program is told to write TAP into a file. A test
 # that prints no TAP counts as one result by its exit status (77 = skipped).
 # A test that fails without saying so in TAP (crash, leak report, time-out)
-# counts as one more failure.
+# or leaves processes running counts as one more failure.
 #
 # Environment: RESULTS  folder for the counts (SUITE.counts: "passed failed
 #                       skipped") and the output of each test
@@ -53,7 +53,20 @@ run_one() {
 	rc=$?
 	[ -f "$dir/check.tap" ] && cat "$dir/check.tap" >"$out/$name.tap"
 	echo "$rc $(($(date +%s%3N) - started))" >"$out/$name.rc"
+	end_leftovers "$dir" >"$out/$name.left"
 	rm -rf "$dir"
+}
+
+# Ends what a test left running (known by its TMPDIR) and names it.
+end_leftovers() {
+	local environ pid
+
+	while read -r environ; do
+		pid=${environ#/proc/}
+		pid=${pid%/environ}
+		echo "$pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
+		kill -KILL "$pid" 2>/dev/null
+	done < <(grep -lzxF "TMPDIR=$1" /proc/[0-9]*/environ 2>/dev/null)
 }
 
 # Prints the result of a finished test and adds it to the counts.
@@ -74,7 +87,7 @@ report_one() {
 				p=1
 			elif grep -qi '^1\.\.0.*#.*skip' "$tap"; then
 				s=1
-			else
+			elif [ -z "${CK_RUN_CASE:-}" ]; then
 				echo "# $name: no test ran"
 				f=1
 			fi
@@ -84,6 +97,11 @@ report_one() {
 		esac
 	elif [ "$rc" != 0 ] && [ "$rc" != 77 ] && [ "$f" = 0 ]; then
 		f=1
+	fi
+	if [ -s "$out/$name.left" ]; then
+		echo "# $name: left processes running:"
+		cat "$out/$name.left"
+		f=$((f + 1))
 	fi
 	passed=$((passed + p))
 	failed=$((failed + f))
@@ -126,4 +144,8 @@ fi
 echo "$passed $failed $skipped" >"$RESULTS/$suite.counts"
 [ ${#bad[@]} = 0 ] || echo "# $suite: failed: ${bad[*]}"
 echo "# $suite: $passed passed, $failed failed, $skipped skipped"
+if [ $((passed + failed + skipped)) = 0 ]; then
+	[ -z "${CK_RUN_CASE:-}" ] || echo "# no case is named $CK_RUN_CASE"
+	[ "$n_tests" = 0 ] || exit 1
+fi
 [ "$failed" = 0 ]
