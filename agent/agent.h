@@ -22,10 +22,11 @@
 /* Table-driven options of the program (agent/options.c). */
 struct agent_options {
 	const char *data_listen, *status_listen, *data_dir, *join_token,
-	    *log_format, *log_level, *disk_key;
+	    *log_format, *log_level, *disk_key, *ports_file, *name, *user;
+	/* sizes in bytes, durations in milliseconds */
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
-	    journal_reserve, group_commit;
+	    journal_reserve, group_commit, idle_return, stale_after;
 	bool forward_sim_headers; /* tests only: pass x-sim-* upstream */
 };
 

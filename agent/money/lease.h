@@ -32,14 +32,21 @@ struct lease {
 	_Atomic int64_t fence_mono;	  /* no admission at or after */
 	_Atomic int64_t end_mono;	  /* period end on our clock */
 	struct lease *next;		  /* older periods, C only */
+	/* C only: what the last answered report said of a superseded lease,
+	 * to know when nothing is left to tell. */
+	int64_t retired_mono; /* 0 while current */
+	int64_t sent_returned, sent_settled;
+	bool sent_idle; /* the report in flight said in_use 0 */
+	bool told;	/* such a report was answered: may be recycled */
+	bool tail;	/* control plane asks to give rests back at once */
 };
 
 struct budget_cell {
 	uint64_t uid;
 	struct str name; /* owned by the registry, lives for ever */
-	int64_t limit;
-	bool soft;    /* never blocks */
-	bool deleted; /* no bundle names it any more */
+	_Atomic int64_t limit;
+	_Atomic bool soft;    /* never blocks */
+	_Atomic bool deleted; /* no bundle names it any more */
 	_Atomic(struct lease *) current;
 	/* Last word of the control plane, for refusals and explain. */
 	_Atomic int64_t spent, reset_at;
@@ -48,7 +55,11 @@ struct budget_cell {
 	_Atomic int64_t want_min, want_total; /* waiting reservations */
 	_Atomic int64_t spent_rate_acc;	      /* settled since last report */
 	_Atomic int64_t w_max;		      /* largest reservation lately */
-	int64_t idle_since_mono;	      /* C only */
+	_Atomic bool touched;	/* reserved or wanted since last report */
+	_Atomic bool in_flight; /* a report of it awaits its reply */
+	/* C only */
+	int64_t idle_since_mono, rate_mono, rate_per_s;
+	bool sent_demand; /* the report in flight asks for rights */
 };
 
 /* A reservation over every budget of a key's path: held by one request. */
@@ -83,5 +94,17 @@ lease_cancel(struct reservation *r)
  * (ERR_BUDGET_BUSY). */
 uint64_t lease_wait(struct budget_cell *cell, int64_t amount);
 void lease_wait_done(struct budget_cell *cell, int64_t amount);
+/* Start of the program: what lease_wait calls (any thread; must not block).
+ * NULL = nothing. */
+void leases_set_kick(void (*kick)(void *ctx), void *ctx);
+/* C. Take `amount` out of the rights left, as far as they reach; returns how
+ * much was taken (0..amount). The caller owns it: it counts it as returned. */
+int64_t lease_take(struct lease *l, int64_t amount);
+/* Any. Settlements above their reservation so far (a provider ignored the
+ * cap, or a price table is wrong) and by how much in total. */
+uint64_t lease_overruns(int64_t *total_nano);
+/* Tests, drain: does left + in_use + settled + returned = granted hold? Only
+ * meaningful while no worker is in the middle of a call. */
+bool lease_balanced(const struct lease *l);
 
 #endif
