@@ -65,7 +65,7 @@ int envelope_pack_message(const struct envelope *env,
  * the sender's key, then envelope_verify(). ERR_TOO_LARGE, ERR_CORRUPT, or
  * ERR_VERSION for an envelope version other than ENVELOPE_VERSION. */
 int envelope_open(
-    struct str wire, struct envelope *ret, struct error *e) MUST_CHECK;
+    struct str bytes, struct envelope *ret, struct error *e) MUST_CHECK;
 
 /* 0 or ERR_SIGNATURE. */
 int envelope_verify(const struct envelope *env,
@@ -75,7 +75,7 @@ int envelope_verify(const struct envelope *env,
  * that it answers the request (boot_epoch, seq). An ErrorReply becomes its
  * code and text in e (never 0). ERR_SIGNATURE, ERR_CORRUPT, ERR_VERSION;
  * ERR_INVALID when the type is not want_type. */
-int envelope_open_reply(struct str wire,
+int envelope_open_reply(struct str bytes,
     const uint8_t control_key[SIGN_PUBLIC_LEN], uint64_t boot_epoch,
     uint64_t seq, uint32_t want_type, struct envelope *ret,
     struct error *e) MUST_CHECK;
