@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "common/buf.h"
+#include "common/str.h"
 
 enum cfg_type {
 	CFG_STRING,   /* const char ** ; never NULL, "" when unset */
@@ -51,7 +52,14 @@ struct cfg_table {
 int cfg_parse(const struct cfg_table *t, void *config, int argc,
 	      char *const *argv, char *const *envp, char **rest,
 	      size_t *n_rest, struct error *e) MUST_CHECK;
+/* The lines of a configuration file alone, onto what *config already holds;
+ * path is for messages. */
+int cfg_parse_text(const struct cfg_table *t, void *config, struct str text,
+		   const char *path, struct error *e) MUST_CHECK;
 void cfg_release(const struct cfg_table *t, void *config);
+/* Parts of a CFG_LISTEN value; brackets of an IPv6 address are dropped from
+ * host. False if s is not HOST:PORT. */
+bool cfg_listen_split(struct str s, struct str *host, uint16_t *port);
 /* Is the flag (e.g. "--help") among argv? */
 bool cfg_wants(int argc, char *const *argv, const char *flag);
 int cfg_help(const struct cfg_table *t, struct buf *out);

@@ -32,8 +32,11 @@ struct io {
 
 struct io *io_system(void);
 
-/* Faulty wrapper for tests: the n-th call (counting all kinds) of kind fails
- * with errnum; -1 = never. */
+/* Faulty wrapper for tests. After init nothing fails; set op, countdown = n
+ * and errnum, and the n-th call of op from then on fails; the countdown then
+ * goes to -1 (never), or stays at 0 (every call fails) if sticky. op =
+ * IO_N_OPS means a call of any kind. fsync_dir counts as IO_FSYNC. calls[]
+ * counts every call, failed or not. */
 enum io_op { IO_OPEN, IO_WRITE, IO_PREAD, IO_FSYNC, IO_RENAME, IO_UNLINK,
 	     IO_TRUNCATE, IO_N_OPS };
 struct io_fault {
@@ -42,7 +45,7 @@ struct io_fault {
 	enum io_op op;
 	long countdown; /* fails when it reaches 0, then keeps failing if sticky */
 	int sticky;
-	int errnum;	/* positive errno; for IO_WRITE 0 means a short write */
+	int errnum;	/* positive errno; 0: a short write or read */
 	long calls[IO_N_OPS];
 };
 void io_fault_init(struct io_fault *f, struct io *inner);
