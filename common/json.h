@@ -28,7 +28,7 @@ struct json_limits {
 };
 extern const struct json_limits json_default_limits; /* 16 MiB, 64, 16384 */
 
-/* Check all of s. On error e->text says what and at which byte offset:
+/* Check all of s (lim NULL = the defaults). On error e->text says what and at which byte offset:
  * ERR_INVALID (syntax, UTF-8, duplicate key), ERR_TOO_LARGE (limits). */
 int json_validate(struct str s, const struct json_limits *lim,
 		  struct error *e) MUST_CHECK;
@@ -66,14 +66,17 @@ bool json_path(struct json obj, const char *path, struct json *ret);
 bool json_key_eq(struct str raw_key, struct str name);
 /* Raw content between the quotes, escapes not resolved. */
 struct str json_raw_string(struct json v);
-/* Unescape into out (appended). */
+/* Unescape into out (appended); may hold NUL. ERR_INVALID if v is no string,
+ * else buf_error(out). */
 int json_unescape(struct json v, struct buf *out);
-/* Unescape into a NUL-terminated array; ERR_TOO_LARGE if it does not fit. */
+/* Unescape into a NUL-terminated array. ERR_TOO_LARGE if it does not fit,
+ * ERR_INVALID if v is no string or holds NUL; dst is then "". */
 int json_copy_string(struct json v, char *dst, size_t cap) MUST_CHECK;
 /* Integral numbers only ("12", not "12.0" or "1e3"). */
 int json_to_i64(struct json v, int64_t *ret) MUST_CHECK;
 bool json_is_true(struct json v);
-/* Number of text bytes in all strings below v (unescaped length): the safe
+/* Number of text bytes in all strings below v, keys included (unescaped
+ * length; keys, because tool schemas are part of the prompt): the safe
  * upper bound of prompt tokens of byte-level tokenizers. */
 size_t json_text_bytes(struct json v);
 
