@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command table: parser, help and shell completion all come from it.
+ */
+#include "cli/cli.h"
+
+#define F_MESSAGE                                                           \
+	{                                                                   \
+		"message", 'm', "TEXT", "why; kept with the config version" \
+	}
+#define F_LIMIT                                   \
+	{                                         \
+		"limit", 0, "N", "show at most N" \
+	}
+#define F_END                       \
+	{                           \
+		NULL, 0, NULL, NULL \
+	}
+
+static const struct cli_flag f_none[] = {F_END};
+static const struct cli_flag f_message[] = {F_MESSAGE, F_END};
+static const struct cli_flag f_limit[] = {F_LIMIT, F_END};
+static const struct cli_flag f_login[] = {
+    {"name", 0, "NAME", "name of the context (default: default)"}, F_END};
+static const struct cli_flag f_get[] = {
+    {"tenant", 0, "NAME", "only what belongs to this tenant"}, F_END};
+static const struct cli_flag f_apply[] = {
+    {"filename", 'f', "PATH", "folder, file, or - for standard input"},
+    {"dry-run", 0, NULL, "show the difference, write nothing"},
+    {"prune", 0, NULL, "delete what the files no longer name"}, F_MESSAGE,
+    F_END};
+static const struct cli_flag f_key[] = {
+    {"routes", 0, "A,B", "only these routes (default: all of the project)"},
+    {"expires", 0, "WHEN", "30m, 12h, 90d, or an RFC 3339 time"},
+    {"display-name", 0, "TEXT", "what people see"}, F_END};
+static const struct cli_flag f_agent_token[] = {
+    {"group", 0, "NAME", "agent group (default: default)"},
+    {"region", 0, "NAME", "region of the agents"},
+    {"labels", 0, "K=V,...", "labels of the agents"},
+    {"expires", 0, "TIME", "how long it may be used: 1h, 7d"},
+    {"max-uses", 0, "N", "how many agents may join with it"}, F_END};
+static const struct cli_flag f_chargeback[] = {
+    {"month", 0, "YYYY-MM", "a calendar month (UTC)"},
+    {"from", 0, "TIME", "start, inclusive"},
+    {"to", 0, "TIME", "end, exclusive"},
+    {"by", 0, "A,B", "tenant, team, project, key, model"},
+    {"tenant", 0, "NAME", "only this tenant"}, F_END};
+static const struct cli_flag f_usage[] = {
+    {"from", 0, "TIME", "start, inclusive"},
+    {"to", 0, "TIME", "end, exclusive"},
+    {"tenant", 0, "NAME", "only this tenant"},
+    {"project", 0, "NAME", "only this project"},
+    {"key", 0, "NAME", "only this key"},
+    {"request-id", 0, "UUID", "only this request"},
+    {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
+static const struct cli_flag f_correct[] = {
+    {"reason", 0, "TEXT", "kept with each correction"}, F_END};
+static const struct cli_flag f_version_show[] = {
+    {"rollout", 0, NULL, "which agent acknowledged it, and how"}, F_END};
+static const struct cli_flag f_admin_token[] = {
+    {"role", 0, "ROLE", "owner, admin, finance or viewer (default)"},
+    {"expires-at", 0, "TIME", "RFC 3339"}, F_END};
+
+const struct cli_cmd cli_commands[] = {
+    {"login", "URL", "Check a token and keep it as a context",
+	"headgate login http://127.0.0.1:7400 --token-file owner.token\n"
+	"headgate login https://headgate.example.com --name prod",
+	f_login, 1, 1, true, cmd_login},
+    {"whoami", "", "Show whose token is in use", NULL, f_none, 0, 0, false,
+	cmd_whoami},
+    {"context list", "", "List the contexts", NULL, f_none, 0, 0, true,
+	cmd_context_list},
+    {"context use", "NAME", "Make a context the current one",
+	"headgate context use prod", f_none, 1, 1, true, cmd_context_use},
+    {"context delete", "NAME", "Forget a context", NULL, f_none, 1, 1, true,
+	cmd_context_delete},
+    {"get", "KIND [NAME]", "List resources of a kind, or one",
+	"headgate get tenants\nheadgate get keys --tenant acme\n"
+	"headgate get budget acme.monthly -o json",
+	f_get, 1, 2, false, cmd_get},
+    {"describe", "KIND NAME", "Show every field of a resource",
+	"headgate describe route gpt-5.4-mini", f_none, 2, 2, false,
+	cmd_describe},
+    {"create", "KIND NAME [FIELD=VALUE]...", "Create a resource",
+	"headgate create tenant acme display_name='Acme Corp'\n"
+	"headgate create budget acme.monthly scope=acme limit_usd=500 "
+	"period=month mode=hard",
+	f_message, 2, CLI_MAX_POS, false, cmd_create},
+    {"set", "KIND NAME FIELD=VALUE...", "Change fields of a resource",
+	"headgate set budget acme.monthly limit_usd=750 -m 'Q4 launch'\n"
+	"headgate set provider openai credential=\"$OPENAI_API_KEY\"",
+	f_message, 3, CLI_MAX_POS, false, cmd_set},
+    {"delete", "KIND NAME", "Delete a resource",
+	"headgate delete key acme.research.chat.old", f_message, 2, 2, false,
+	cmd_delete},
+    {"apply", "-f DIR", "Make the configuration what YAML files say",
+	"headgate apply -f examples/acme --dry-run\n"
+	"headgate apply -f examples/acme -m 'new project'",
+	f_apply, 0, 1, false, cmd_apply},
+    {"key create", "NAME", "Create a virtual key; shows its secret once",
+	"headgate key create acme.research.chat.ci --expires 90d", f_key, 1, 1,
+	false, cmd_key_create},
+    {"key revoke", "NAME", "Stop a key on all agents within a second",
+	"headgate key revoke acme.research.chat.ci -m 'leaked'", f_message, 1,
+	1, false, cmd_key_revoke},
+    {"agent list", "", "List agents: version, state, lag", NULL, f_none, 0, 0,
+	false, cmd_agent_list},
+    {"agent describe", "ID", "Show one agent", NULL, f_none, 1, 1, false,
+	cmd_agent_describe},
+    {"agent token", "", "Make a join token for new agents",
+	"headgate agent token --group eu --region eu-central --expires 1h",
+	f_agent_token, 0, 0, false, cmd_agent_token},
+    {"agent revoke", "ID", "Refuse an agent from now on", NULL, f_none, 1, 1,
+	false, cmd_agent_revoke},
+    {"budget status", "NAME", "Show limit, spend and leases of a budget",
+	"headgate budget status acme.monthly", f_none, 1, 1, false,
+	cmd_budget_status},
+    {"report chargeback", "--month YYYY-MM", "Who spent what",
+	"headgate report chargeback --month 2026-11\n"
+	"headgate report chargeback --month 2026-11 --by tenant,model -o csv",
+	f_chargeback, 0, 0, false, cmd_report_chargeback},
+    {"usage list", "", "List usage records",
+	"headgate usage list --tenant acme --limit 20\n"
+	"headgate usage list --request-id 0197a6e0-...",
+	f_usage, 0, 0, false, cmd_usage_list},
+    {"usage correct", "BILL.json", "Correct estimated records from a bill",
+	"headgate usage correct bill.json --reason 'openai 2026-11'", f_correct,
+	1, 1, false, cmd_usage_correct},
+    {"version list", "", "List config versions", NULL, f_limit, 0, 0, false,
+	cmd_version_list},
+    {"version show", "VERSION", "Show one config version",
+	"headgate version show 12 --rollout", f_version_show, 1, 1, false,
+	cmd_version_show},
+    {"version diff", "[FROM] TO", "What changed between versions",
+	"headgate version diff 12\nheadgate version diff 7 12", f_none, 1, 2,
+	false, cmd_version_diff},
+    {"version rollback", "VERSION", "New version with an old content",
+	"headgate version rollback 11 -m 'bad price'", f_message, 1, 1, false,
+	cmd_version_rollback},
+    {"audit list", "", "Who changed what", NULL, f_limit, 0, 0, false,
+	cmd_audit_list},
+    {"admin-token create", "NAME", "Make an admin token; shown once",
+	"headgate admin-token create finance-export --role finance",
+	f_admin_token, 1, 1, false, cmd_admin_token_create},
+    {"admin-token list", "", "List admin tokens", NULL, f_none, 0, 0, false,
+	cmd_admin_token_list},
+    {"admin-token delete", "ID", "Delete an admin token", NULL, f_none, 1, 1,
+	false, cmd_admin_token_delete},
+    {"completion", "SHELL", "Print completion for bash, zsh or fish",
+	"headgate completion bash > /etc/bash_completion.d/headgate", f_none, 1,
+	1, true, cmd_completion},
+    {"help", "[COMMAND]", "Explain a command", NULL, f_none, 0, 3, true,
+	cmd_help_command},
+};
+const size_t n_cli_commands = sizeof(cli_commands) / sizeof(cli_commands[0]);
