@@ -6,7 +6,7 @@
 # helpers linked into each test of it; tests/unit/support/ into every test.
 RESULTS ?= $(B)/results
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-SUITE = HG_BIN='$(B)/bin' RESULTS='$(RESULTS)' JOBS='$(JOBS)' \
+SUITE = HG_BIN='$(abspath $(B))/bin' RESULTS='$(RESULTS)' JOBS='$(JOBS)' \
 	bash tests/run-suite.sh
 UNIT_AREAS := $(AREAS) provider
 UNIT_SRC := $(foreach s,$(SRC_unit),$(if $(filter test_%,$(notdir $(s))),$(s)))
@@ -15,6 +15,11 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 UNIT_RUN := $(if $(T),$(filter $(B)/unit/$(T) $(B)/unit/$(T)/%,$(UNIT_BIN)),\
 	$(UNIT_BIN))
 
+# tests/unit/support/oom.c makes allocations fail on purpose.
+comma := ,
+UNIT_WRAP := $(if $(SUPPORT_OBJ),$(patsubst %,-Wl$(comma)--wrap=%,\
+	malloc calloc realloc strdup strndup free))
+
 define unit_area
 HELP_$(1) := $$(call obj,$$(filter-out $$(UNIT_SRC),\
 	$$(filter tests/unit/$(1)/%,$$(SRC_unit))))
@@ -22,7 +27,8 @@ $$(filter $$(B)/unit/$(1)/%,$$(UNIT_BIN)): $$(B)/unit/%: \
 		$$(B)/obj/tests/unit/%.o $$(HELP_$(1)) $$(SUPPORT_OBJ) \
 		$$(call lib,$$(NEED_$(1)))
 	$$(call say,LINK,$$@)
-	$$(call link,$$< $$(HELP_$(1)) $$(SUPPORT_OBJ) ,$(1),) $(LIBS_check)
+	$$(call link,$$< $$(HELP_$(1)) $$(SUPPORT_OBJ) ,$(1),) $(LIBS_check) \
+	    $$(UNIT_WRAP)
 endef
 $(foreach a,$(UNIT_AREAS),$(eval $(call unit_area,$(a))))
 

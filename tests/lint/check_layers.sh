@@ -30,9 +30,9 @@ breaches=$(awk '
 			for (i = 3; i <= NF; i++)
 				allow[$2 "/" $i] = 1
 		} else if ($1 == "owner") {
-			sub(/:$/, "", $2)
 			line = $0
 			sub(/^[^:]*: */, "", line)
+			sub(/:$/, "", $2)
 			owner[$2] = line
 		} else if ($1 == "libc") {
 			for (i = 2; i <= NF; i++)
@@ -80,6 +80,6 @@ breaches=$(awk '
 	}' tests/lint/layers.txt "${files[@]}")
 
 while IFS=: read -r file line text; do
-	[ -z "$file" ] || bad "$file:$line" "$text"
+	[ -z "$file" ] || bad "$file:$line" "${text# }"
 done <<<"$breaches"
 finish "the layers and owners in tests/lint/layers.txt"
