@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Budget periods and leases in the database. What to grant is decided by
+ * controlplane/money/grant.c; here is the SQL that reads what the decision
+ * needs and writes what it decided, under the row lock of the budget_period.
+ *
+ * Money is int64 nano-USD; instants are int64 nanoseconds since 1970.
+ */
+#ifndef CONTROLPLANE_STORE_STORE_LEASE_H
+#define CONTROLPLANE_STORE_STORE_LEASE_H
+
+#include "controlplane/store/store.h"
+#include "controlplane/store/store_usage.h"
+
+/* ---- periods ------------------------------------------------------------- */
+
+/* period: day, week, month, quarter, year, once (one period [1, INT64_MAX)).
+ * zone: IANA name; ERR_INVALID when the database does not know it. */
+int store_period_bounds(struct db *db, const char *period, const char *zone,
+    int64_t at, int64_t *start, int64_t *end, struct error *e) MUST_CHECK;
+
+/* ---- budget status (REST) ------------------------------------------------ */
+
+struct budget_status {
+	uint64_t budget_uid;
+	int64_t period_start, period_end; /* end INT64_MAX = never */
+	int64_t limit;
+	int64_t free; /* below 0: overspent, or the limit was lowered */
+	int64_t settled;
+	int64_t leased;	  /* granted - settled - returned of live leases */
+	int64_t doubtful; /* the same of superseded or fenced ones */
+};
+struct lease_status {
+	struct str agent_id;
+	uint64_t boot_epoch;
+	int64_t granted, settled, returned;
+	bool doubtful;
+	int64_t updated_at;
+};
+typedef int lease_status_fn(void *ctx, const struct lease_status *l);
+/* The period at `at` (normally now); fn (may be NULL) gets the leases. A
+ * period in which nothing happened yet is computed, not stored.
+ * ERR_NOT_FOUND: no such budget. */
+int store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
+    struct budget_status *ret, lease_status_fn *fn, void *ctx,
+    struct error *e) MUST_CHECK;
+
+/* ---- charging: called by the ingest -------------------------------------- */
+
+/* In the caller's transaction; c sorted by (budget_uid, period_start,
+ * boot_epoch). Charges on budgets that never existed are dropped. */
+int store_lease_charge(struct db *db, struct str agent_id,
+    const struct lease_charge *c, size_t n, struct error *e) MUST_CHECK;
+
+/* ---- grants: called by the fleet ----------------------------------------- */
+
+/* What a decision about one lease needs. */
+struct lease_view {
+	uint64_t budget_uid;
+	bool found; /* the budget (or this old period of it) exists */
+	bool soft;
+	bool is_current; /* the period holds `now` */
+	int64_t period_start, period_end, limit, free, spent;
+	/* this agent's lease; zeros when there is none yet */
+	int64_t granted, settled, returned, high_water, report_at, fence_at;
+	int64_t r_settled, r_in_use;
+	bool recall;
+	/* the others on this period */
+	int64_t n_active;   /* agents with a recent report, this one not */
+	int64_t recallable; /* their idle rights */
+};
+
+/* One asked-for lease: budget and period_start (0 = current). */
+struct lease_key {
+	uint64_t budget_uid;
+	int64_t period_start;
+};
+
+/* Read without locks; view[i] for key[i]. `recent`: reports at or after this
+ * instant count as active. */
+int store_lease_read(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_key *keys, size_t n, int64_t now, int64_t recent,
+    struct lease_view *view, struct error *e) MUST_CHECK;
+/* The same for one key in the caller's transaction, creating the period row
+ * if needed, with its row locked until the end of the transaction. */
+int store_lease_lock(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    struct lease_key key, int64_t now, int64_t recent, struct lease_view *view,
+    struct error *e) MUST_CHECK;
+
+/* What was decided; all counters are absolute and cumulative. */
+struct lease_write {
+	uint64_t budget_uid;
+	int64_t period_start;
+	int64_t grant;	  /* added to granted, taken from free; >= 0 */
+	int64_t returned; /* new cumulative value (merged by maximum); free
+			     rises by the difference */
+	int64_t high_water, r_settled, r_in_use, report_at, fence_at;
+	bool recall;	    /* keep or clear this lease's recall mark */
+	bool recall_others; /* ask the others to give back */
+};
+/* After store_lease_lock(), same transaction. ERR_CONFLICT when free is less
+ * than the grant (cannot happen under the lock). */
+int store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_write *w, struct error *e) MUST_CHECK;
+/* Only the report columns of existing leases, many at once, without the
+ * period's lock and without waiting for the disk. Own transaction. */
+int store_lease_reports(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_write *w, size_t n, struct error *e) MUST_CHECK;
+
+/* Give the rest of leases of epochs below `boot_epoch` back to free where the
+ * journal of that epoch is complete (every shard closed): the evidence.
+ * Own transaction. *released = nano-USD. */
+int store_lease_release(struct store *s, struct str agent_id,
+    uint64_t boot_epoch, int64_t *released, struct error *e) MUST_CHECK;
+
+/* Audit: number of (budget, period) where conservation does not hold. */
+int store_lease_check(
+    struct db *db, int64_t *n_wrong, struct error *e) MUST_CHECK;
+
+#endif
