@@ -267,3 +267,34 @@ cmd_help_all(FILE *f)
 		   "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, "
 		   "4 conflict,\n5 refused, 6 unavailable, 7 invalid input.\n");
 }
+
+int
+cmd_help_command(struct cli *c, const struct cli_args *a)
+{
+	char *words[4] = {NULL};
+	const struct cli_cmd *cmd;
+	int used;
+
+	if (a->n_pos == 0) {
+		cmd_help_all(c->out);
+		return 0;
+	}
+	for (size_t i = 0; i < a->n_pos; i++)
+		words[i] = (char *)(uintptr_t)a->pos[i];
+	cmd = cmd_find((int)a->n_pos, words, &used);
+	if (cmd != NULL) {
+		cmd_help(c->out, cmd);
+		return 0;
+	}
+	for (size_t i = 0; i < n_cli_commands; i++) {
+		size_t len = strlen(a->pos[0]);
+
+		if (strncmp(cli_commands[i].words, a->pos[0], len) == 0 &&
+		    cli_commands[i].words[len] == ' ') {
+			fprintf(c->out, "Commands:\n");
+			cmd_help_group(c->out, a->pos[0]);
+			return 0;
+		}
+	}
+	return err_set(&c->err, ERR_USAGE, "no command '%s'", a->pos[0]);
+}

@@ -347,7 +347,7 @@ yaml_find(const struct yaml_set *s, const char *path)
 		if (strncmp(s->places[i].path, path, len) != 0 ||
 		    (path[len] != '\0' && path[len] != '/'))
 			continue;
-		if (best == NULL || len > best_len) {
+		if (best == NULL || len >= best_len) {
 			best = &s->places[i];
 			best_len = len;
 		}

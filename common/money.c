@@ -145,7 +145,7 @@ money_format(int64_t nano, char dst[32])
 	n = snprintf(dst, 32, "%s%llu.%09u", nano < 0 ? "-" : "",
 	    (unsigned long long)(u / (uint64_t)NANO_PER_USD), frac);
 	/* Nine decimals: up to seven zeros go, two decimals stay. */
-	while (n > 7 && frac % 10 == 0 && dst[n - 3] != '.') {
+	while (n > 3 && frac % 10 == 0 && dst[n - 3] != '.') {
 		dst[--n] = '\0';
 		frac /= 10;
 	}
