@@ -41,5 +41,5 @@ LIBS_agent := -lmicrohttpd -lcurl -ljansson -lssl -lcrypto $(LIBS_proto)
 LIBS_cli := -lcurl -ljansson -lyaml $(LIBS_common)
 LIBS_provider := -lmicrohttpd -ljansson $(LIBS_common)
 LIBS_load := $(LIBS_common)
-LIBS_check := -lcheck_pic -lsubunit -lrt -lm
+LIBS_check := -lcheck_pic -lsubunit -lrt -lm -ljansson
 lib = $(patsubst %,$(B)/lib/lib%.a,$(1))
