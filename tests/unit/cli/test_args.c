@@ -124,7 +124,7 @@ START_TEST(tables_align)
 {
 	static const char want[] = "NAME    COST\n"
 				   "a      $1.50\n"
-				   "b\xc3\xa4?  $12.00\n"
+				   "b\xc3\xa4?   $12.00\n"
 				   "-      1,234\n";
 	char *text = NULL;
 	size_t len;
