@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the channel share: TLS configuration, one asynchronous
+ * nng operation that a thread waits for with a deadline, closing a socket
+ * without trusting that it ends.
+ */
+#ifndef PROTO_CHANNEL_PRIV_H
+#define PROTO_CHANNEL_PRIV_H
+
+#include <nng/nng.h>
+#include <nng/supplemental/tls/tls.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/err.h"
+
+#define CHANNEL_URL_MAX 300
+/* Room for what frames a message inside nng's size limit. */
+#define CHANNEL_RECV_MAX (((size_t)4 << 20) + 4096)
+
+/* nng's error as ours: ERR_NOMEM, ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_IO. */
+int channel_fail(struct error *e, int nng_code, const char *what);
+
+/* NULL ca_pem: no TLS. Client: the CA is the only trusted one, the server's
+ * name is checked. */
+int channel_tls_client(const char *ca_pem, const char *server_name,
+    nng_tls_config **ret, struct error *e) MUST_CHECK;
+int channel_tls_server(const char *cert_pem, const char *key_pem,
+    nng_tls_config **ret, struct error *e) MUST_CHECK;
+
+/* Start listening on "host:port"; *port gets the bound port. tls may be
+ * NULL. */
+int channel_listen(nng_socket sock, const char *listen, nng_tls_config *tls,
+    uint16_t *port, struct error *e) MUST_CHECK;
+/* Start dialling each address in the background. */
+int channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
+    nng_tls_config *tls, struct error *e) MUST_CHECK;
+
+/* Close in a helper thread, waiting at most some seconds: nng's close can
+ * hang. True when it ended; else everything the socket refers to must stay
+ * allocated. */
+bool channel_close(nng_socket sock);
+
+/* The connections of a socket, kept by its pipe callbacks. */
+#define CHANNEL_MAX_PIPES 64
+struct channel_pipes {
+	pthread_mutex_t lock;
+	pthread_cond_t change;
+	nng_pipe pipes[CHANNEL_MAX_PIPES]; /* the first ones, to drop them */
+	unsigned n_known;
+	atomic_uint n; /* all */
+};
+void channel_pipes_init(struct channel_pipes *p);
+void channel_pipes_release(struct channel_pipes *p);
+int channel_pipes_watch(
+    struct channel_pipes *p, nng_socket sock, struct error *e) MUST_CHECK;
+/* Close all known connections; the dialers make new ones. */
+void channel_pipes_drop(struct channel_pipes *p);
+
+/* One nng operation at a time. */
+struct channel_op {
+	nng_aio *aio;
+	pthread_mutex_t lock;
+	pthread_cond_t done_cond;
+	bool busy;	/* started, callback has not run */
+	bool abandoned; /* nobody waits; the callback tidies up */
+	void (*on_abandoned)(struct channel_op *op); /* may be NULL */
+};
+int channel_op_init(struct channel_op *op, struct error *e) MUST_CHECK;
+void channel_op_release(struct channel_op *op); /* MUST not be busy */
+/* Mark as started; then call nng_..._send/recv(…, op->aio). */
+void channel_op_start(struct channel_op *op);
+/* Wait for the callback; true when it ran (nng_aio_result() tells how it
+ * went). stop (may be NULL) ends the wait early when set and broadcast. */
+bool channel_op_wait(
+    struct channel_op *op, int64_t deadline_ms, const atomic_bool *stop);
+/* Nobody waits any more. Returns false when the operation ended meanwhile:
+ * then it is not abandoned. */
+bool channel_op_abandon(struct channel_op *op);
+void channel_op_kick(struct channel_op *op); /* re-check stop */
+
+int64_t channel_now_ms(void); /* CLOCK_MONOTONIC */
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Server side: worker threads, each with a context of its own on one REP
+ * socket, and a PUB socket.
+ */
+#include "proto/channel.h"
+
+#include <nng/nng.h>
+#include <nng/protocol/pubsub0/pub.h>
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <stdlib.h>
+
+#include "proto/channel_priv.h"
+
+#define SERVER_MAX_WORKERS 64
+#define SERVER_SEND_MS	   20000 /* then the caller's connection is dropped */
+#define SERVER_PUB_QUEUE   256
+
+struct server_worker {
+	struct channel_server *server;
+	unsigned index;
+	nng_ctx ctx;
+	bool has_ctx, has_thread;
+	struct channel_op op;
+	pthread_t thread;
+	struct buf reply;
+};
+
+struct channel_server {
+	nng_socket rep, pub;
+	bool has_rep, has_pub;
+	nng_tls_config *tls;
+	uint16_t port, publish_port;
+	struct channel_pipes pipes;
+	atomic_bool stop;
+	void (*handle)(
+	    void *ctx, unsigned worker, struct str request, struct buf *reply);
+	void *ctx;
+	unsigned n_workers;
+	struct server_worker workers[SERVER_MAX_WORKERS];
+};
+
+/* Give the reply to nng; a caller that does not read is disconnected. */
+static void
+worker_send(struct server_worker *w, nng_pipe caller)
+{
+	nng_msg *msg = NULL;
+
+	if (nng_msg_alloc(&msg, 0) != 0)
+		return;
+	if (w->reply.len != 0 &&
+	    nng_msg_append(msg, w->reply.data, w->reply.len) != 0) {
+		nng_msg_free(msg);
+		return;
+	}
+	nng_aio_set_msg(w->op.aio, msg);
+	channel_op_start(&w->op);
+	nng_ctx_send(w->ctx, w->op.aio);
+	if (!channel_op_wait(&w->op, channel_now_ms() + SERVER_SEND_MS, NULL)) {
+		(void)nng_pipe_close(caller);
+		(void)channel_op_wait(&w->op, -1, NULL);
+	}
+	if (nng_aio_result(w->op.aio) != 0) /* it is still ours */
+		nng_msg_free(msg);
+}
+
+static void *
+worker_main(void *arg)
+{
+	struct server_worker *w = arg;
+
+	while (!atomic_load(&w->server->stop)) {
+		nng_pipe caller;
+		nng_msg *msg;
+		int rv;
+
+		channel_op_start(&w->op);
+		nng_ctx_recv(w->ctx, w->op.aio);
+		(void)channel_op_wait(&w->op, -1, NULL);
+		rv = nng_aio_result(w->op.aio);
+		if (rv == NNG_ECLOSED)
+			break;
+		if (rv != 0)
+			continue;
+		msg = nng_aio_get_msg(w->op.aio);
+		caller = nng_msg_get_pipe(msg);
+		buf_clear(&w->reply);
+		w->server->handle(w->server->ctx, w->index,
+		    str_make(nng_msg_body(msg), nng_msg_len(msg)), &w->reply);
+		nng_msg_free(msg);
+		if (buf_error(&w->reply) != 0)
+			buf_clear(&w->reply);
+		worker_send(w, caller);
+	}
+	return NULL;
+}
+
+static int
+server_start_worker(struct channel_server *s, unsigned i, struct error *e)
+{
+	struct server_worker *w = &s->workers[i];
+	int rc, rv;
+
+	w->server = s;
+	w->index = i;
+	buf_init(&w->reply, CHANNEL_MESSAGE_MAX);
+	rc = channel_op_init(&w->op, e);
+	if (rc != 0)
+		return rc;
+	rv = nng_ctx_open(&w->ctx, s->rep);
+	if (rv != 0)
+		return channel_fail(e, rv, "context");
+	w->has_ctx = true;
+	if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
+		return err_set(e, ERR_NOMEM, "cannot start a thread");
+	w->has_thread = true;
+	return 0;
+}
+
+static int
+server_open(struct channel_server *s, const struct channel_server_options *opt,
+    struct error *e)
+{
+	int rc, rv;
+
+	rc = channel_tls_server(opt->cert_pem, opt->key_pem, &s->tls, e);
+	if (rc != 0)
+		return rc;
+	rv = nng_rep0_open(&s->rep);
+	if (rv != 0)
+		return channel_fail(e, rv, "REP socket");
+	s->has_rep = true;
+	rv = nng_pub0_open(&s->pub);
+	if (rv != 0)
+		return channel_fail(e, rv, "PUB socket");
+	s->has_pub = true;
+	rv = nng_socket_set_size(s->rep, NNG_OPT_RECVMAXSZ, CHANNEL_RECV_MAX);
+	if (rv == 0)
+		rv = nng_socket_set_size(s->pub, NNG_OPT_RECVMAXSZ, 4096);
+	if (rv == 0)
+		rv = nng_socket_set_int(
+		    s->pub, NNG_OPT_SENDBUF, SERVER_PUB_QUEUE);
+	if (rv != 0)
+		return channel_fail(e, rv, "socket options");
+	rc = channel_pipes_watch(&s->pipes, s->rep, e);
+	if (rc == 0)
+		rc = channel_listen(s->rep, opt->listen, s->tls, &s->port, e);
+	if (rc == 0)
+		rc = channel_listen(
+		    s->pub, opt->listen_publish, s->tls, &s->publish_port, e);
+	return rc;
+}
+
+int
+channel_server_new(const struct channel_server_options *opt,
+    struct channel_server **ret, struct error *e)
+{
+	struct channel_server *s;
+	unsigned i;
+	int rc;
+
+	MUST(opt->n_workers >= 1 && opt->n_workers <= SERVER_MAX_WORKERS);
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return err_set(e, ERR_NOMEM, "no memory for the channel");
+	s->handle = opt->handle;
+	s->ctx = opt->ctx;
+	s->n_workers = opt->n_workers;
+	channel_pipes_init(&s->pipes);
+	rc = server_open(s, opt, e);
+	for (i = 0; rc == 0 && i < s->n_workers; i++)
+		rc = server_start_worker(s, i, e);
+	if (rc != 0) {
+		channel_server_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+uint16_t
+channel_server_port(const struct channel_server *s)
+{
+	return s->port;
+}
+
+uint16_t
+channel_server_publish_port(const struct channel_server *s)
+{
+	return s->publish_port;
+}
+
+unsigned
+channel_server_peers(const struct channel_server *s)
+{
+	return atomic_load(&s->pipes.n);
+}
+
+int
+channel_publish(struct channel_server *s, const char *topic, struct str message)
+{
+	nng_msg *msg = NULL;
+	int rv;
+
+	if (message.len > CHANNEL_MESSAGE_MAX)
+		return ERR_TOO_LARGE;
+	rv = nng_msg_alloc(&msg, 0);
+	if (rv == 0)
+		rv = nng_msg_append(msg, topic, strlen(topic) + 1);
+	if (rv == 0 && message.len != 0)
+		rv = nng_msg_append(msg, message.p, message.len);
+	if (rv == 0) /* PUB never blocks: it drops */
+		rv = nng_sendmsg(s->pub, msg, 0);
+	if (rv != 0 && msg != NULL)
+		nng_msg_free(msg);
+	return rv == 0 ? 0 : channel_fail(NULL, rv, "publish");
+}
+
+void
+channel_server_free(struct channel_server *s)
+{
+	bool closed = true;
+	unsigned i;
+
+	if (s == NULL)
+		return;
+	atomic_store(&s->stop, true);
+	if (s->has_rep)
+		closed = channel_close(s->rep);
+	if (s->has_pub)
+		closed = channel_close(s->pub) && closed;
+	if (!closed) /* nng hangs: the process is about to end anyway */
+		return;
+	for (i = 0; i < s->n_workers; i++) {
+		if (s->workers[i].has_thread)
+			pthread_join(s->workers[i].thread, NULL);
+		channel_op_release(&s->workers[i].op);
+		buf_release(&s->workers[i].reply);
+	}
+	if (s->tls != NULL)
+		nng_tls_config_free(s->tls);
+	channel_pipes_release(&s->pipes);
+	free(s);
+}
