@@ -48,8 +48,7 @@ int store_open(const struct store_options *o, struct store **ret,
     struct error *e) MUST_CHECK;
 /* All connections must have been given back, listeners closed. NULL is ok. */
 void store_close(struct store *s);
-/* Is the database reachable and at least at schema version min? Quick; for
- * readyz. */
+/* Is the database reachable? Quick; for readyz. */
 int store_ping(struct store *s, struct error *e) MUST_CHECK;
 
 struct store_stats {
@@ -103,10 +102,9 @@ struct db_stmt {
 	const char *sql;
 };
 
-/* A parameter. Numbers, booleans and times travel as text, so any SQL type
- * fits; DBS/DBZ are text parameters (for jsonb write $n::text::jsonb), DBX is
- * bytea; arrays are bigint[] and text[]. Pointers must stay valid during the
- * call. */
+/* A parameter. Numbers, booleans, times and strings travel as text, so any SQL
+ * type fits (a string may be jsonb or uuid); DBX is bytea; arrays are bigint[]
+ * and text[]. Pointers must stay valid during the call. */
 struct db_val {
 	enum {
 		DB_NULL,
@@ -128,11 +126,13 @@ struct db_val {
 		} a;
 	} v;
 };
-#define DBI(x)	  ((struct db_val){DB_I64, {.i = (int64_t)(x)}})
-#define DBB(x)	  ((struct db_val){DB_BOOL, {.b = (x)}})
-#define DBS(x)	  ((struct db_val){DB_STR, {.s = (x)}})
-#define DBZ(x)	  ((struct db_val){DB_STR, {.s = str_of(x)}})
-#define DBX(p, n) ((struct db_val){DB_BYTES, {.s = str_make((p), (n))}})
+#define DBI(x) ((struct db_val){DB_I64, {.i = (int64_t)(x)}})
+#define DBB(x) ((struct db_val){DB_BOOL, {.b = (x)}})
+#define DBS(x) ((struct db_val){DB_STR, {.s = (x)}})
+#define DBZ(x) ((struct db_val){DB_STR, {.s = str_of(x)}})
+#define DBX(p, n)         \
+	((struct db_val){ \
+	    DB_BYTES, {.s = str_make((const char *)(const void *)(p), (n))}})
 /* timestamptz; microseconds are kept */
 #define DBT(ns) ((struct db_val){DB_TIME, {.i = (ns)}})
 /* timestamptz or NULL when ns is 0 */
