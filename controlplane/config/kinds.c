@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The table of kinds. Adding a field here is all that REST, validation and
+ * the OpenAPI description need; what agents get is decided by the bundle.
+ */
+#include "controlplane/config/kinds.h"
+
+static const char *const values_dialect[] = {"openai", NULL};
+static const char *const values_capability[] = {
+    "chat", "embeddings", "tools", "json_schema", "vision", NULL};
+static const char *const values_mode[] = {"hard", "soft", NULL};
+static const char *const values_period[] = {
+    "day", "week", "month", "quarter", "year", "once", NULL};
+static const char *const values_class[] = {"input", "cache_read",
+    "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_in",
+    "audio_out", "image_in", "image_out", NULL};
+
+#define N(a) (sizeof(a) / sizeof((a)[0]))
+
+#define F_DISPLAY_NAME                                                 \
+	{                                                              \
+		.name = "display_name", .type = FT_STRING, .max = 200, \
+		.help = "Text for people.", .example = "\"Acme Ltd\""  \
+	}
+#define F_DISABLED                                                   \
+	{                                                            \
+		.name = "disabled", .type = FT_BOOL, .def = "false", \
+		.help = "True refuses all requests below this item." \
+	}
+#define F_ROUTES                                                              \
+	{                                                                     \
+		.name = "routes", .type = FT_REFS, .min = 1, .max = 1000,     \
+		.ref = KIND_ROUTE,                                            \
+		.help = "Routes that may be used; absent means all that the " \
+			"parent may use.",                                    \
+		.example = "[\"gpt-4o-mini\"]"                                \
+	}
+
+static const struct field_def fields_owner[] = {
+    F_DISPLAY_NAME, F_DISABLED, F_ROUTES};
+
+static const struct field_def fields_project[] = {F_DISPLAY_NAME, F_DISABLED,
+    F_ROUTES,
+    {.name = "cost_center",
+	.type = FT_STRING,
+	.max = 100,
+	.help = "Account that finance books the cost to.",
+	.example = "\"CC-1042\""}};
+
+static const struct field_def fields_key[] = {F_DISPLAY_NAME, F_DISABLED,
+    F_ROUTES,
+    {.name = "expires_at",
+	.type = FT_TIME,
+	.help = "Instant from which the key is refused.",
+	.example = "\"2027-01-01T00:00:00Z\""},
+    {.name = "value",
+	.type = FT_STRING,
+	.flags = FF_WRITE_ONLY,
+	.min = 40,
+	.max = 200,
+	.help = "A key value of your own (hg-...); absent makes a random one.",
+	.example = "\"hg-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\""},
+    {.name = "prefix",
+	.type = FT_STRING,
+	.flags = FF_READ_ONLY,
+	.max = 8,
+	.help = "First characters of the key after hg-, to recognise it.",
+	.example = "\"k3J9xQ2a\""},
+    {.name = "digest",
+	.type = FT_STRING,
+	.flags = FF_INTERNAL,
+	.max = 64,
+	.help = "SHA-256 of the key, hexadecimal."}};
+
+static const struct field_def fields_provider[] = {
+    {.name = "dialect",
+	.type = FT_ENUM,
+	.flags = FF_REQUIRED,
+	.values = values_dialect,
+	.help = "Wire format that the provider speaks.",
+	.example = "\"openai\""},
+    {.name = "base_url",
+	.type = FT_URL,
+	.flags = FF_REQUIRED,
+	.max = 1000,
+	.help = "Address: scheme, host, optional port and path prefix.",
+	.example = "\"https://api.openai.com/v1\""},
+    {.name = "credential",
+	.type = FT_STRING,
+	.flags = FF_WRITE_ONLY,
+	.min = 1,
+	.max = 4096,
+	.help = "Secret that agents present to the provider; kept encrypted.",
+	.example = "\"sk-provider-key\""},
+    {.name = "headers",
+	.type = FT_MAP,
+	.max = 32,
+	.help = "Headers added to every request to the provider.",
+	.example = "{\"openai-organization\": \"org-acme\"}"},
+    {.name = "credential_version",
+	.type = FT_INT,
+	.flags = FF_READ_ONLY,
+	.max = INT64_MAX,
+	.help = "Number of the credential in use; 0 means none is set.",
+	.example = "1"}};
+
+static const struct field_def fields_price[] = {
+    {.name = "class",
+	.type = FT_ENUM,
+	.flags = FF_REQUIRED,
+	.values = values_class,
+	.help = "Token class that the line prices.",
+	.example = "\"input\""},
+    {.name = "usd_per_mtok",
+	.type = FT_MONEY,
+	.flags = FF_REQUIRED,
+	.max = INT64_C(1000000) * INT64_C(1000000000),
+	.help = "USD per million tokens, as a decimal string.",
+	.example = "\"0.15\""},
+    {.name = "from",
+	.type = FT_TIME,
+	.help = "First instant of the price; absent means always.",
+	.example = "\"2026-01-01T00:00:00Z\""},
+    {.name = "to",
+	.type = FT_TIME,
+	.help = "First instant after the price; absent means open.",
+	.example = "\"2027-01-01T00:00:00Z\""}};
+
+static const struct field_def fields_model[] = {
+    {.name = "context_tokens",
+	.type = FT_INT,
+	.max = 1000000000,
+	.def = "0",
+	.help = "Size of the context window in tokens; 0 means unknown.",
+	.example = "128000"},
+    {.name = "max_output_tokens",
+	.type = FT_INT,
+	.max = 1000000000,
+	.def = "0",
+	.help = "Most tokens of one answer; 0 means unknown.",
+	.example = "16384"},
+    {.name = "capabilities",
+	.type = FT_ENUMS,
+	.max = 5,
+	.def = "[\"chat\"]",
+	.values = values_capability,
+	.help = "What the model can do.",
+	.example = "[\"chat\", \"tools\"]"},
+    {.name = "prices",
+	.type = FT_OBJECTS,
+	.max = 500,
+	.def = "[]",
+	.sub = fields_price,
+	.n_sub = N(fields_price),
+	.help = "Effective-dated unit prices, at most one a class at a time.",
+	.example = "[{\"class\": \"input\", \"usd_per_mtok\": \"0.15\"},"
+		   " {\"class\": \"output\", \"usd_per_mtok\": \"0.60\"}]"}};
+
+#define F_TIMEOUT(n, d, h)                                                     \
+	{                                                                      \
+		.name = n, .type = FT_INT, .min = 1, .max = 3600000, .def = d, \
+		.help = h, .example = d                                        \
+	}
+
+static const struct field_def fields_deployment[] = {
+    {.name = "model",
+	.type = FT_REF,
+	.flags = FF_REQUIRED,
+	.ref = KIND_MODEL,
+	.help = "Model that is served.",
+	.example = "\"gpt-4o-mini\""},
+    {.name = "provider",
+	.type = FT_REF,
+	.flags = FF_REQUIRED,
+	.ref = KIND_PROVIDER,
+	.help = "Provider that serves it.",
+	.example = "\"openai\""},
+    {.name = "upstream_model",
+	.type = FT_STRING,
+	.flags = FF_REQUIRED,
+	.min = 1,
+	.max = 200,
+	.help = "Model name that the provider is asked for.",
+	.example = "\"gpt-4o-mini-2024-07-18\""},
+    {.name = "region",
+	.type = FT_STRING,
+	.max = 64,
+	.help = "Where the deployment runs.",
+	.example = "\"eu-west-1\""},
+    {.name = "agent_groups",
+	.type = FT_STRINGS,
+	.min = 1,
+	.max = 100,
+	.help = "Agent groups that may use it; absent means all.",
+	.example = "[\"eu\"]"},
+    {.name = "max_concurrency",
+	.type = FT_INT,
+	.max = 1000000,
+	.def = "0",
+	.help = "Most requests at once from one agent; 0 means no limit.",
+	.example = "200"},
+    F_TIMEOUT("connect_timeout_ms", "5000", "Longest time to connect."),
+    F_TIMEOUT("first_byte_timeout_ms", "120000",
+	"Longest wait for the first byte of the answer."),
+    F_TIMEOUT("idle_timeout_ms", "60000",
+	"Longest gap between two parts of an answer."),
+    {.name = "no_stream_options",
+	.type = FT_BOOL,
+	.def = "false",
+	.help = "True when the provider rejects stream_options."}};
+
+static const struct field_def fields_target[] = {
+    {.name = "deployment",
+	.type = FT_REF,
+	.flags = FF_REQUIRED,
+	.ref = KIND_DEPLOYMENT,
+	.help = "Deployment to send to.",
+	.example = "\"gpt-4o-mini-eu\""},
+    {.name = "priority",
+	.type = FT_INT,
+	.max = 1000,
+	.def = "0",
+	.help = "Lower numbers are tried first.",
+	.example = "0"},
+    {.name = "weight",
+	.type = FT_INT,
+	.min = 1,
+	.max = 1000000,
+	.def = "1",
+	.help = "Share of the requests among equal priorities.",
+	.example = "1"}};
+
+static const struct field_def fields_route[] = {
+    {.name = "targets",
+	.type = FT_OBJECTS,
+	.flags = FF_REQUIRED,
+	.min = 1,
+	.max = 100,
+	.sub = fields_target,
+	.n_sub = N(fields_target),
+	.help = "Where requests for this model name go.",
+	.example = "[{\"deployment\": \"gpt-4o-mini-eu\", \"priority\": 0,"
+		   " \"weight\": 1}]"},
+    {.name = "owned_by",
+	.type = FT_STRING,
+	.max = 100,
+	.help = "Owner shown in the model list.",
+	.example = "\"openai\""},
+    {.name = "description",
+	.type = FT_STRING,
+	.max = 1000,
+	.help = "Text for people.",
+	.example = "\"Small and cheap chat model\""}};
+
+#define F_SCOPE                                                          \
+	{                                                                \
+		.name = "scope", .type = FT_SCOPE, .flags = FF_REQUIRED, \
+		.help = "Tenant, team, project or key that it covers.",  \
+		.example = "\"acme.research\""                           \
+	}
+
+static const struct field_def fields_budget[] = {F_SCOPE,
+    {.name = "limit_usd",
+	.type = FT_MONEY,
+	.flags = FF_REQUIRED,
+	.max = INT64_C(1000000000) * INT64_C(1000000000),
+	.help = "Money for one period, as a decimal string.",
+	.example = "\"500.00\""},
+    {.name = "mode",
+	.type = FT_ENUM,
+	.values = values_mode,
+	.def = "\"hard\"",
+	.help = "Hard refuses requests at the limit, soft only reports.",
+	.example = "\"hard\""},
+    {.name = "period",
+	.type = FT_ENUM,
+	.flags = FF_REQUIRED,
+	.values = values_period,
+	.help = "Calendar period that the limit is for.",
+	.example = "\"month\""},
+    {.name = "time_zone",
+	.type = FT_ZONE,
+	.max = 64,
+	.def = "\"UTC\"",
+	.help = "IANA time zone in which periods begin.",
+	.example = "\"Europe/Berlin\""}};
+
+#define F_RATE(n, h, ex)                                                  \
+	{                                                                 \
+		.name = n, .type = FT_INT, .max = INT64_C(1000000000000), \
+		.def = "0", .help = h, .example = ex                      \
+	}
+
+static const struct field_def fields_limit[] = {F_SCOPE,
+    F_RATE(
+	"requests_per_minute", "Requests a minute; 0 means no limit.", "600"),
+    F_RATE("tokens_per_minute", "Tokens a minute; 0 means no limit.", "200000"),
+    F_RATE("concurrency", "Requests at once; 0 means no limit.", "50")};
+
+#define ROW(k, n, p, t, fm, seg, par, f, ex, h) \
+	[k] = {.kind = (k),                     \
+	    .name = (n),                        \
+	    .plural = (p),                      \
+	    .title = (t),                       \
+	    .help = (h),                        \
+	    .form = (fm),                       \
+	    .segments = (seg),                  \
+	    .parent = (par),                    \
+	    .fields = (f),                      \
+	    .n_fields = N(f),                   \
+	    .example_name = (ex)}
+
+static const struct kind_def kinds[KIND_END] = {
+    ROW(KIND_TENANT, "tenant", "tenants", "Tenant", NAME_PATH, 1, KIND_NONE,
+	fields_owner, "acme", "Billing and isolation root."),
+    ROW(KIND_TEAM, "team", "teams", "Team", NAME_PATH, 2, KIND_TENANT,
+	fields_owner, "acme.research", "Part of a tenant."),
+    ROW(KIND_PROJECT, "project", "projects", "Project", NAME_PATH, 3, KIND_TEAM,
+	fields_project, "acme.research.chat",
+	"Part of a team; keys belong to it."),
+    ROW(KIND_KEY, "key", "keys", "Key", NAME_PATH, 4, KIND_PROJECT, fields_key,
+	"acme.research.chat.ci", "Virtual key that clients present."),
+    ROW(KIND_PROVIDER, "provider", "providers", "Provider", NAME_FLAT, 0,
+	KIND_NONE, fields_provider, "openai",
+	"Dialect, address and credential of a model provider."),
+    ROW(KIND_MODEL, "model", "models", "Model", NAME_FLAT, 0, KIND_NONE,
+	fields_model, "gpt-4o-mini",
+	"Catalogue entry: capabilities, limits and price lines."),
+    ROW(KIND_DEPLOYMENT, "deployment", "deployments", "Deployment", NAME_FLAT,
+	0, KIND_NONE, fields_deployment, "gpt-4o-mini-eu",
+	"A model at a provider."),
+    ROW(KIND_ROUTE, "route", "routes", "Route", NAME_FLAT, 0, KIND_NONE,
+	fields_route, "gpt-4o-mini",
+	"Model name that clients use, with the deployments behind it."),
+    ROW(KIND_BUDGET, "budget", "budgets", "Budget", NAME_SCOPED, 2, KIND_TENANT,
+	fields_budget, "acme.monthly",
+	"Money that a scope may spend in a calendar period."),
+    ROW(KIND_LIMIT, "limit", "limits", "Limit", NAME_SCOPED, 2, KIND_TENANT,
+	fields_limit, "acme.default", "Rate limits of a scope."),
+};
+
+const struct kind_def *
+kind_get(enum kind k)
+{
+	if (k <= KIND_NONE || k >= KIND_END)
+		return NULL;
+	return &kinds[k];
+}
+
+const struct kind_def *
+kind_find(struct str name)
+{
+	int k;
+
+	for (k = KIND_TENANT; k < KIND_END; k++)
+		if (str_eqz(name, kinds[k].name))
+			return &kinds[k];
+	return NULL;
+}
+
+const struct kind_def *
+kind_find_plural(struct str plural)
+{
+	int k;
+
+	for (k = KIND_TENANT; k < KIND_END; k++)
+		if (str_eqz(plural, kinds[k].plural))
+			return &kinds[k];
+	return NULL;
+}
+
+const struct field_def *
+kind_field(const struct kind_def *k, struct str name)
+{
+	size_t i;
+
+	for (i = 0; i < k->n_fields; i++)
+		if (str_eqz(name, k->fields[i].name))
+			return &k->fields[i];
+	return NULL;
+}
+
+static bool
+kind_is_alnum(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9');
+}
+
+static bool
+kind_flat_name(struct str s)
+{
+	size_t i;
+
+	if (s.len == 0 || s.len > 128 || !kind_is_alnum(s.p[0]))
+		return false;
+	for (i = 1; i < s.len; i++)
+		if (!kind_is_alnum(s.p[i]) &&
+		    (s.p[i] == '\0' || !strchr("._:@-", s.p[i])))
+			return false;
+	return true;
+}
+
+int
+kind_check_name(const struct kind_def *k, struct str name, struct error *e)
+{
+	static const char *const forms[] = {"", "tenant", "tenant.team",
+	    "tenant.team.project", "tenant.team.project.key"};
+
+	if (k->form == NAME_FLAT) {
+		if (kind_flat_name(name))
+			return 0;
+		return err_set_field(e, ERR_INVALID, "/name",
+		    "a %s name has 1 to 128 letters, digits and . _ : @ -, "
+		    "beginning with a letter or digit",
+		    k->name);
+	}
+	if (name_is_valid(name, k->segments))
+		return 0;
+	return err_set_field(e, ERR_INVALID, "/name",
+	    "a %s name has the form %s, each part 1 to 63 of a-z 0-9 and "
+	    "inner hyphens",
+	    k->name,
+	    k->form == NAME_SCOPED ? "tenant.word" : forms[k->segments]);
+}
+
+enum kind
+kind_of_scope(struct str scope)
+{
+	static const enum kind by_n[] = {
+	    KIND_NONE, KIND_TENANT, KIND_TEAM, KIND_PROJECT, KIND_KEY};
+	int n = name_segments(scope);
+
+	return n >= 1 && n <= 4 ? by_n[n] : KIND_NONE;
+}

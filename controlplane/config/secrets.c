@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a commit keeps of secrets. A key's value becomes a digest. A provider's
+ * credential becomes a sealed row, and the spec carries only its number, so
+ * that a rollback restores the credential that belonged to the old address.
+ */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "controlplane/config/commit_internal.h"
+#include "controlplane/config/credential.h"
+#include "controlplane/store/store_rest.h"
+
+static struct str
+secrets_str(const json_t *v)
+{
+	return str_make(json_string_value(v), json_string_length(v));
+}
+
+static int
+secrets_bad(struct commit *c, struct work *w, int code, const char *field,
+    const char *text)
+{
+	char at[320];
+
+	(void)snprintf(at, sizeof(at), "%s/%s", w->ch->at, field);
+	(void)problems_add(c->p, code, at, "%s", text);
+	w->bad = true;
+	return 0;
+}
+
+static int
+secrets_uid(struct commit *c, struct work *w)
+{
+	if (w->uid != 0 || c->req->dry_run)
+		return 0;
+	return store_config_new_uid(c->db, &w->uid, c->e);
+}
+
+static int
+secrets_copy(struct work *w, const char *field)
+{
+	json_t *v = json_object_get(w->old, field);
+
+	if (v == NULL)
+		return 0;
+	return json_object_set(w->spec, field, v) == 0 ? 0 : ERR_NOMEM;
+}
+
+/* Two keys with one value would make it undecided who pays. */
+static int
+secrets_unique(struct commit *c, struct work *w, const char *hex)
+{
+	char owner[256] = "";
+	int rc;
+
+	if (json_object_get(c->digests, hex) != NULL)
+		return secrets_bad(
+		    c, w, ERR_CONFLICT, "value", "another key has this value");
+	if (json_object_set_new(c->digests, hex, json_null()) != 0)
+		return ERR_NOMEM;
+	rc = store_key_by_digest(c->db, hex, owner, c->e);
+	if (rc == 0 && owner[0] != '\0' && !str_eq(str_of(owner), w->ch->name))
+		return secrets_bad(
+		    c, w, ERR_CONFLICT, "value", "another key has this value");
+	return rc;
+}
+
+static int
+secrets_key(struct commit *c, struct work *w)
+{
+	const json_t *given = json_object_get(w->secrets, "value");
+	char text[KEY_TEXT_MAX] = "", hex[65], prefix[9];
+	int rc = 0;
+
+	if (given == NULL && w->old != NULL) {
+		rc = secrets_copy(w, "prefix");
+		return rc ? rc : secrets_copy(w, "digest");
+	}
+	if (given == NULL && c->req->dry_run)
+		return 0;
+	if (given == NULL) {
+		key_generate(c->req->rng, text);
+		key_digest(str_of(text), hex, prefix);
+		w->secret = str_dup(str_of(text));
+		sodium_memzero(text, sizeof(text));
+		if (w->secret == NULL)
+			return ERR_NOMEM;
+	} else {
+		key_digest(secrets_str(given), hex, prefix);
+		rc = secrets_unique(c, w, hex);
+	}
+	if (rc == 0 &&
+	    (json_object_set_new(w->spec, "prefix", json_string(prefix)) ||
+		json_object_set_new(w->spec, "digest", json_string(hex))))
+		rc = ERR_NOMEM;
+	return rc;
+}
+
+/* scheme://host[:port] of a stored base URL. */
+static struct str
+secrets_origin(const json_t *spec)
+{
+	struct str u = secrets_str(json_object_get(spec, "base_url"));
+	size_t i = 0;
+	int slashes = 0;
+
+	while (i < u.len) {
+		slashes += u.p[i] == '/';
+		if (slashes == 3)
+			break;
+		i++;
+	}
+	return str_make(u.p, i);
+}
+
+static int
+secrets_is_same(struct commit *c, struct work *w, uint64_t version,
+    struct str value, bool *same)
+{
+	struct buf clear;
+	int rc;
+
+	*same = false;
+	if (version == 0)
+		return 0;
+	buf_init(&clear, 8192);
+	rc =
+	    credential_get(c->db, c->req->vault, w->uid, version, &clear, c->e);
+	if (rc == 0)
+		*same = clear.len == value.len &&
+			sodium_memcmp(clear.data, value.p, value.len) == 0;
+	if (clear.data != NULL)
+		sodium_memzero(clear.data, clear.cap);
+	buf_release(&clear);
+	return rc;
+}
+
+static int
+secrets_provider(struct commit *c, struct work *w)
+{
+	const json_t *given = json_object_get(w->secrets, "credential");
+	uint64_t version = (uint64_t)json_integer_value(
+	    json_object_get(w->old, "credential_version"));
+	bool same = false;
+	int rc = 0;
+
+	if (given != NULL && c->req->vault == NULL)
+		return secrets_bad(c, w, ERR_UNSUPPORTED, "credential",
+		    "cannot be kept: there is no master key");
+	if (given == NULL && version != 0 &&
+	    !str_eq(secrets_origin(w->old), secrets_origin(w->spec)))
+		return secrets_bad(c, w, ERR_INVALID, "credential",
+		    "must be given again when scheme, host or port change");
+	if (given != NULL)
+		rc = secrets_is_same(c, w, version, secrets_str(given), &same);
+	if (rc == 0 && given != NULL && !same) {
+		version++;
+		if (!c->req->dry_run)
+			rc = credential_put(c->db, c->req->vault, w->uid,
+			    secrets_str(given), &version, c->e);
+	}
+	if (rc == 0 && json_object_set_new(w->spec, "credential_version",
+			   json_integer((json_int_t)version)) != 0)
+		rc = ERR_NOMEM;
+	return rc;
+}
+
+int
+commit_secrets(struct commit *c, struct work *w)
+{
+	int rc = secrets_uid(c, w);
+
+	if (rc == 0 && w->ch->k->kind == KIND_KEY)
+		rc = secrets_key(c, w);
+	else if (rc == 0 && w->ch->k->kind == KIND_PROVIDER)
+		rc = secrets_provider(c, w);
+	if (rc == ERR_NOMEM)
+		(void)err_set(c->e, rc, "out of memory");
+	return rc;
+}
