@@ -190,8 +190,6 @@ io_read_file(struct io *io, const char *path, struct buf *out, struct error *e)
 		return io_fail(e, "open", path, fd);
 	/* The size is a hint only: files of /proc say 0. */
 	size = io->size(io, fd);
-	if (size > 0 && (uint64_t)size > out->max - out->len)
-		rc = ERR_TOO_LARGE;
 	while (rc == 0 && k > 0) {
 		size_t done = out->len - start;
 		size_t want = size > 0 && (size_t)size > done

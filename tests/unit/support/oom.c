@@ -13,6 +13,8 @@
 #include "tests/unit/support/oom.h"
 
 #define OOM_MAX_LIVE 65536 /* a power of two */
+/* Beyond it sanitizers abort where the C library returns NULL. */
+#define OOM_MAX_SIZE ((size_t)1 << 38)
 
 /* The names are the linker's. */
 void *__real_malloc(size_t n);
@@ -132,7 +134,7 @@ oom_forget(void *p)
 void *
 __wrap_malloc(size_t n)
 {
-	void *p = oom_allow() ? __real_malloc(n) : NULL;
+	void *p = oom_allow() && n <= OOM_MAX_SIZE ? __real_malloc(n) : NULL;
 
 	oom_remember(p);
 	return p;
@@ -152,7 +154,7 @@ __wrap_realloc(void *old, size_t n)
 {
 	void *p;
 
-	if (!oom_allow())
+	if (!oom_allow() || n > OOM_MAX_SIZE)
 		return NULL;
 	oom_forget(old);
 	p = __real_realloc(old, n);

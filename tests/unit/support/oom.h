@@ -16,7 +16,8 @@
  *		thing_free(t);
  *	}
  *
- * oom_hit() also stops failing, so that the checks themselves may allocate.
+ * oom_hit() also stops failing: the checks themselves allocate, so call it
+ * before the first of them, and compare counts before checking them.
  * Do not leave the body by break or goto. One thread at a time.
  */
 #ifndef TESTS_UNIT_SUPPORT_OOM_H
