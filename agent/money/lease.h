@@ -55,11 +55,14 @@ struct budget_cell {
 	_Atomic int64_t want_min, want_total; /* waiting reservations */
 	_Atomic int64_t spent_rate_acc;	      /* settled since last report */
 	_Atomic int64_t w_max;		      /* largest reservation lately */
-	_Atomic bool touched;	/* reserved or wanted since last report */
-	_Atomic bool in_flight; /* a report of it awaits its reply */
+	_Atomic bool touched;	   /* reserved or wanted since last report */
+	_Atomic bool in_flight;	   /* a report of it awaits its reply */
+	_Atomic int64_t low_water; /* set by C: below it, ask for more */
+	_Atomic bool refill;	   /* asked for since the last report */
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
-	bool sent_demand; /* the report in flight asks for rights */
+	bool sent_demand;  /* a report of it is on its way */
+	struct lease *old; /* superseded periods */
 };
 
 /* A reservation over every budget of a key's path: held by one request. */

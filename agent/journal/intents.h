@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The open intents of a shard: encoded intent records without their usage
+ * record, by request id and attempt. The worker keeps one to carry open
+ * intents over into a new segment (so that old segments can be deleted), the
+ * replay one to find out what a crash interrupted. One thread at a time.
+ */
+#ifndef AGENT_JOURNAL_INTENTS_H
+#define AGENT_JOURNAL_INTENTS_H
+
+#include "agent/journal/record.h"
+
+struct intent_slot {
+	uint32_t next; /* in its chain or the free list; slot number + 1 */
+	uint16_t len;  /* of the record; 0 = free */
+	uint8_t record[RECORD_INTENT_MAX];
+};
+
+struct intent_set {
+	struct intent_slot *slots;
+	uint32_t *heads; /* n_heads chains; slot number + 1 */
+	uint32_t n_slots, cap, n_heads, free_list;
+	uint32_t count; /* open intents */
+};
+
+void intents_init(struct intent_set *s);
+void intents_release(struct intent_set *s);
+/* Add an encoded intent record; one with the same id is kept as it is.
+ * ERR_NOMEM. */
+int intents_add(
+    struct intent_set *s, const uint8_t *record, size_t len) MUST_CHECK;
+/* Remove by the first RECORD_ID bytes of a head; false when not there. */
+bool intents_remove(struct intent_set *s, const uint8_t *id);
+/* The open intent at or after slot *at (start at 0), which is moved behind
+ * it; NULL at the end. The order is that of the slots. */
+const struct intent_slot *intents_next(
+    const struct intent_set *s, uint32_t *at);
+
+#endif

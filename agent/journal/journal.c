@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker's side of the journal: collect records in memory, write them with
+ * one write(2) a turn, move on to the next segment. See journal.h, store.h.
+ */
+#include "agent/journal/journal.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/journal/store.h"
+#include "agent/metrics.h"
+
+/* Usage without an intent (requests without budgets while the disk is full)
+ * may pile up to this much before records are dropped, loudly. */
+#define USAGE_KEPT_MAX ((size_t)64 << 20)
+#define PENDING_MAX    ((size_t)1 << 30)
+
+bool
+journal_writable(const struct journal_shard *s)
+{
+	return !atomic_load_explicit(&s->j->full, memory_order_relaxed) &&
+	       !atomic_load_explicit(&s->stuck, memory_order_relaxed);
+}
+
+bool
+journal_pending(const struct journal_shard *s)
+{
+	return s->usage.len > 0 || s->intents.len > 0 || s->report_again ||
+	       atomic_load_explicit(&s->cur->poisoned, memory_order_relaxed);
+}
+
+/* Memory for the usage of all that is in flight and one more, and for this
+ * turn's intents behind it. */
+static int
+shard_keep_room(struct journal_shard *s)
+{
+	int rc = buf_reserve(
+	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX +
+			   s->intents.len + RECORD_INTENT_MAX);
+
+	if (rc != 0)
+		s->usage.error = 0; /* what is in it stays good */
+	return rc;
+}
+
+int
+journal_intent(struct journal_shard *s, const struct journal_intent *i)
+{
+	uint8_t record[RECORD_INTENT_MAX];
+	size_t len;
+	int rc;
+
+	if (!journal_writable(s))
+		return ERR_JOURNAL_FULL;
+	/* So that nothing later can fail for want of memory. */
+	rc = shard_keep_room(s);
+	if (rc != 0)
+		return rc;
+	len = record_encode_intent(record, i);
+	rc = intents_add(&s->open, record, len);
+	if (rc != 0)
+		return rc;
+	rc = buf_add(&s->intents, record, len);
+	if (rc != 0) {
+		(void)intents_remove(&s->open, record + RECORD_HEADER);
+		s->intents.error = 0;
+	}
+	return rc;
+}
+
+void
+journal_usage(struct journal_shard *s, const struct journal_usage *u)
+{
+	uint8_t record[RECORD_USAGE_MAX];
+	uint8_t id[RECORD_ID];
+	bool known;
+	size_t len;
+
+	memcpy(id, u->head.request_id, 16);
+	put_u32(id + 16, u->head.attempt);
+	known = intents_remove(&s->open, id);
+	if (!known &&
+	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s) != 0)) {
+		journal_count(s->j, AM_SPOOL_DROPPED, 1);
+		return;
+	}
+	len = record_encode_usage(record, u, s->next_seq);
+	MUST(buf_add(&s->usage, record, len) == 0);
+	s->next_seq++;
+}
+
+/* The intents of this turn never happened. */
+static void
+shard_drop_intents(struct journal_shard *s)
+{
+	const uint8_t *p = (const uint8_t *)s->intents.data;
+	size_t left = s->intents.len, size;
+	struct record rec;
+
+	while (left > 0 && record_parse(p, left, &rec, &size) == 0) {
+		(void)intents_remove(&s->open, (const uint8_t *)rec.payload.p);
+		p += size;
+		left -= size;
+	}
+	buf_clear(&s->intents);
+}
+
+/* Append bytes to the current segment: all of them or none. */
+static int
+shard_append(struct journal_shard *s, const void *p, size_t n)
+{
+	struct segment *seg = s->cur;
+	struct io *io = s->j->opt.io;
+	uint64_t at = atomic_load_explicit(&seg->flushed, memory_order_relaxed);
+	size_t done;
+	int rc;
+
+	rc = io_write_all(io, seg->fd, p, n, &done);
+	journal_count(s->j, AM_JOURNAL_WRITES, 1);
+	if (rc == 0) {
+		/* Offset first, then seq: see journal_sync_segment(). */
+		atomic_store_explicit(
+		    &seg->flushed, at + n, memory_order_release);
+		return 0;
+	}
+	journal_count_error(s->j, "write");
+	if (done > 0 && io->ftruncate(io, seg->fd, (off_t)at) != 0)
+		atomic_store(&seg->poisoned, true); /* a torn tail stays */
+	return rc;
+}
+
+/* Repeat in the new segment what the poisoned one may lose. Bytes that cannot
+ * be read back are lost (counted); ERR_JOURNAL_FULL when they cannot be
+ * written. */
+static int
+shard_rescue(struct journal_shard *s, struct segment *bad)
+{
+	struct io *io = s->j->opt.io;
+	uint64_t from = atomic_load(&bad->synced);
+	uint64_t to = atomic_load(&bad->flushed), got = 0;
+	char *copy;
+	int rc = 0;
+
+	if (from < SEGMENT_HEADER)
+		from = SEGMENT_HEADER;
+	if (to <= from)
+		return 0;
+	copy = malloc(to - from);
+	while (copy != NULL && got < to - from) {
+		ssize_t n = io->pread(io, bad->fd, copy + got,
+		    (size_t)(to - from - got), (off_t)(from + got));
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		got += (uint64_t)n;
+	}
+	if (copy == NULL || got < to - from)
+		journal_count_error(s->j, "rescue");
+	if (copy != NULL && shard_append(s, copy, (size_t)got) != 0)
+		rc = ERR_JOURNAL_FULL;
+	free(copy);
+	return rc;
+}
+
+/* Open intents go along, so that the old segments can be deleted. */
+static int
+shard_carry_intents(struct journal_shard *s)
+{
+	const struct intent_slot *slot;
+	uint32_t at = 0;
+	struct buf b;
+	int rc;
+
+	if (s->open.count == 0)
+		return 0;
+	buf_init(&b, PENDING_MAX);
+	while ((slot = intents_next(&s->open, &at)) != NULL)
+		(void)buf_add(&b, slot->record, slot->len);
+	rc = buf_error(&b);
+	if (rc == 0)
+		rc = shard_append(s, b.data, b.len) == 0 ? 0 : ERR_JOURNAL_FULL;
+	buf_release(&b);
+	return rc;
+}
+
+static void
+shard_discard(struct journal_shard *s, struct segment *seg)
+{
+	struct io *io = s->j->opt.io;
+	char path[PATH_MAX];
+
+	if (segment_path(s->j->dir, &seg->head, path) == 0)
+		(void)io->unlink(io, path);
+	io->close(io, seg->fd);
+	free(seg);
+}
+
+/* Start the next segment. When that fails the old one stays in use. */
+static int
+shard_rotate(struct journal_shard *s)
+{
+	struct segment *old = s->cur, *seg = NULL;
+	bool poisoned = atomic_load(&old->poisoned);
+	uint64_t first = atomic_load(&old->last_seq) + 1;
+	int rc;
+
+	rc = segment_create(s->j, &s->stream, s->next_n++,
+	    poisoned ? old->head.first_seq : first, 0, &seg);
+	if (rc != 0)
+		return rc;
+	atomic_store(&seg->last_seq, first - 1);
+	s->cur = seg;
+	if (poisoned)
+		rc = shard_rescue(s, old);
+	if (rc == 0)
+		rc = shard_carry_intents(s);
+	if (rc != 0) {
+		s->cur = old;
+		shard_discard(s, seg);
+		return rc;
+	}
+	stream_push(&s->stream, seg);
+	atomic_store(&old->sealed, true);
+	atomic_store(&s->j->dirty, true);
+	return 0;
+}
+
+static void
+shard_wake_sync(struct journal *j)
+{
+	const uint64_t one = 1;
+
+	atomic_store_explicit(&j->dirty, true, memory_order_seq_cst);
+	if (atomic_load_explicit(&j->sleeping, memory_order_seq_cst) &&
+	    atomic_exchange(&j->sleeping, false) &&
+	    write(j->wake_fd, &one, sizeof(one)) < 0)
+		(void)0; /* full counter: it is awake */
+}
+
+/* Write n bytes of the usage buffer, which hold usage up to last_seq. */
+static int
+shard_write(struct journal_shard *s, size_t n, uint64_t last_seq)
+{
+	struct segment *seg = s->cur;
+	int rc = shard_append(s, s->usage.data, n);
+
+	if (rc != 0)
+		return rc;
+	atomic_store_explicit(&seg->last_seq, last_seq, memory_order_release);
+	atomic_store_explicit(
+	    &s->stream.last_seq, last_seq, memory_order_release);
+	shard_wake_sync(s->j);
+	return 0;
+}
+
+static int
+shard_make_room(struct journal_shard *s, size_t n)
+{
+	const struct segment *seg = s->cur;
+	uint64_t at = atomic_load_explicit(&seg->flushed, memory_order_relaxed);
+
+	if (atomic_load_explicit(&seg->poisoned, memory_order_acquire))
+		return shard_rotate(s);
+	if (at > SEGMENT_HEADER && at + n > (uint64_t)s->j->opt.segment_size)
+		/* Without a new file the old one may grow on. */
+		if (shard_rotate(s) != 0 && atomic_load(&s->cur->poisoned))
+			return ERR_JOURNAL_FULL;
+	return 0;
+}
+
+/* Everything in one write; if that fails, the usage alone. */
+static int
+shard_write_turn(struct journal_shard *s, uint64_t last_seq)
+{
+	size_t usage = s->usage.len, all = usage + s->intents.len;
+	int rc;
+
+	rc = shard_make_room(s, all);
+	if (rc != 0 || all == 0)
+		return rc;
+	/* journal_intent kept room for them. */
+	if (buf_add(&s->usage, s->intents.data, s->intents.len) != 0)
+		return ERR_NOMEM;
+	rc = shard_write(s, all, last_seq);
+	s->usage.len = usage;
+	if (rc == 0) {
+		s->usage.len = 0;
+		buf_clear(&s->intents);
+		return 0;
+	}
+	atomic_store(&s->j->full, true);
+	journal_drop_ballast(s->j);
+	if (usage > 0 && !atomic_load(&s->cur->poisoned) &&
+	    shard_write(s, usage, last_seq) == 0)
+		s->usage.len = 0;
+	return ERR_JOURNAL_FULL;
+}
+
+int
+journal_flush(struct journal_shard *s)
+{
+	int rc = 0;
+
+	s->report_again = false;
+	if (journal_pending(s))
+		rc = shard_write_turn(s, s->next_seq - 1);
+	if (rc != 0) {
+		shard_drop_intents(s);
+		s->usage.error = 0;
+		s->report_again = true;
+		rc = ERR_JOURNAL_FULL;
+	}
+	atomic_store_explicit(
+	    &s->stuck, s->usage.len > 0, memory_order_relaxed);
+	return rc;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hot path of the leases: reserve, settle, wait. A reservation is one
+ * compare-and-swap a budget on lease.left; nothing else decides admission. The
+ * other counters follow it and are only read by reports:
+ *
+ *   reserve  left -= a, then in_use += a
+ *   settle   in_use -= a, settled += c, then left += a - c
+ *
+ * A reader that looks in the middle sees less rights than there are, never
+ * more, as long as it trusts `left` alone.
+ */
+#include "agent/money/lease.h"
+
+#include "common/err.h"
+
+static struct {
+	void (*fn)(void *ctx);
+	void *ctx;
+} lease_kick;
+
+static _Atomic uint64_t lease_n_overruns;
+static _Atomic int64_t lease_overrun_nano;
+
+void
+leases_set_kick(void (*kick)(void *ctx), void *ctx)
+{
+	lease_kick.fn = kick;
+	lease_kick.ctx = ctx;
+}
+
+/* Take exactly `amount`; false when less is left. */
+static bool
+lease_take_all(struct lease *l, int64_t amount)
+{
+	int64_t left = atomic_load_explicit(&l->left, memory_order_relaxed);
+
+	while (left >= amount) {
+		if (atomic_compare_exchange_weak_explicit(&l->left, &left,
+			left - amount, memory_order_acq_rel,
+			memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
+int64_t
+lease_take(struct lease *l, int64_t amount)
+{
+	int64_t left = atomic_load_explicit(&l->left, memory_order_relaxed);
+	int64_t part;
+
+	MUST(amount >= 0);
+	do {
+		part = left < amount ? left : amount;
+		if (part <= 0)
+			return 0;
+	} while (!atomic_compare_exchange_weak_explicit(&l->left, &left,
+	    left - part, memory_order_acq_rel, memory_order_relaxed));
+	return part;
+}
+
+static void
+lease_give_back(struct lease *l, int64_t amount)
+{
+	atomic_fetch_sub_explicit(&l->in_use, amount, memory_order_relaxed);
+	atomic_fetch_add_explicit(&l->left, amount, memory_order_acq_rel);
+}
+
+/* One budget of the path. */
+static bool
+lease_reserve_one(
+    struct budget_cell *cell, struct lease *l, int64_t amount, int64_t mono_now)
+{
+	if (atomic_load_explicit(&cell->soft, memory_order_relaxed)) {
+		if (l != NULL)
+			atomic_fetch_sub_explicit(
+			    &l->left, amount, memory_order_acq_rel);
+	} else {
+		if (l == NULL ||
+		    mono_now >= atomic_load_explicit(
+				    &l->fence_mono, memory_order_acquire) ||
+		    mono_now >= atomic_load_explicit(
+				    &l->end_mono, memory_order_acquire))
+			return false;
+		if (!lease_take_all(l, amount))
+			return false;
+	}
+	if (l != NULL)
+		atomic_fetch_add_explicit(
+		    &l->in_use, amount, memory_order_relaxed);
+	return true;
+}
+
+static void
+lease_touch(struct budget_cell *cell, int64_t amount)
+{
+	int64_t max = atomic_load_explicit(&cell->w_max, memory_order_relaxed);
+
+	while (amount > max &&
+	       !atomic_compare_exchange_weak_explicit(&cell->w_max, &max,
+		   amount, memory_order_relaxed, memory_order_relaxed))
+		;
+	if (!atomic_load_explicit(&cell->touched, memory_order_relaxed))
+		atomic_store_explicit(
+		    &cell->touched, true, memory_order_relaxed);
+}
+
+/* Ask for more before a request has to wait. */
+static void
+lease_low(struct budget_cell *cell, struct lease *l)
+{
+	if (l == NULL ||
+	    atomic_load_explicit(&l->left, memory_order_relaxed) >=
+		atomic_load_explicit(&cell->low_water, memory_order_relaxed))
+		return;
+	if (!atomic_exchange_explicit(
+		&cell->refill, true, memory_order_acq_rel) &&
+	    lease_kick.fn != NULL)
+		lease_kick.fn(lease_kick.ctx);
+}
+
+int
+lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
+    struct reservation *r, struct budget_cell **short_of)
+{
+	MUST(amount >= 0 && key->n_budgets <= BUNDLE_MAX_BUDGETS);
+	r->n = 0;
+	r->amount = amount;
+	for (unsigned i = 0; i < key->n_budgets; i++) {
+		struct budget_cell *cell = key->budgets[i];
+		struct lease *l =
+		    atomic_load_explicit(&cell->current, memory_order_acquire);
+
+		lease_touch(cell, amount);
+		if (!lease_reserve_one(cell, l, amount, mono_now)) {
+			while (r->n > 0) {
+				r->n--;
+				if (r->leases[r->n] != NULL)
+					lease_give_back(
+					    r->leases[r->n], amount);
+			}
+			*short_of = cell;
+			return ERR_AGAIN;
+		}
+		lease_low(cell, l);
+		r->cells[i] = cell;
+		r->leases[i] = l;
+		r->n = i + 1;
+	}
+	return 0;
+}
+
+void
+lease_settle(struct reservation *r, int64_t cost)
+{
+	MUST(cost >= 0 && r->n <= BUNDLE_MAX_BUDGETS);
+	for (unsigned i = 0; i < r->n; i++) {
+		struct lease *l = r->leases[i];
+
+		atomic_fetch_add_explicit(
+		    &r->cells[i]->spent_rate_acc, cost, memory_order_relaxed);
+		if (!atomic_load_explicit(
+			&r->cells[i]->touched, memory_order_relaxed))
+			atomic_store_explicit(
+			    &r->cells[i]->touched, true, memory_order_relaxed);
+		if (l == NULL)
+			continue;
+		atomic_fetch_sub_explicit(
+		    &l->in_use, r->amount, memory_order_relaxed);
+		atomic_fetch_add_explicit(
+		    &l->settled, cost, memory_order_relaxed);
+		atomic_fetch_add_explicit(
+		    &l->left, r->amount - cost, memory_order_acq_rel);
+	}
+	if (r->n > 0 && cost > r->amount) {
+		atomic_fetch_add(&lease_n_overruns, 1);
+		atomic_fetch_add(&lease_overrun_nano, cost - r->amount);
+	}
+	r->n = 0;
+	r->amount = 0;
+}
+
+uint64_t
+lease_wait(struct budget_cell *cell, int64_t amount)
+{
+	int64_t min;
+	uint64_t gen;
+
+	MUST(amount >= 0);
+	atomic_fetch_add(&cell->want_total, amount);
+	min = atomic_load(&cell->want_min);
+	while (amount > min &&
+	       !atomic_compare_exchange_weak(&cell->want_min, &min, amount))
+		;
+	atomic_store(&cell->touched, true);
+	/* A reply on its way may answer a question without us in it. The order
+	 * of the two loads matters: see lease_table_reply(). */
+	gen = atomic_load(&cell->in_flight) ? 1 : 0;
+	gen += atomic_load(&cell->reply_gen);
+	if (lease_kick.fn != NULL)
+		lease_kick.fn(lease_kick.ctx);
+	return gen;
+}
+
+void
+lease_wait_done(struct budget_cell *cell, int64_t amount)
+{
+	int64_t total = atomic_fetch_sub(&cell->want_total, amount) - amount;
+	int64_t min = atomic_load(&cell->want_min);
+
+	MUST(total >= 0);
+	/* The largest of the others is not known; it is at most their sum. */
+	while (min > total &&
+	       !atomic_compare_exchange_weak(&cell->want_min, &min, total)) {
+		total = atomic_load(&cell->want_total);
+	}
+}
+
+uint64_t
+lease_overruns(int64_t *total_nano)
+{
+	if (total_nano != NULL)
+		*total_nano = atomic_load(&lease_overrun_nano);
+	return atomic_load(&lease_n_overruns);
+}
+
+bool
+lease_balanced(const struct lease *l)
+{
+	return atomic_load(&l->left) + atomic_load(&l->in_use) +
+		   atomic_load(&l->settled) + l->returned ==
+	       l->granted;
+}

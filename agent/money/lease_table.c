@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registry of budget cells and the exchange with the control plane, see
+ * lease_table.h. What to keep and what to give back is decided in
+ * table_trim(); what a grant means in table_grant().
+ */
+#include "agent/money/lease_table.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/err.h"
+
+const struct lease_tuning lease_tuning_default = {
+    .idle_return_ns = 5 * NS_PER_S,
+    .horizon_ns = 10 * NS_PER_S,
+    .recycle_ns = 600 * NS_PER_S,
+    .max_reports = 20000,
+};
+
+struct lease_table {
+	struct lease_tuning tuning;
+	pthread_mutex_t lock;
+	struct budget_cell **cells;
+	uint32_t *index; /* open addressing, cell number + 1 */
+	size_t n_cells, cap, n_index;
+	size_t cursor;	   /* where the next report starts */
+	int64_t last_full; /* mono of the last full report */
+	bool draining;
+	uint64_t n_grants, n_recalls;
+};
+
+struct lease_table *
+lease_table_new(const struct lease_tuning *tuning)
+{
+	struct lease_table *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->tuning = tuning != NULL ? *tuning : lease_tuning_default;
+	pthread_mutex_init(&t->lock, NULL);
+	return t;
+}
+
+void
+lease_table_free(struct lease_table *t)
+{
+	if (t == NULL)
+		return;
+	for (size_t i = 0; i < t->n_cells; i++) {
+		struct budget_cell *c = t->cells[i];
+		struct lease *l = atomic_load(&c->current);
+
+		free(l);
+		for (l = c->old; l != NULL;) {
+			struct lease *next = l->next;
+
+			free(l);
+			l = next;
+		}
+		free((void *)(uintptr_t)c->name.p);
+		free(c);
+	}
+	free(t->cells);
+	free(t->index);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+static size_t
+table_slot(const struct lease_table *t, uint64_t uid)
+{
+	size_t i = (size_t)((uid * UINT64_C(0x9e3779b97f4a7c15)) >> 20);
+
+	for (;; i++) {
+		uint32_t at = t->index[i & (t->n_index - 1)];
+
+		if (at == 0 || t->cells[at - 1]->uid == uid)
+			return i & (t->n_index - 1);
+	}
+}
+
+static struct budget_cell *
+table_find(const struct lease_table *t, uint64_t uid)
+{
+	uint32_t at;
+
+	if (t->n_index == 0)
+		return NULL;
+	at = t->index[table_slot(t, uid)];
+	return at == 0 ? NULL : t->cells[at - 1];
+}
+
+/* Room for one more cell in both tables. */
+static int
+table_grow(struct lease_table *t)
+{
+	if (t->n_cells == t->cap) {
+		size_t cap = t->cap == 0 ? 64 : 2 * t->cap;
+		struct budget_cell **cells =
+		    realloc(t->cells, cap * sizeof(struct budget_cell *));
+
+		if (cells == NULL)
+			return ERR_NOMEM;
+		t->cells = cells;
+		t->cap = cap;
+	}
+	if (2 * (t->n_cells + 1) > t->n_index) {
+		size_t n = t->n_index == 0 ? 256 : 2 * t->n_index;
+		uint32_t *index = calloc(n, sizeof(*index));
+
+		if (index == NULL)
+			return ERR_NOMEM;
+		free(t->index);
+		t->index = index;
+		t->n_index = n;
+		for (size_t i = 0; i < t->n_cells; i++)
+			t->index[table_slot(t, t->cells[i]->uid)] =
+			    (uint32_t)i + 1;
+	}
+	return 0;
+}
+
+static struct budget_cell *
+table_add(struct lease_table *t, uint64_t uid, struct str name)
+{
+	struct budget_cell *c;
+	char *copy;
+
+	if (table_grow(t) != 0)
+		return NULL;
+	c = calloc(1, sizeof(*c));
+	copy = str_dup(name);
+	if (c == NULL || copy == NULL) {
+		free(c);
+		free(copy);
+		return NULL;
+	}
+	c->uid = uid;
+	c->name = str_make(copy, name.len);
+	t->cells[t->n_cells] = c;
+	t->index[table_slot(t, uid)] = (uint32_t)++t->n_cells;
+	return c;
+}
+
+struct budget_cell *
+lease_table_cell(struct lease_table *t, uint64_t uid, struct str name)
+{
+	struct budget_cell *c;
+
+	pthread_mutex_lock(&t->lock);
+	c = table_find(t, uid);
+	if (c == NULL)
+		c = table_add(t, uid, name);
+	pthread_mutex_unlock(&t->lock);
+	return c;
+}
+
+struct budget_cell *
+lease_table_find(struct lease_table *t, uint64_t uid)
+{
+	struct budget_cell *c;
+
+	pthread_mutex_lock(&t->lock);
+	c = table_find(t, uid);
+	pthread_mutex_unlock(&t->lock);
+	return c;
+}
+
+/* ---- reports ------------------------------------------------------------ */
+
+static void
+lease_give_up(struct lease *l, int64_t amount)
+{
+	int64_t taken = lease_take(l, amount);
+
+	l->returned += taken;
+	MUST(l->returned <= l->granted);
+}
+
+static int64_t
+mul_div(int64_t a, int64_t b, int64_t c)
+{
+	__int128 v = (__int128)a * b / c;
+
+	return v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
+static int64_t
+add_cap(int64_t a, int64_t b)
+{
+	int64_t v;
+
+	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
+}
+
+/* Smooth the spending rate: quick to rise, slow to fall. */
+static void
+cell_rate(struct budget_cell *c, int64_t now)
+{
+	int64_t dt = now - c->rate_mono, acc, inst;
+
+	if (c->rate_mono == 0) {
+		c->rate_mono = now;
+		return;
+	}
+	if (dt < NS_PER_S / 10)
+		return;
+	acc = atomic_exchange(&c->spent_rate_acc, 0);
+	inst = mul_div(acc, NS_PER_S, dt);
+	if (inst > 2 * c->rate_per_s)
+		c->rate_per_s = inst;
+	else
+		c->rate_per_s += mul_div(
+		    inst - c->rate_per_s, dt, add_cap(dt, 4 * NS_PER_S));
+	c->rate_mono = now;
+}
+
+static void
+cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
+{
+	struct lease *l = atomic_load(&c->current);
+	bool used = atomic_exchange(&c->touched, false) ||
+		    atomic_load(&c->want_total) > 0 ||
+		    (l != NULL && atomic_load(&l->in_use) > 0);
+	int64_t w = atomic_load(&c->w_max);
+
+	if (used || c->idle_since_mono == 0)
+		c->idle_since_mono = now;
+	if (now - c->idle_since_mono >= t->tuning.idle_return_ns) {
+		c->rate_per_s = 0;
+		atomic_store(&c->w_max, 0);
+	} else if (!used && w > 0) {
+		/* Decays; the next large reservation raises it again. */
+		(void)atomic_compare_exchange_strong(
+		    &c->w_max, &w, w - w / 16 - 1);
+	}
+}
+
+/* What a current lease keeps: everything beyond goes back. */
+static void
+table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
+    int64_t now, bool urgent)
+{
+	int64_t left = atomic_load(&l->left), keep;
+	bool waits = atomic_load(&c->want_total) > 0;
+
+	if (t->draining || (l->tail && !waits) || atomic_load(&c->deleted) ||
+	    (!waits && now - c->idle_since_mono >= t->tuning.idle_return_ns)) {
+		lease_give_up(l, left > 0 ? left : 0);
+		return;
+	}
+	if (urgent || waits)
+		return;
+	keep = add_cap(mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S),
+	    2 * atomic_load(&c->w_max));
+	atomic_store(
+	    &c->low_water, add_cap(c->rate_per_s, atomic_load(&c->w_max)));
+	if (left > add_cap(keep, keep / 2))
+		lease_give_up(l, (left - keep) / 2);
+}
+
+static void
+cell_retire(struct budget_cell *c, struct lease *l, int64_t now)
+{
+	atomic_store(&l->fence_mono, 0);
+	l->retired_mono = now;
+	l->told = false;
+	l->next = c->old;
+	c->old = l;
+}
+
+/* Has the control plane something to learn about it? */
+static bool
+lease_news(const struct lease *l)
+{
+	return !l->told || atomic_load(&l->in_use) != 0 ||
+	       atomic_load(&l->left) > 0 || l->returned != l->sent_returned ||
+	       atomic_load(&l->settled) != l->sent_settled;
+}
+
+static Hg__LeaseReport *
+report_new(struct arena *a, struct budget_cell *c, struct lease *l)
+{
+	Hg__LeaseReport *r = arena_alloc(a, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	hg__lease_report__init(r);
+	r->budget_uid = c->uid;
+	if (l == NULL)
+		return r;
+	r->period_start = l->period_start;
+	r->granted = l->granted;
+	r->returned = l->returned;
+	r->in_use = atomic_load(&l->in_use);
+	r->settled = atomic_load(&l->settled);
+	/* Money that may be spent already or soon: the durable high water is
+	 * the intents in the journal, which were written before. */
+	r->high_water = add_cap(r->settled, r->in_use);
+	l->sent_returned = r->returned;
+	l->sent_settled = r->settled;
+	l->sent_idle = r->in_use == 0;
+	return r;
+}
+
+static void
+report_demand(
+    const struct lease_table *t, Hg__LeaseReport *r, struct budget_cell *c)
+{
+	int64_t total, min;
+
+	c->sent_demand = true;
+	atomic_store(&c->in_flight, true);
+	atomic_store(&c->refill, false);
+	if (t->draining || atomic_load(&c->deleted))
+		return;
+	total = atomic_load(&c->want_total);
+	min = atomic_load(&c->want_min);
+	r->want_total = total;
+	r->want_min = min < total ? min : total;
+	r->rate_per_s = c->rate_per_s;
+	r->w_p99 = atomic_load(&c->w_max);
+}
+
+struct report_list {
+	Hg__LeaseReport **v;
+	size_t n, cap;
+};
+
+static int
+report_push(struct report_list *list, Hg__LeaseReport *r)
+{
+	if (r == NULL)
+		return ERR_NOMEM;
+	MUST(list->n < list->cap);
+	list->v[list->n++] = r;
+	return 0;
+}
+
+static bool
+cell_urgent(struct budget_cell *c)
+{
+	struct lease *l = atomic_load(&c->current);
+
+	return atomic_load(&c->want_total) > 0 || atomic_load(&c->refill) ||
+	       (l != NULL && (l->returned != l->sent_returned ||
+				 (l->tail && atomic_load(&l->left) > 0)));
+}
+
+static int
+table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
+    bool urgent, struct arena *a, struct report_list *list)
+{
+	struct lease *l = atomic_load(&c->current);
+	bool touched =
+	    atomic_load(&c->touched) || atomic_load(&c->want_total) > 0;
+	Hg__LeaseReport *r;
+	int rc;
+
+	cell_rate(c, now);
+	if (l != NULL && now >= atomic_load(&l->end_mono)) {
+		atomic_store(&c->current, NULL);
+		cell_retire(c, l, now);
+		l = NULL;
+	}
+	if (!urgent)
+		cell_idle(t, c, now);
+	if (l != NULL)
+		table_trim(t, c, l, now, urgent);
+	if (l != NULL ? (touched || lease_news(l))
+		      : (touched && !t->draining)) {
+		r = report_new(a, c, l);
+		rc = report_push(list, r);
+		if (rc != 0)
+			return rc;
+		report_demand(t, r, c);
+	}
+	for (l = urgent ? NULL : c->old; l != NULL && list->n < list->cap;
+	     l = l->next) {
+		lease_give_up(l, INT64_MAX);
+		if (!lease_news(l))
+			continue;
+		rc = report_push(list, report_new(a, c, l));
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int
+table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
+    struct report_list *list)
+{
+	size_t at = t->cursor;
+
+	list->cap = t->tuning.max_reports;
+	list->v = arena_alloc(a, list->cap * sizeof(Hg__LeaseReport *));
+	if (list->v == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < t->n_cells && list->n < list->cap; i++) {
+		struct budget_cell *c;
+		int rc;
+
+		if (at >= t->n_cells)
+			at = 0;
+		c = t->cells[at++];
+		if (urgent && !cell_urgent(c))
+			continue;
+		rc = table_report_cell(t, c, now, urgent, a, list);
+		if (rc != 0)
+			return rc;
+	}
+	if (!urgent)
+		t->cursor = at;
+	return 0;
+}
+
+int
+lease_table_report(struct lease_table *t, int64_t mono_now, bool urgent,
+    struct arena *a, Hg__LeaseReport ***reports, size_t *n)
+{
+	struct report_list list = {NULL, 0, 0};
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = table_report(t, mono_now, urgent, a, &list);
+	pthread_mutex_unlock(&t->lock);
+	*reports = list.v;
+	*n = list.n;
+	return rc;
+}
+
+/* ---- replies ------------------------------------------------------------ */
+
+static int64_t
+after_ms(int64_t from, int64_t ms)
+{
+	if (ms <= 0)
+		return from;
+	if (ms > INT64_MAX / NS_PER_MS)
+		return INT64_MAX;
+	return add_cap(from, ms * NS_PER_MS);
+}
+
+/* A lease struct for a new period: a recycled or a fresh one. */
+static struct lease *
+lease_fresh(const struct lease_table *t, struct budget_cell *c, int64_t now)
+{
+	for (struct lease **at = &c->old; *at != NULL; at = &(*at)->next) {
+		struct lease *l = *at;
+
+		if (now - l->retired_mono < t->tuning.recycle_ns ||
+		    lease_news(l) || !lease_balanced(l))
+			continue;
+		*at = l->next;
+		l->next = NULL;
+		l->granted = l->returned = 0;
+		atomic_store(&l->settled, 0);
+		atomic_store(&l->left, 0);
+		l->retired_mono = l->sent_returned = l->sent_settled = 0;
+		l->told = l->sent_idle = l->tail = false;
+		return l;
+	}
+	return calloc(1, sizeof(struct lease));
+}
+
+/* Max-merge what was granted; true when that brought rights. */
+static bool
+lease_merge(struct lease *l, int64_t granted)
+{
+	int64_t more = granted - l->granted;
+
+	if (more <= 0)
+		return false;
+	l->granted = granted;
+	atomic_fetch_add_explicit(&l->left, more, memory_order_acq_rel);
+	return true;
+}
+
+static void
+lease_times(struct lease *l, const Hg__LeaseGrant *g, int64_t sent_mono)
+{
+	int64_t fence = after_ms(sent_mono, g->fence_ms);
+
+	if (fence > atomic_load(&l->fence_mono))
+		atomic_store(&l->fence_mono, fence);
+	l->period_end = g->period_end;
+	atomic_store(&l->end_mono, after_ms(sent_mono, g->valid_ms));
+}
+
+static struct lease *
+cell_new_period(struct lease_table *t, struct budget_cell *c,
+    const Hg__LeaseGrant *g, int64_t now)
+{
+	struct lease *old = atomic_load(&c->current);
+	struct lease *l = lease_fresh(t, c, now);
+
+	if (l == NULL)
+		return NULL;
+	l->cell = c;
+	l->period_start = g->period_start;
+	atomic_store(&l->fence_mono, 0);
+	atomic_store(&l->end_mono, 0);
+	if (old != NULL)
+		cell_retire(c, old, now);
+	return l;
+}
+
+static struct lease *
+cell_find_old(const struct budget_cell *c, int64_t period_start)
+{
+	struct lease *l = c->old;
+
+	while (l != NULL && l->period_start != period_start)
+		l = l->next;
+	return l;
+}
+
+static void
+lease_told(struct lease *l)
+{
+	if (l->sent_idle)
+		l->told = true;
+}
+
+static void
+table_recall(struct lease_table *t, struct lease *l, const Hg__LeaseGrant *g)
+{
+	int64_t hold = atomic_load(&l->left) + atomic_load(&l->in_use);
+
+	l->tail = g->mode == HG__LEASE_MODE__LEASE_TAIL;
+	if (g->recall_to < 0 || hold <= g->recall_to)
+		return;
+	lease_give_up(l, hold - g->recall_to);
+	t->n_recalls++;
+}
+
+static bool
+table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
+    int64_t now)
+{
+	struct budget_cell *c = table_find(t, g->budget_uid);
+	struct lease *l, *old;
+
+	if (c == NULL || g->granted < 0)
+		return false;
+	l = atomic_load(&c->current);
+	old = cell_find_old(c, g->period_start);
+	if (old != NULL) { /* a superseded period: account, never admit */
+		(void)lease_merge(old, g->granted);
+		lease_told(old);
+		return false;
+	}
+	if (l != NULL && g->period_start < l->period_start)
+		return false;
+	if (l == NULL || g->period_start > l->period_start) {
+		l = cell_new_period(t, c, g, now);
+		if (l == NULL)
+			return false;
+	}
+	if (lease_merge(l, g->granted))
+		t->n_grants++;
+	lease_times(l, g, sent_mono);
+	atomic_store(&c->current, l);
+	lease_told(l);
+	table_recall(t, l, g);
+	atomic_store(&c->spent, g->spent);
+	atomic_store(&c->reset_at, g->period_end);
+	atomic_store(&c->exhausted, g->exhausted);
+	/* The count first, then the flag: see lease_wait(). */
+	atomic_fetch_add(&c->reply_gen, 1);
+	return atomic_load(&c->want_total) > 0;
+}
+
+static void
+table_answered(struct lease_table *t)
+{
+	for (size_t i = 0; i < t->n_cells; i++) {
+		struct budget_cell *c = t->cells[i];
+
+		if (!c->sent_demand)
+			continue;
+		c->sent_demand = false;
+		atomic_store(&c->in_flight, false);
+	}
+}
+
+bool
+lease_table_reply(struct lease_table *t, int64_t sent_mono, int64_t mono_now,
+    Hg__LeaseGrant *const *grants, size_t n)
+{
+	bool wake = false;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < n; i++)
+		if (table_grant(t, grants[i], sent_mono, mono_now))
+			wake = true;
+	table_answered(t);
+	pthread_mutex_unlock(&t->lock);
+	return wake;
+}
+
+void
+lease_table_no_reply(struct lease_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	table_answered(t);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* ---- state -------------------------------------------------------------- */
+
+bool
+lease_table_urgent(struct lease_table *t)
+{
+	bool yes = false;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->n_cells && !yes; i++)
+		yes = cell_urgent(t->cells[i]);
+	pthread_mutex_unlock(&t->lock);
+	return yes;
+}
+
+void
+lease_table_drain(struct lease_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	t->draining = true;
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool
+lease_table_done(struct lease_table *t)
+{
+	bool done = true;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->n_cells && done; i++) {
+		struct lease *l = atomic_load(&t->cells[i]->current);
+
+		done = l == NULL || !lease_news(l);
+		for (l = t->cells[i]->old; l != NULL && done; l = l->next)
+			done = !lease_news(l);
+	}
+	pthread_mutex_unlock(&t->lock);
+	return done;
+}
+
+static void
+view_fill(struct lease_view *v, const struct budget_cell *c,
+    const struct lease *l, int64_t now)
+{
+	*v = (struct lease_view){.uid = c->uid,
+	    .name = c->name,
+	    .limit = atomic_load(&c->limit),
+	    .spent = atomic_load(&c->spent),
+	    .rate_per_s = c->rate_per_s,
+	    .want_total = atomic_load(&c->want_total),
+	    .soft = atomic_load(&c->soft),
+	    .deleted = atomic_load(&c->deleted),
+	    .exhausted = atomic_load(&c->exhausted)};
+	if (l == NULL)
+		return;
+	v->period_start = l->period_start;
+	v->period_end = l->period_end;
+	v->granted = l->granted;
+	v->returned = l->returned;
+	v->settled = atomic_load(&l->settled);
+	v->in_use = atomic_load(&l->in_use);
+	v->left = atomic_load(&l->left);
+	v->old = l->retired_mono != 0;
+	v->fenced = now >= atomic_load(&l->fence_mono);
+}
+
+void
+lease_table_each(struct lease_table *t, int64_t mono_now,
+    void (*each)(void *ctx, const struct lease_view *v), void *ctx)
+{
+	struct lease_view v;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->n_cells; i++) {
+		const struct budget_cell *c = t->cells[i];
+
+		view_fill(&v, c, atomic_load(&c->current), mono_now);
+		each(ctx, &v);
+		for (struct lease *l = c->old; l != NULL; l = l->next) {
+			view_fill(&v, c, l, mono_now);
+			each(ctx, &v);
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
+lease_table_counts(struct lease_table *t, uint64_t *grants, uint64_t *recalls)
+{
+	pthread_mutex_lock(&t->lock);
+	*grants = t->n_grants;
+	*recalls = t->n_recalls;
+	pthread_mutex_unlock(&t->lock);
+}
