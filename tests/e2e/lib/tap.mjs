@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// A minimal TAP runner: cases run one after the other in the order of their
+// declaration; a case fails when it throws. skip('why') inside a case skips.
+
+const cases = [];
+const teardowns = [];
+
+class Skip extends Error {}
+
+export function test(name, fn, { timeout = 60000 } = {}) {
+  cases.push({ name, fn, timeout });
+}
+
+// Runs after the last case, also after failures; throwing fails the suite.
+export function teardown(fn) {
+  teardowns.push(fn);
+}
+
+export function skip(why) {
+  throw new Skip(why);
+}
+
+function explain(error) {
+  const text = String(error?.stack ?? error);
+  return text.split('\n').map((line) => `# ${line}`).join('\n');
+}
+
+async function withTimeout(fn, ms) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`timed out after ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([fn(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// Runs everything, prints TAP, sets the exit status. C=regex narrows.
+export async function run() {
+  const only = process.env.C ? new RegExp(process.env.C) : null;
+  const chosen = cases.filter((c) => !only || only.test(c.name));
+  let failed = 0;
+  let number = 0;
+
+  console.log(`1..${chosen.length + 1}`);
+  for (const { name, fn, timeout } of chosen) {
+    const started = Date.now();
+    number += 1;
+    try {
+      await withTimeout(fn, timeout);
+      console.log(`ok ${number} - ${name} (${Date.now() - started} ms)`);
+    } catch (error) {
+      if (error instanceof Skip) {
+        console.log(`ok ${number} - ${name} # SKIP ${error.message}`);
+        continue;
+      }
+      failed += 1;
+      console.log(`not ok ${number} - ${name}`);
+      console.log(explain(error));
+    }
+  }
+  number += 1;
+  try {
+    for (const fn of teardowns.reverse())
+      await withTimeout(fn, 60000);
+    console.log(`ok ${number} - processes ended cleanly, logs hold no error`);
+  } catch (error) {
+    failed += 1;
+    console.log(`not ok ${number} - processes ended cleanly, logs hold no error`);
+    console.log(explain(error));
+  }
+  process.exit(failed === 0 ? 0 : 1);
+}
+
+export function assert(condition, message) {
+  if (!condition)
+    throw new Error(message ?? 'assertion failed');
+}
+
+export function equal(got, want, what = 'value') {
+  const a = JSON.stringify(got);
+  const b = JSON.stringify(want);
+  if (a !== b)
+    throw new Error(`${what}: got ${a}, want ${b}`);
+}
+
+export async function rejects(promise, check) {
+  let result;
+  try {
+    result = await promise;
+  } catch (error) {
+    check?.(error);
+    return error;
+  }
+  throw new Error(`did not fail but gave ${JSON.stringify(result).slice(0, 300)}`);
+}

@@ -1,0 +1,106 @@
+#!/usr/bin/env node
+// SPDX-License-Identifier: Apache-2.0
+// A HARD budget raced for by many clients over two agents, plain, streamed
+// and abandoned: never a nano-dollar above it, and little left below.
+import { agree, reconcile } from './lib/bill.mjs';
+import { catalog, item, modelsFile, prompt, providerKey, tenant } from './lib/fixture.mjs';
+import { Stack } from './lib/stack.mjs';
+import { assert, equal, run, teardown, test } from './lib/tap.mjs';
+
+const stack = new Stack();
+let agents;
+let secrets;
+
+teardown(() => stack.stop());
+
+test('the stack starts: two agents, two budgets', async () => {
+  await stack.startProvider({
+    models: modelsFile(stack.dir, { 'sim-large': { ttft_ms: 2 } }), apiKey: providerKey,
+  });
+  await stack.startControl();
+  ({ secrets } = await stack.apply([
+    ...catalog(stack.provider.url),
+    ...tenant('small', ['app'], { budget: '0.05' }),
+    ...tenant('nested', ['app'], { budget: '0.50' }),
+    item('budget', 'nested.project', {
+      scope: 'nested.team.project', limit_usd: '0.04', mode: 'hard', period: 'day',
+    }),
+    ...tenant('soft', ['app'], { budget: '0.001', mode: 'soft' }),
+  ]));
+  agents = [stack.agent('agent-1'), stack.agent('agent-2')];
+  for (const a of agents)
+    await a.start();
+  await stack.settled();
+}, { timeout: 120000 });
+
+async function race(key, clients, each) {
+  const count = { 200: 0, 402: 0, 429: 0, other: 0, left: 0 };
+  await Promise.all(Array.from({ length: clients }, async (_, c) => {
+    for (let i = 0; i < each; i++) {
+      const leaving = (c + i) % 11 === 0;
+      const controller = new AbortController();
+      if (leaving)
+        setTimeout(() => controller.abort(), 5 + (i % 20));
+      try {
+        const r = await agents[(c + i) % 2].chat(key, prompt('Spend it.', {
+          model: 'sim-large', stream: i % 2 === 1, max_completion_tokens: 40,
+          x_sim: { tokens: 5 + ((c * 7 + i) % 36), gap_ms: leaving ? 5 : 0 },
+        }), {}, { signal: controller.signal });
+        await r.text();
+        count[r.status in count ? r.status : 'other'] += 1;
+      } catch {
+        count.left += 1;
+      }
+    }
+  }));
+  return count;
+}
+
+async function check(budget, count) {
+  const result = await reconcile(stack);
+  const status = await stack.rest.get(`/v1/budgets/${budget}/status`);
+  const limit = BigInt(status.limit_nanousd);
+  const spent = BigInt(status.spent_nanousd);
+  console.log(`# ${budget}: ${JSON.stringify(count)} spent ${spent} of ${limit}`);
+  agree(result);
+  equal(count.other, 0, `other answers ${JSON.stringify(count)}`);
+  assert(count[200] > 0 && count[402] > 0, JSON.stringify(count));
+  assert(spent <= limit, `overspent by ${spent - limit} nano-USD`);
+  return { limit, spent };
+}
+
+test('64 clients over two agents run into a small HARD budget', async () => {
+  const count = await race(secrets['small.team.project.app'], 64, 12);
+  const { limit, spent } = await check('small.main', count);
+  assert(spent * 100n >= limit * 80n, `blocked with ${limit - spent} of ${limit} left`);
+}, { timeout: 120000 });
+
+test('the project\'s budget ends first, the tenant\'s goes on', async () => {
+  const count = await race(secrets['nested.team.project.app'], 32, 12);
+  await check('nested.project', count);
+  const outer = await stack.rest.get('/v1/budgets/nested.main/status');
+  const inner = await stack.rest.get('/v1/budgets/nested.project/status');
+  equal(outer.spent_nanousd, inner.spent_nanousd, 'both budgets saw the same money');
+}, { timeout: 120000 });
+
+test('a SOFT budget warns and never blocks', async () => {
+  const key = secrets['soft.team.project.app'];
+  for (let i = 0; i < 30; i++) {
+    const r = await agents[i % 2].chat(key, prompt('x', { model: 'sim-large' }));
+    equal(r.status, 200);
+    await r.text();
+  }
+  agree(await reconcile(stack));
+});
+
+test('more money: blocked clients go on within seconds', async () => {
+  const key = secrets['small.team.project.app'];
+  await stack.rest.patch('/v1/budgets/small.main', { limit_usd: '0.10' });
+  await stack.settled();
+  const r = await agents[0].chat(key, prompt('x', { model: 'sim-large', max_completion_tokens: 20 }));
+  equal(r.status, 200);
+  await r.text();
+  agree(await reconcile(stack));
+});
+
+await run();
