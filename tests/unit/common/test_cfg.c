@@ -58,12 +58,14 @@ static struct error err;
 static int
 parse(struct conf *c, char **env, char **args)
 {
-	static char program[] = "prog";
-	char *argv[32] = {program};
+	static char kept[32][4300] = {"prog"}; /* rest points into them */
+	char *argv[32] = {kept[0]};
 	int argc = 1;
 
 	while (args != NULL && args[argc - 1] != NULL) {
-		argv[argc] = args[argc - 1];
+		argv[argc] = kept[argc];
+		(void)snprintf(
+		    kept[argc], sizeof(kept[0]), "%s", args[argc - 1]);
 		argc++;
 	}
 	memset(c, 0, sizeof(*c));
