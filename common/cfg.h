@@ -50,12 +50,12 @@ struct cfg_table {
  * freed by cfg_release(). "-h/--help", "--help-markdown" and "--version" are
  * not handled here: see cfg_wants(). */
 int cfg_parse(const struct cfg_table *t, void *config, int argc,
-	      char *const *argv, char *const *envp, char **rest,
-	      size_t *n_rest, struct error *e) MUST_CHECK;
+    char *const *argv, char *const *envp, char **rest, size_t *n_rest,
+    struct error *e) MUST_CHECK;
 /* The lines of a configuration file alone, onto what *config already holds;
  * path is for messages. */
 int cfg_parse_text(const struct cfg_table *t, void *config, struct str text,
-		   const char *path, struct error *e) MUST_CHECK;
+    const char *path, struct error *e) MUST_CHECK;
 void cfg_release(const struct cfg_table *t, void *config);
 /* Parts of a CFG_LISTEN value; brackets of an IPv6 address are dropped from
  * host. False if s is not HOST:PORT. */

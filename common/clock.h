@@ -12,7 +12,7 @@
 #include "common/str.h"
 
 #define NS_PER_MS INT64_C(1000000)
-#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_S  INT64_C(1000000000)
 
 struct clock {
 	int64_t (*mono_ns)(struct clock *c);

@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK	  __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 
 /*
@@ -29,9 +29,9 @@
 	X(ERR_EXISTS, -6, "already_exists", 409, 4, "already exists")          \
 	X(ERR_CONFLICT, -7, "conflict", 409, 4, "conflict")                    \
 	X(ERR_PRECONDITION, -8, "precondition_failed", 412, 4,                 \
-	  "the resource changed meanwhile")                                    \
+	    "the resource changed meanwhile")                                  \
 	X(ERR_UNAUTHENTICATED, -9, "invalid_api_key", 401, 5,                  \
-	  "missing or wrong credential")                                       \
+	    "missing or wrong credential")                                     \
 	X(ERR_FORBIDDEN, -10, "forbidden", 403, 5, "not permitted")            \
 	X(ERR_LIMIT, -11, "limit_exceeded", 429, 6, "a limit was reached")     \
 	X(ERR_TOO_LARGE, -12, "too_large", 413, 7, "too large")                \
@@ -47,19 +47,20 @@
 	X(ERR_METHOD, -22, "method_not_allowed", 405, 2, "method not allowed") \
 	/* data plane refusals */                                              \
 	X(ERR_MODEL_NOT_FOUND, -40, "model_not_found", 404, 3,                 \
-	  "the model does not exist or you do not have access to it")          \
+	    "the model does not exist or you do not have access to it")        \
 	X(ERR_BUDGET_EXHAUSTED, -41, "budget_exhausted", 402, 5,               \
-	  "the budget is exhausted")                                           \
+	    "the budget is exhausted")                                         \
 	X(ERR_BUDGET_BUSY, -42, "budget_busy", 429, 6,                         \
-	  "the budget's remainder is in use; retry")                           \
+	    "the budget's remainder is in use; retry")                         \
 	X(ERR_RATE_LIMITED, -43, "rate_limited", 429, 6, "rate limit reached") \
 	X(ERR_UPSTREAM, -44, "upstream_error", 502, 6,                         \
-	  "the provider could not be reached")                                 \
+	    "the provider could not be reached")                               \
 	X(ERR_UPSTREAM_TIMEOUT, -45, "upstream_timeout", 504, 6,               \
-	  "the provider did not answer in time")                               \
-	X(ERR_OVERLOADED, -46, "overloaded", 503, 6, "the agent is overloaded") \
+	    "the provider did not answer in time")                             \
+	X(ERR_OVERLOADED, -46, "overloaded", 503, 6,                           \
+	    "the agent is overloaded")                                         \
 	X(ERR_JOURNAL_FULL, -47, "journal_full", 503, 6,                       \
-	  "usage cannot be journaled; requests with budgets are refused")      \
+	    "usage cannot be journaled; requests with budgets are refused")    \
 	X(ERR_NOT_READY, -48, "not_ready", 503, 6, "no configuration yet")     \
 	X(ERR_CLIENT_GONE, -49, "client_gone", 499, 1, "the client left")
 
@@ -79,11 +80,10 @@ struct error {
 
 /* Set e (may be NULL) and return code. Control characters in the result are
  * replaced by '?', so that text from outside cannot forge log lines. */
-int err_set(struct error *e, int code, const char *fmt, ...)
-	PRINTF_LIKE(3, 4);
+int err_set(struct error *e, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* As err_set, and names the field at fault. */
-int err_set_field(struct error *e, int code, const char *field,
-		  const char *fmt, ...) PRINTF_LIKE(4, 5);
+int err_set_field(struct error *e, int code, const char *field, const char *fmt,
+    ...) PRINTF_LIKE(4, 5);
 /* Prefix e->text with "fmt: ". Returns e->code. */
 int err_wrap(struct error *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -96,9 +96,9 @@ int err_from_errno(int errnum);
 
 /* Abort with a message and backtrace when our own invariant is broken. Stays
  * on in release builds; never used on input, network, disk or database. */
-#define MUST(cond)                                                             \
+#define MUST(cond) \
 	((cond) ? (void)0 : must_fail(#cond, __FILE__, __LINE__, __func__))
-_Noreturn void must_fail(const char *cond, const char *file, int line,
-			 const char *func);
+_Noreturn void must_fail(
+    const char *cond, const char *file, int line, const char *func);
 
 #endif

@@ -26,7 +26,7 @@ struct io {
 	int (*fsync_dir)(struct io *io, const char *path);
 	/* Names of the files in a folder, calling each; stops on non-zero. */
 	int (*list)(struct io *io, const char *path,
-		    int (*each)(void *ctx, const char *name), void *ctx);
+	    int (*each)(void *ctx, const char *name), void *ctx);
 	int64_t (*free_bytes)(struct io *io, const char *path);
 };
 
@@ -37,25 +37,34 @@ struct io *io_system(void);
  * goes to -1 (never), or stays at 0 (every call fails) if sticky. op =
  * IO_N_OPS means a call of any kind. fsync_dir counts as IO_FSYNC. calls[]
  * counts every call, failed or not. */
-enum io_op { IO_OPEN, IO_WRITE, IO_PREAD, IO_FSYNC, IO_RENAME, IO_UNLINK,
-	     IO_TRUNCATE, IO_N_OPS };
+enum io_op {
+	IO_OPEN,
+	IO_WRITE,
+	IO_PREAD,
+	IO_FSYNC,
+	IO_RENAME,
+	IO_UNLINK,
+	IO_TRUNCATE,
+	IO_N_OPS
+};
 struct io_fault {
 	struct io io;
 	struct io *inner;
 	enum io_op op;
-	long countdown; /* fails when it reaches 0, then keeps failing if sticky */
+	/* Fails when it reaches 0, then keeps failing if sticky. */
+	long countdown;
 	int sticky;
-	int errnum;	/* positive errno; 0: a short write or read */
+	int errnum; /* positive errno; 0: a short write or read */
 	long calls[IO_N_OPS];
 };
 void io_fault_init(struct io_fault *f, struct io *inner);
 
 /* Whole-file helpers on the given io; ERR_* codes. */
 int io_read_file(struct io *io, const char *path, struct buf *out,
-		 struct error *e) MUST_CHECK;
+    struct error *e) MUST_CHECK;
 /* Write path.tmp, fsync, rename over path, fsync the folder. mode e.g. 0600 */
 int io_write_file_atomic(struct io *io, const char *path, const void *p,
-			 size_t n, mode_t mode, struct error *e) MUST_CHECK;
+    size_t n, mode_t mode, struct error *e) MUST_CHECK;
 int io_mkdirs(const char *path, mode_t mode, struct error *e) MUST_CHECK;
 
 #endif

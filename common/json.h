@@ -18,8 +18,14 @@
 
 #include "common/buf.h"
 
-enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY,
-		 JSON_OBJECT };
+enum json_type {
+	JSON_NULL,
+	JSON_BOOL,
+	JSON_NUMBER,
+	JSON_STRING,
+	JSON_ARRAY,
+	JSON_OBJECT
+};
 
 struct json_limits {
 	size_t max_bytes;
@@ -28,10 +34,11 @@ struct json_limits {
 };
 extern const struct json_limits json_default_limits; /* 16 MiB, 64, 16384 */
 
-/* Check all of s (lim NULL = the defaults). On error e->text says what and at which byte offset:
- * ERR_INVALID (syntax, UTF-8, duplicate key), ERR_TOO_LARGE (limits). */
-int json_validate(struct str s, const struct json_limits *lim,
-		  struct error *e) MUST_CHECK;
+/* Check all of s (lim NULL = the defaults). On error e->text says what and at
+ * which byte offset: ERR_INVALID (syntax, UTF-8, duplicate key), ERR_TOO_LARGE
+ * (limits). */
+int json_validate(
+    struct str s, const struct json_limits *lim, struct error *e) MUST_CHECK;
 
 /* A value inside a validated document. */
 struct json {

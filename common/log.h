@@ -35,7 +35,7 @@ struct log_field {
 		bool b;
 	} v;
 };
-#define LF(k, val) ((struct log_field){k, LF_STR, {.z = (val)}})
+#define LF(k, val)  ((struct log_field){k, LF_STR, {.z = (val)}})
 #define LFS(k, val) ((struct log_field){k, LF_SLICE, {.s = (val)}})
 #define LFI(k, val) ((struct log_field){k, LF_I64, {.i = (int64_t)(val)}})
 #define LFB(k, val) ((struct log_field){k, LF_BOOL, {.b = (val)}})
@@ -43,23 +43,23 @@ struct log_field {
 
 void log_init(const char *program, enum log_level min, enum log_format fmt);
 /* log_event(LOG_INFO, "agent enrolled", LF("agent", id), LFI("n", 3)); */
-#define log_event(level, msg, ...)                                             \
-	log_write((level), (msg),                                              \
-		  (const struct log_field[]){{0}, ##__VA_ARGS__},              \
-		  sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) /     \
-			  sizeof(struct log_field))
+#define log_event(level, msg, ...)                                   \
+	log_write((level), (msg),                                    \
+	    (const struct log_field[]){{0}, ##__VA_ARGS__},          \
+	    sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) / \
+		sizeof(struct log_field))
 #define log_debug(msg, ...) log_event(LOG_DEBUG, msg, ##__VA_ARGS__)
-#define log_info(msg, ...) log_event(LOG_INFO, msg, ##__VA_ARGS__)
-#define log_warn(msg, ...) log_event(LOG_WARN, msg, ##__VA_ARGS__)
+#define log_info(msg, ...)  log_event(LOG_INFO, msg, ##__VA_ARGS__)
+#define log_warn(msg, ...)  log_event(LOG_WARN, msg, ##__VA_ARGS__)
 #define log_error(msg, ...) log_event(LOG_ERROR, msg, ##__VA_ARGS__)
 /* fields[0] is a dummy (see log_event). */
 void log_write(enum log_level level, const char *msg,
-	       const struct log_field *fields, size_t n);
+    const struct log_field *fields, size_t n);
 bool log_enabled(enum log_level level);
 int log_level_parse(const char *s, enum log_level *ret) MUST_CHECK;
 int log_format_parse(const char *s, enum log_format *ret) MUST_CHECK;
 /* For tests: send lines to a callback instead of stderr (NULL restores). */
-void log_capture(void (*fn)(void *ctx, const char *line, size_t len),
-		 void *ctx);
+void log_capture(
+    void (*fn)(void *ctx, const char *line, size_t len), void *ctx);
 
 #endif

@@ -15,7 +15,7 @@
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 struct metric_def {
-	const char *name;   /* "headgate_requests_total" */
+	const char *name; /* "headgate_requests_total" */
 	enum metric_type type;
 	const char *help;   /* one sentence */
 	const char *labels; /* "route,code" or "" */
@@ -33,10 +33,10 @@ void metric_set_free(struct metric_set *s);
  * a lock, so hot paths keep the pointer. Never NULL (falls back to "other").
  * Valid as long as the set. index = position in defs. */
 struct metric_series *metric_series(struct metric_set *s, size_t index,
-				    const struct str *values, size_t n_values);
-void metric_add(struct metric_series *m, int64_t v);	/* counter, gauge */
+    const struct str *values, size_t n_values);
+void metric_add(struct metric_series *m, int64_t v); /* counter, gauge */
 void metric_gauge_set(struct metric_series *m, int64_t v);
-void metric_observe(struct metric_series *m, double v);	/* histogram */
+void metric_observe(struct metric_series *m, double v); /* histogram */
 int64_t metric_value(struct metric_series *m);
 /* Shorthand for metrics without labels. */
 void metric_inc(struct metric_set *s, size_t index, int64_t v);

@@ -12,23 +12,23 @@
 #include "common/str.h"
 
 /* Disjoint token classes; numbers are on the wire and in the database. */
-#define TOKEN_CLASS_TABLE(X)                                                   \
-	X(TC_INPUT, 0, "input", "uncached input")                              \
-	X(TC_CACHE_READ, 1, "cache_read", "input read from the cache")         \
-	X(TC_CACHE_WRITE_5M, 2, "cache_write_5m", "cache write, 5 minutes")    \
-	X(TC_CACHE_WRITE_1H, 3, "cache_write_1h", "cache write, 1 hour")       \
-	X(TC_OUTPUT, 4, "output", "output without reasoning")                  \
-	X(TC_REASONING, 5, "reasoning", "reasoning output")                    \
-	X(TC_AUDIO_IN, 6, "audio_in", "audio input")                           \
-	X(TC_AUDIO_OUT, 7, "audio_out", "audio output")                        \
-	X(TC_IMAGE_IN, 8, "image_in", "image input")                           \
+#define TOKEN_CLASS_TABLE(X)                                                \
+	X(TC_INPUT, 0, "input", "uncached input")                           \
+	X(TC_CACHE_READ, 1, "cache_read", "input read from the cache")      \
+	X(TC_CACHE_WRITE_5M, 2, "cache_write_5m", "cache write, 5 minutes") \
+	X(TC_CACHE_WRITE_1H, 3, "cache_write_1h", "cache write, 1 hour")    \
+	X(TC_OUTPUT, 4, "output", "output without reasoning")               \
+	X(TC_REASONING, 5, "reasoning", "reasoning output")                 \
+	X(TC_AUDIO_IN, 6, "audio_in", "audio input")                        \
+	X(TC_AUDIO_OUT, 7, "audio_out", "audio output")                     \
+	X(TC_IMAGE_IN, 8, "image_in", "image input")                        \
 	X(TC_IMAGE_OUT, 9, "image_out", "image output")
 
 enum token_class {
 #define X(e, num, name, text) e = num,
 	TOKEN_CLASS_TABLE(X)
 #undef X
-	TC_COUNT
+	    TC_COUNT
 };
 const char *token_class_name(enum token_class c);
 int token_class_parse(struct str s, enum token_class *ret) MUST_CHECK;
@@ -46,8 +46,8 @@ struct price {
 
 /* Cost in nano-USD: ceil(sum(n * per_mtok) / 1e6). ERR_INVALID on a negative
  * count, ERR_TOO_LARGE on overflow of int64. */
-int money_cost(const struct tokens *t, const struct price *p,
-	       int64_t *cost) MUST_CHECK;
+int money_cost(
+    const struct tokens *t, const struct price *p, int64_t *cost) MUST_CHECK;
 /* What a token of class c costs, after the fall-backs above; a class whose
  * fall-back has no price either costs the dearest of its side (0 if none). */
 int64_t price_effective(const struct price *p, enum token_class c);
@@ -56,7 +56,8 @@ int64_t price_worst_input(const struct price *p);
 int64_t price_worst_output(const struct price *p);
 
 /* "12.5" or "0.000000001" USD -> nano-USD; at most 9 decimals, no sign, no
- * exponent; ERR_INVALID, or ERR_TOO_LARGE beyond int64. Format is exact with at least 2 decimals. */
+ * exponent; ERR_INVALID, or ERR_TOO_LARGE beyond int64. Format is exact with
+ * at least 2 decimals. */
 int money_parse(struct str s, int64_t *nano) MUST_CHECK;
 void money_format(int64_t nano, char dst[32]);
 

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 struct pool {
-	size_t size;   /* bytes of one object */
-	size_t max;    /* objects that may be live */
+	size_t size; /* bytes of one object */
+	size_t max;  /* objects that may be live */
 	size_t live;
 	size_t n_free; /* objects on the free list */
 	void *free_list;

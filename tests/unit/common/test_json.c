@@ -35,67 +35,68 @@ START_TEST(test_accepts)
 }
 END_TEST
 
+static const struct {
+	const char *doc;
+	const char *text;
+} refused[] = {
+    {"", "empty instead of JSON"},
+    {" ", "byte 1: unexpected end"},
+    {"\xef\xbb\xbf{}", "byte 0: byte order mark"},
+    {"{} x", "byte 3: unexpected byte after the value"},
+    {"[1,]", "byte 3: expected a value"},
+    {"{\"a\":1,}", "byte 7: expected a key"},
+    {"{,}", "byte 1: expected a key"},
+    {"[,]", "byte 1: expected a value"},
+    {"{\"a\" 1}", "byte 5: expected ':'"},
+    {"{\"a\":}", "byte 5: expected a value"},
+    {"{a:1}", "byte 1: expected a key"},
+    {"[1 2]", "byte 3: expected ',' or ']'"},
+    {"{\"a\":1]", "byte 6: expected ',' or '}'"},
+    {"[1", "byte 2: unexpected end"},
+    {"{\"a\"", "byte 4: unexpected end"},
+    {"{\"a\":", "byte 5: unexpected end"},
+    {"{", "byte 1: unexpected end"},
+    {"]", "byte 0: expected a value"},
+    {"[01]", "malformed number"},
+    {"[-]", "byte 2: malformed number"},
+    {"[1.]", "malformed number"},
+    {"[1e+]", "malformed number"},
+    {"[.5]", "expected a value"},
+    {"[+1]", "expected a value"},
+    {"[0x1]", "expected ',' or ']'"},
+    {"-", "byte 1: unexpected end"},
+    {"[NaN]", "expected a value"},
+    {"nul", "unknown word"},
+    {"[truex]", "expected ',' or ']'"},
+    {"\"abc", "byte 4: unexpected end"},
+    {"\"a\nb\"", "byte 2: control character in a string"},
+    {"\"\\", "byte 2: unexpected end"},
+    {"\"\\x\"", "byte 1: unknown escape sequence"},
+    {"\"\\u12\"", "hexadecimal"},
+    {"\"\\u12g4\"", "hexadecimal"},
+    {"\"\\ud800\"", "byte 1: lone surrogate"},
+    {"\"\\ud800\\u0041\"", "lone surrogate"},
+    {"\"\\ud800\\ud800\"", "lone surrogate"},
+    {"\"\\udc00\\ud800\"", "lone surrogate"},
+    {"\"\xc0\x80\"", "byte 1: invalid UTF-8"},
+    {"\"abcdefghijklmnopq\xed\xa0\x80\"", "byte 18: invalid UTF-8"},
+    {"\"\xe6\xbc\"", "invalid UTF-8"},
+    {"{\"a\":1,\"a\":2}", "byte 7: duplicate key"},
+    {"{\"ab\":1,\"a\\u0062\":2}", "byte 8: duplicate key"},
+    {"[/*x*/]", "expected a value"},
+    {"['a']", "expected a value"},
+};
+
 START_TEST(test_refuses)
 {
-	static const struct {
-		const char *doc;
-		const char *text;
-	} bad[] = {
-	    {"", "empty instead of JSON"},
-	    {" ", "byte 1: unexpected end"},
-	    {"\xef\xbb\xbf{}", "byte 0: byte order mark"},
-	    {"{} x", "byte 3: unexpected byte after the value"},
-	    {"[1,]", "byte 3: expected a value"},
-	    {"{\"a\":1,}", "byte 7: expected a key"},
-	    {"{,}", "byte 1: expected a key"},
-	    {"[,]", "byte 1: expected a value"},
-	    {"{\"a\" 1}", "byte 5: expected ':'"},
-	    {"{\"a\":}", "byte 5: expected a value"},
-	    {"{a:1}", "byte 1: expected a key"},
-	    {"[1 2]", "byte 3: expected ',' or ']'"},
-	    {"{\"a\":1]", "byte 6: expected ',' or '}'"},
-	    {"[1", "byte 2: unexpected end"},
-	    {"{\"a\"", "byte 4: unexpected end"},
-	    {"{\"a\":", "byte 5: unexpected end"},
-	    {"{", "byte 1: unexpected end"},
-	    {"]", "byte 0: expected a value"},
-	    {"[01]", "malformed number"},
-	    {"[-]", "byte 2: malformed number"},
-	    {"[1.]", "malformed number"},
-	    {"[1e+]", "malformed number"},
-	    {"[.5]", "expected a value"},
-	    {"[+1]", "expected a value"},
-	    {"[0x1]", "expected ',' or ']'"},
-	    {"-", "byte 1: unexpected end"},
-	    {"[NaN]", "expected a value"},
-	    {"nul", "unknown word"},
-	    {"[truex]", "expected ',' or ']'"},
-	    {"\"abc", "byte 4: unexpected end"},
-	    {"\"a\nb\"", "byte 2: control character in a string"},
-	    {"\"\\", "byte 2: unexpected end"},
-	    {"\"\\x\"", "byte 1: unknown escape sequence"},
-	    {"\"\\u12\"", "hexadecimal"},
-	    {"\"\\u12g4\"", "hexadecimal"},
-	    {"\"\\ud800\"", "byte 1: lone surrogate"},
-	    {"\"\\ud800\\u0041\"", "lone surrogate"},
-	    {"\"\\ud800\\ud800\"", "lone surrogate"},
-	    {"\"\\udc00\\ud800\"", "lone surrogate"},
-	    {"\"\xc0\x80\"", "byte 1: invalid UTF-8"},
-	    {"\"abcdefghijklmnopq\xed\xa0\x80\"", "byte 18: invalid UTF-8"},
-	    {"\"\xe6\xbc\"", "invalid UTF-8"},
-	    {"{\"a\":1,\"a\":2}", "byte 7: duplicate key"},
-	    {"{\"ab\":1,\"a\\u0062\":2}", "byte 8: duplicate key"},
-	    {"[/*x*/]", "expected a value"},
-	    {"['a']", "expected a value"},
-	};
 	size_t i;
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		ck_assert_msg(
-		    validate(bad[i].doc) == ERR_INVALID, "%s", bad[i].doc);
-		ck_assert_msg(strstr(err.text, bad[i].text) != NULL,
-		    "%s: \"%s\", not \"%s\"", bad[i].doc, err.text,
-		    bad[i].text);
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		ck_assert_msg(validate(refused[i].doc) == ERR_INVALID, "%s",
+		    refused[i].doc);
+		ck_assert_msg(strstr(err.text, refused[i].text) != NULL,
+		    "%s: \"%s\", not \"%s\"", refused[i].doc, err.text,
+		    refused[i].text);
 	}
 	ck_assert_int_eq(
 	    json_validate(STR("\"\\\0\""), NULL, &err), ERR_INVALID);
