@@ -90,7 +90,7 @@ export async function reconcile(stack, ms = 30000) {
   const bill = await stack.provider.bill();
   const fixes = corrections(bill, await ledger(stack.rest));
   for (let i = 0; i < fixes.length; i += 500)
-    await stack.rest.post('/v1/usage/corrections', { corrections: fixes.slice(i, i + 500) });
+    await stack.rest.post('/v1/usage/corrections', { items: fixes.slice(i, i + 500) });
   const result = compare(bill, await ledger(stack.rest));
   result.corrected = fixes.length;
   return result;

@@ -51,8 +51,9 @@ const bad = [
 ];
 
 export class Proc {
-  constructor(name, logFile) {
+  constructor(name, logFile, detached = false) {
     this.name = name;
+    this.detached = detached; // may outlive us, see release()
     this.logFile = logFile;
     this.child = null;
     this.exited = null;
@@ -65,6 +66,7 @@ export class Proc {
     this.killed = false;
     this.child = spawn(program, args, {
       stdio: ['ignore', log, log], env: { ...process.env, ...env }, cwd,
+      detached: this.detached,
     });
     fs.closeSync(log);
     this.pid = this.child.pid;
@@ -83,6 +85,12 @@ export class Proc {
 
   get running() {
     return this.child !== null && this.result === null;
+  }
+
+  // Let it live on when we end.
+  release() {
+    live.delete(this);
+    this.child.unref();
   }
 
   signal(name) {

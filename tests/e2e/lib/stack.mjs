@@ -18,7 +18,7 @@ export class Provider {
     this.proc = stack.proc(name);
     this.record = path.join(stack.dir, `${name}.record`);
     this.portsFile = path.join(stack.dir, `${name}.ports`);
-    this.port = 0;
+    this.port = options.port ?? 0;
   }
 
   async start() {
@@ -53,7 +53,7 @@ export class Control {
     this.portsFile = path.join(stack.dir, 'control.ports');
     this.tokenFile = path.join(stack.dir, 'owner.token');
     this.store = options.store ?? `embedded:${path.join(stack.dir, 'pg')}`;
-    this.ports = { rest: 0, channel: 0, publish: 0 };
+    this.ports = options.ports ?? { rest: 0, channel: 0, publish: 0 };
   }
 
   async start() {
@@ -93,7 +93,7 @@ export class Agent {
     this.proc = stack.proc(name);
     this.dir = options.dir ?? path.join(stack.dir, name);
     this.portsFile = path.join(stack.dir, `${name}.ports`);
-    this.ports = { data: 0, status: 0 };
+    this.ports = options.ports ?? { data: 0, status: 0 };
   }
 
   async joinToken() {
@@ -177,7 +177,7 @@ export class Stack {
   }
 
   proc(name) {
-    const p = new Proc(name, path.join(this.dir, `${name}.log`));
+    const p = new Proc(name, path.join(this.dir, `${name}.log`), this.options.detached);
     this.procs.push(p);
     return p;
   }
@@ -245,7 +245,7 @@ export class Stack {
       problems.push(`logs: ${this.dir}`);
       throw new Error(problems.join('\n'));
     }
-    if (!process.env.KEEP)
+    if (!process.env.KEEP && !this.options.dir)
       fs.rmSync(this.dir, { recursive: true, force: true });
   }
 }
