@@ -61,8 +61,9 @@ struct budget_cell {
 	_Atomic bool refill;	   /* asked for since the last report */
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
-	bool sent_demand;  /* a report of it is on its way */
-	struct lease *old; /* superseded periods */
+	bool sent_demand;    /* a report of it is on its way */
+	struct lease *old;   /* superseded periods */
+	uint64_t generation; /* of the last bundle that named it */
 };
 
 /* A reservation over every budget of a key's path: held by one request. */

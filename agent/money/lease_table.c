@@ -27,7 +27,7 @@ struct lease_table {
 	size_t cursor;	   /* where the next report starts */
 	int64_t last_full; /* mono of the last full report */
 	bool draining;
-	uint64_t n_grants, n_recalls;
+	uint64_t n_grants, n_recalls, generation;
 };
 
 struct lease_table *
@@ -165,6 +165,26 @@ lease_table_find(struct lease_table *t, uint64_t uid)
 	c = table_find(t, uid);
 	pthread_mutex_unlock(&t->lock);
 	return c;
+}
+
+void
+lease_table_publish(
+    struct lease_table *t, const struct budget_setting *v, size_t n)
+{
+	pthread_mutex_lock(&t->lock);
+	t->generation++;
+	for (size_t i = 0; i < n; i++) {
+		struct budget_cell *c = v[i].cell;
+
+		atomic_store(&c->limit, v[i].limit);
+		atomic_store(&c->soft, v[i].soft);
+		atomic_store(&c->deleted, false);
+		c->generation = t->generation;
+	}
+	for (size_t i = 0; i < t->n_cells; i++)
+		if (t->cells[i]->generation != t->generation)
+			atomic_store(&t->cells[i]->deleted, true);
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* ---- reports ------------------------------------------------------------ */

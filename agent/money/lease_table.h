@@ -41,6 +41,16 @@ struct budget_cell *lease_table_cell(
     struct lease_table *t, uint64_t uid, struct str name) MUST_CHECK;
 struct budget_cell *lease_table_find(struct lease_table *t, uint64_t uid);
 
+/* The budgets of a bundle that takes effect now; a cell that is not named is
+ * deleted (it stays for requests in flight, and gives its rights back). */
+struct budget_setting {
+	struct budget_cell *cell;
+	int64_t limit;
+	bool soft;
+};
+void lease_table_publish(
+    struct lease_table *t, const struct budget_setting *v, size_t n);
+
 /* Build the reports due at mono_now into the arena. `urgent` = only cells that
  * wait, run low or owe rights back (between heartbeats). Gives rights back
  * first. 0 or ERR_NOMEM. */
