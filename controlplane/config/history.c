@@ -24,11 +24,23 @@ diff_add(json_t *out, const char *path, const json_t *a, const json_t *b)
 	return json_array_append_new(out, row);
 }
 
+#define DIFF_PATH_SIZE 256
+
+/* The path of a member, for people; one that is too long is cut and says so. */
+static void
+diff_path(char *dst, const char *path, const char *name)
+{
+	int n = snprintf(dst, DIFF_PATH_SIZE, "%s/%s", path, name);
+
+	if (n >= DIFF_PATH_SIZE)
+		memcpy(dst + DIFF_PATH_SIZE - 4, "...", 4);
+}
+
 /* Objects are compared member by member, everything else as a whole. */
 static int
 diff_value(json_t *out, const char *path, const json_t *a, const json_t *b)
 {
-	char here[256];
+	char here[DIFF_PATH_SIZE];
 	const char *name;
 	json_t *v;
 	int rc = 0;
@@ -38,13 +50,13 @@ diff_value(json_t *out, const char *path, const json_t *a, const json_t *b)
 	if (!json_is_object(a) || !json_is_object(b))
 		return diff_add(out, path, a, b);
 	json_object_foreach ((json_t *)(uintptr_t)a, name, v) {
-		(void)snprintf(here, sizeof(here), "%s/%s", path, name);
+		diff_path(here, path, name);
 		rc |= diff_value(out, here, v, json_object_get(b, name));
 	}
 	json_object_foreach ((json_t *)(uintptr_t)b, name, v) {
 		if (json_object_get(a, name) != NULL)
 			continue;
-		(void)snprintf(here, sizeof(here), "%s/%s", path, name);
+		diff_path(here, path, name);
 		rc |= diff_value(out, here, NULL, v);
 	}
 	return rc;
