@@ -26,7 +26,7 @@ export class Provider {
     fs.rmSync(this.portsFile, { force: true });
     this.proc.start(path.join(bin, 'headgate-provider'), [
       '--listen', `127.0.0.1:${this.port}`, '--ports-file', this.portsFile,
-      '--record', this.record, ...(o.models ? ['--models', o.models] : []),
+      ...(this.record ? ['--record', this.record] : []), ...(o.models ? ['--models', o.models] : []),
       ...(o.apiKey ? ['--api-key', o.apiKey] : []),
       ...(o.canaries ?? []).flatMap((c) => ['--canary', c]),
       ...(o.args ?? []),
