@@ -11,7 +11,8 @@
 
 #include "controlplane/store/store.h"
 
-#define DB_STMT_SLOTS 512 /* power of two; half of it is used at most */
+#define STORE_DAY_SLOTS 64
+#define DB_STMT_SLOTS	512 /* power of two; half of it is used at most */
 
 struct db {
 	struct store *store;
@@ -36,6 +37,8 @@ struct store {
 	uint64_t n_takes, n_connects, n_failures;
 	char *conninfo, *application;
 	int64_t take_ms, statement_ms, connect_ms;
+	/* Days whose usage partition exists, + 1; by day modulo the size. */
+	_Atomic int64_t days[STORE_DAY_SLOTS];
 };
 
 /* Connect and set up a session. On failure *ret stays. */

@@ -25,6 +25,7 @@ static const struct {
     {"23505", ERR_EXISTS, false},     /* unique */
     {"23503", ERR_CONFLICT, false},   /* foreign key */
     {"23P01", ERR_CONFLICT, false},   /* exclusion */
+    {"42P01", ERR_NOT_FOUND, false},  /* no such table: a dropped day */
     {"25006", ERR_UNAVAILABLE, true}, /* read only: failover under way */
     {"25P03", ERR_UNAVAILABLE, true}, /* idle in transaction */
     {"08", ERR_UNAVAILABLE, true},    /* connection */

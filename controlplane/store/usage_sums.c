@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sums of a batch: rows are sorted by one key and neighbours merged, so
+ * that SQL sees one row for each ledger entry, hour and day. All
+ * transactions touch rollup rows in the order of that key, so two of them
+ * wait for each other but do not deadlock.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/store/store_lease.h"
+#include "controlplane/store/usage_internal.h"
+
+/* One merged row: counts behind the keys. */
+struct usage_sum {
+	const int64_t *key;
+	int64_t kind;
+	int64_t rows;	  /* all */
+	int64_t requests; /* without corrections */
+	int64_t cost;
+	struct tokens tokens;
+};
+
+static int
+usage_sort(const void *pa, const void *pb)
+{
+	const struct usage_entry *a = *(const struct usage_entry *const *)pa;
+	const struct usage_entry *b = *(const struct usage_entry *const *)pb;
+
+	for (int i = 0; i < K_COUNT; i++)
+		if (a->key[i] != b->key[i])
+			return a->key[i] < b->key[i] ? -1 : 1;
+	return 0;
+}
+
+static void
+usage_add_entry(struct usage_sum *s, const struct usage_entry *en)
+{
+	s->rows++;
+	s->requests += en->kind == USAGE_RECORD;
+	s->cost += en->cost;
+	for (int i = 0; i < TC_COUNT; i++)
+		s->tokens.n[i] += en->tokens.n[i];
+}
+
+static void
+usage_add_sum(struct usage_sum *s, const struct usage_sum *o)
+{
+	s->rows += o->rows;
+	s->requests += o->requests;
+	s->cost += o->cost;
+	for (int i = 0; i < TC_COUNT; i++)
+		s->tokens.n[i] += o->tokens.n[i];
+}
+
+/* Merge neighbours that agree in the first n_key keys; in place over from
+ * when to == from. Returns how many remain. */
+static size_t
+usage_merge(
+    const struct usage_sum *from, size_t n, int n_key, struct usage_sum *to)
+{
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (m > 0 && memcmp(to[m - 1].key, from[i].key,
+				 (size_t)n_key * sizeof(int64_t)) == 0)
+			usage_add_sum(&to[m - 1], &from[i]);
+		else
+			to[m++] = from[i];
+	}
+	return m;
+}
+
+/* Columns as arrays for unnest(). */
+struct usage_columns {
+	struct arena *arena;
+	size_t n; /* rows */
+	bool failed;
+};
+
+static struct db_val
+usage_column(struct usage_columns *c, const struct usage_sum *s,
+    int64_t (*get)(const struct usage_sum *s, int arg), int arg)
+{
+	int64_t *v = arena_alloc(c->arena, c->n * sizeof(*v) + 1);
+
+	if (v == NULL) {
+		c->failed = true;
+		return DBNULL;
+	}
+	for (size_t i = 0; i < c->n; i++)
+		v[i] = get(&s[i], arg);
+	return DBIA(v, c->n);
+}
+
+static int64_t
+sum_key(const struct usage_sum *s, int i)
+{
+	return s->key[i];
+}
+
+static int64_t
+sum_token(const struct usage_sum *s, int i)
+{
+	return s->tokens.n[i];
+}
+
+static int64_t
+sum_number(const struct usage_sum *s, int i)
+{
+	return i == 0	? s->requests
+	       : i == 1 ? s->cost
+	       : i == 2 ? s->rows
+			: s->kind;
+}
+
+#define ROLLUP_SET                                                            \
+	"requests = u.requests + excluded.requests, "                         \
+	"cost = u.cost + excluded.cost, "                                     \
+	"t_input = u.t_input + excluded.t_input, "                            \
+	"t_cache_read = u.t_cache_read + excluded.t_cache_read, "             \
+	"t_cache_write_5m = u.t_cache_write_5m + excluded.t_cache_write_5m, " \
+	"t_cache_write_1h = u.t_cache_write_1h + excluded.t_cache_write_1h, " \
+	"t_output = u.t_output + excluded.t_output, "                         \
+	"t_reasoning = u.t_reasoning + excluded.t_reasoning, "                \
+	"t_audio_in = u.t_audio_in + excluded.t_audio_in, "                   \
+	"t_audio_out = u.t_audio_out + excluded.t_audio_out, "                \
+	"t_image_in = u.t_image_in + excluded.t_image_in, "                   \
+	"t_image_out = u.t_image_out + excluded.t_image_out"
+
+#define ROLLUP_KEY                                                           \
+	"tenant_uid, team_uid, project_uid, key_uid, model_uid, route_uid, " \
+	"deployment_uid"
+
+#define ROLLUP_SQL(table, time, seconds)                                     \
+	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                  \
+	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                        \
+	"SELECT to_timestamp(x.at * " seconds "), x.a, x.b, x.c, x.d, x.e, " \
+	"x.f, x.g, x.h, x.i, x.t0, x.t1, x.t2, x.t3, x.t4, x.t5, x.t6, "     \
+	"x.t7, x.t8, x.t9 FROM unnest($1::bigint[], $2::bigint[], "          \
+	"$3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "           \
+	"$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], "          \
+	"$11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], "       \
+	"$15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "       \
+	"$19::bigint[], $20::bigint[]) AS x(at, a, b, c, d, e, f, g, h, i, " \
+	"t0, t1, t2, t3, t4, t5, t6, t7, t8, t9) "                           \
+	"ON CONFLICT (" time ", " ROLLUP_KEY ") DO UPDATE SET " ROLLUP_SET
+
+static int
+usage_rollup(struct db *db, const struct db_stmt *st, int time_key,
+    const struct usage_sum *s, size_t n, struct arena *a, struct error *e)
+{
+	struct usage_columns c = {.arena = a, .n = n};
+	struct db_val v[21] = {DBNULL};
+	int k = 1;
+
+	v[k++] = usage_column(&c, s, sum_key, time_key);
+	for (int i = K_TENANT; i <= K_DEPLOYMENT; i++)
+		v[k++] = usage_column(&c, s, sum_key, i);
+	v[k++] = usage_column(&c, s, sum_number, 0);
+	v[k++] = usage_column(&c, s, sum_number, 1);
+	for (int i = 0; i < TC_COUNT; i++)
+		v[k++] = usage_column(&c, s, sum_token, i);
+	if (c.failed)
+		return err_set(e, ERR_NOMEM, "no memory");
+	return db_exec(db, st, v, (size_t)k, NULL, e);
+}
+
+static int
+usage_ledger(struct db *db, int64_t batch_id, const struct usage_sum *s,
+    size_t n, struct arena *a, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "INSERT INTO ledger (batch_id, hour, kind, tenant_uid, "
+	    "project_uid, key_uid, route_uid, deployment_uid, provider_uid, "
+	    "model_uid, price_version, records, amount) "
+	    "SELECT $1, to_timestamp(x.h * 3600), x.kind, x.t, x.p, x.k, x.r, "
+	    "x.d, x.v, x.m, x.pv, x.n, x.cost FROM unnest($2::bigint[], "
+	    "$3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "
+	    "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], "
+	    "$11::bigint[], $12::bigint[], $13::bigint[]) AS x(h, kind, t, p, "
+	    "k, r, d, v, m, pv, n, cost)"};
+	static const int keys[] = {K_TENANT, K_PROJECT, K_KEY, K_ROUTE,
+	    K_DEPLOYMENT, K_PROVIDER, K_MODEL, K_PRICE};
+	struct usage_columns c = {.arena = a, .n = n};
+	struct db_val v[14] = {DBNULL, DBI(batch_id)};
+	int k = 2;
+
+	v[k++] = usage_column(&c, s, sum_key, K_HOUR);
+	v[k++] = usage_column(&c, s, sum_number, 3);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		v[k++] = usage_column(&c, s, sum_key, keys[i]);
+	v[k++] = usage_column(&c, s, sum_number, 2);
+	v[k++] = usage_column(&c, s, sum_number, 1);
+	if (c.failed)
+		return err_set(e, ERR_NOMEM, "no memory");
+	return db_exec(db, &st, v, (size_t)k, NULL, e);
+}
+
+int
+usage_sums(struct db *db, int64_t batch_id, const struct usage_entry *entries,
+    size_t n, struct arena *a, struct error *e)
+{
+	static const struct db_stmt hourly = {
+	    ROLLUP_SQL("usage_hourly", "hour", "3600")};
+	static const struct db_stmt daily = {
+	    ROLLUP_SQL("usage_daily", "day", "86400")};
+	const struct usage_entry **sorted;
+	struct usage_sum *s;
+	size_t m;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	sorted = arena_alloc(a, n * sizeof(*sorted));
+	s = arena_zalloc(a, n * sizeof(*s));
+	if (sorted == NULL || s == NULL)
+		return err_set(e, ERR_NOMEM, "no memory");
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &entries[i];
+	qsort(sorted, n, sizeof(*sorted), usage_sort);
+	m = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct usage_entry *en = sorted[i];
+
+		if (m == 0 ||
+		    memcmp(s[m - 1].key, en->key, sizeof(en->key)) != 0) {
+			s[m].key = en->key;
+			s[m++].kind = en->kind;
+		}
+		usage_add_entry(&s[m - 1], en);
+	}
+	rc = usage_ledger(db, batch_id, s, m, a, e);
+	m = usage_merge(s, m, K_HOUR + 1, s);
+	if (rc == 0)
+		rc = usage_rollup(db, &hourly, K_HOUR, s, m, a, e);
+	m = usage_merge(s, m, K_DEPLOYMENT + 1, s);
+	if (rc == 0)
+		rc = usage_rollup(db, &daily, K_DAY, s, m, a, e);
+	return rc;
+}
+
+static int
+charge_sort(const void *pa, const void *pb)
+{
+	const struct lease_charge *a = pa, *b = pb;
+
+	if (a->budget_uid != b->budget_uid)
+		return a->budget_uid < b->budget_uid ? -1 : 1;
+	if (a->period_start != b->period_start)
+		return a->period_start < b->period_start ? -1 : 1;
+	if (a->boot_epoch != b->boot_epoch)
+		return a->boot_epoch < b->boot_epoch ? -1 : 1;
+	return 0;
+}
+
+int
+usage_charge(struct db *db, struct str agent_id, bool correction,
+    const struct usage_entry *entries, size_t n, struct arena *a,
+    struct error *e)
+{
+	struct lease_charge *c;
+	size_t total = 0, m = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (entries[i].cost != 0)
+			total += entries[i].n_charges;
+	if (total == 0)
+		return 0;
+	c = arena_alloc(a, total * sizeof(*c));
+	if (c == NULL)
+		return err_set(e, ERR_NOMEM, "no memory");
+	total = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct usage_entry *en = &entries[i];
+		const int64_t *from = en->charges;
+
+		if (en->cost == 0)
+			continue;
+		for (size_t k = 0; k < en->n_charges;
+		     k++, from += USAGE_CHARGE_INTS)
+			c[total++] = (struct lease_charge){
+			    .budget_uid = (uint64_t)from[0],
+			    .period_start = from[1],
+			    .boot_epoch = correction ? 0 : (uint64_t)from[3],
+			    .cost = en->cost,
+			    .last_at = en->started_at,
+			};
+	}
+	qsort(c, total, sizeof(*c), charge_sort);
+	for (size_t i = 0; i < total; i++) {
+		if (m > 0 && charge_sort(&c[m - 1], &c[i]) == 0) {
+			c[m - 1].cost += c[i].cost;
+			if (c[i].last_at > c[m - 1].last_at)
+				c[m - 1].last_at = c[i].last_at;
+		} else {
+			c[m++] = c[i];
+		}
+	}
+	return store_lease_charge(db, agent_id, c, m, e);
+}
