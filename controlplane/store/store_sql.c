@@ -178,11 +178,31 @@ db_params_make(struct db_params *p, const struct db_val *args, size_t n_args,
 /* ---- running
  * ----------------------------------------------------------------- */
 
-/* The slot of st, prepared if it was not; < 0 on failure. */
+static unsigned
+db_slot(const struct db_stmt *st)
+{
+	return (unsigned)((uintptr_t)st >> 3) & (DB_STMT_SLOTS - 1);
+}
+
+/* Too many statements: start over. */
+static int
+db_forget(struct db *db, struct error *e)
+{
+	int rc;
+
+	rc = db_command(db, "DEALLOCATE ALL", e);
+	if (rc == 0) {
+		memset(db->stmts, 0, sizeof(db->stmts));
+		db->n_stmts = 0;
+	}
+	return rc;
+}
+
+/* The slot of st, prepared if it was not. */
 static int
 db_prepare(struct db *db, const struct db_stmt *st, int *slot, struct error *e)
 {
-	unsigned at = (unsigned)((uintptr_t)st >> 3) & (DB_STMT_SLOTS - 1);
+	unsigned at = db_slot(st);
 	PGresult *res;
 	char name[16];
 	int rc = 0;
@@ -192,7 +212,13 @@ db_prepare(struct db *db, const struct db_stmt *st, int *slot, struct error *e)
 	*slot = (int)at;
 	if (db->stmts[at] == st)
 		return 0;
-	MUST(db->n_stmts < DB_STMT_SLOTS / 2);
+	if (db->n_stmts >= DB_STMT_SLOTS / 2) {
+		rc = db_forget(db, e);
+		if (rc != 0)
+			return rc;
+		at = db_slot(st);
+		*slot = (int)at;
+	}
 	snprintf(name, sizeof(name), "s%u", at);
 	res = PQprepare(db->pg, name, st->sql, 0, NULL);
 	if (PQresultStatus(res) == PGRES_COMMAND_OK) {

@@ -101,12 +101,14 @@ ingest_unique(int64_t *v, size_t n)
 	return m;
 }
 
+/* Is it an item of this kind? v holds uid * 8 + kind. */
 static bool
-ingest_has(const int64_t *v, size_t n, uint64_t uid)
+ingest_has(const int64_t *v, size_t n, uint64_t uid, int kind)
 {
-	int64_t x = (int64_t)uid;
+	int64_t x = (int64_t)uid * 8 + kind;
 
-	return bsearch(&x, v, n, sizeof(*v), ingest_compare) != NULL;
+	return uid < INT64_MAX / 16 &&
+	       bsearch(&x, v, n, sizeof(*v), ingest_compare) != NULL;
 }
 
 /* Which of the batch's tenants and keys exist or did exist? known[] gets
@@ -116,7 +118,8 @@ ingest_known(struct db *db, struct ingest *in, int64_t **known, size_t *n_known,
     struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT uid FROM item_name WHERE uid = ANY($1::bigint[]) "
+	    "SELECT uid * 8 + kind FROM item_name WHERE uid = "
+	    "ANY($1::bigint[]) "
 	    "AND kind IN (1, 4)"};
 	struct db_rows *r = NULL;
 	int64_t *v;
@@ -166,8 +169,8 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 		const Hg__UsageRecord *r = in->b->records[in->from + i];
 
 		if (in->why[i] == NULL &&
-		    !(ingest_has(known, n_known, r->tenant_uid) &&
-			ingest_has(known, n_known, r->key_uid)))
+		    !(ingest_has(known, n_known, r->tenant_uid, 1) &&
+			ingest_has(known, n_known, r->key_uid, 4)))
 			in->why[i] = "unknown tenant or key";
 		if (in->why[i] == NULL)
 			rc = usage_record_entry(r, in->agent.b, in->b,
