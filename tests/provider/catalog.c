@@ -29,8 +29,7 @@ catalog_prices(struct sim_model *m, json_t *prices, struct error *e)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(prices, i, v)
-	{
+	json_array_foreach (prices, i, v) {
 		struct sim_price_line *line = &m->prices.lines[i];
 		const char *class =
 		    json_string_value(json_object_get(v, "class"));
@@ -62,8 +61,7 @@ catalog_knobs(struct sim_model *m, json_t *knobs, struct error *e)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach(knobs, name, v)
-	{
+	json_object_foreach (knobs, name, v) {
 		char number[32];
 		const char *text = number;
 
@@ -130,8 +128,7 @@ catalog_load(struct catalog *c, const char *path, struct error *e)
 		goto out;
 	}
 	c->n_models = 0;
-	json_array_foreach(models, i, v)
-	{
+	json_array_foreach (models, i, v) {
 		rc = catalog_model(&c->models[i], v, e);
 		if (rc != 0) {
 			rc = err_wrap(e, "%s", path);

@@ -33,6 +33,7 @@ struct conn {
 	bool writable;	  /* no EAGAIN since the last EPOLLOUT */
 	bool peer_gone;
 	struct conn *next_dead;
+	struct conn *prev, *next; /* all open ones of the loop */
 };
 
 /* Start the timer of a connection, or move it. */

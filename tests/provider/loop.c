@@ -28,6 +28,7 @@ struct loop {
 	int64_t now_ns;
 	struct timers timers;
 	struct conn *dead; /* freed at the end of the turn */
+	struct conn *open;
 };
 
 static int64_t
@@ -65,6 +66,12 @@ conn_close(struct conn *c, bool reset)
 	(void)close(c->fd);
 	c->fd = -1;
 	atomic_fetch_sub(&c->sim->n.open_connections, 1);
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		c->loop->open = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
 	c->next_dead = c->loop->dead;
 	c->loop->dead = c;
 }
@@ -265,6 +272,10 @@ loop_accept(struct loop *l)
 		buf_init(&c->out, LOOP_OUT_LIMIT);
 		ev.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 		ev.data.ptr = c;
+		c->next = l->open;
+		if (l->open != NULL)
+			l->open->prev = c;
+		l->open = c;
 		atomic_fetch_add(&l->sim->n.connections, 1);
 		atomic_fetch_add(&l->sim->n.open_connections, 1);
 		if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
@@ -365,6 +376,22 @@ loop_open(struct loop *l, struct sim *sim, const char *host, uint16_t *port,
 	return 0;
 }
 
+/* The end: what was under way is billed as far as it got. */
+static void
+loop_close(struct loop *l)
+{
+	while (l->open != NULL) {
+		exchange_abort(l->open, false);
+		conn_close(l->open, false);
+	}
+	loop_bury(l);
+	timers_release(&l->timers);
+	if (l->listen_fd > 0)
+		(void)close(l->listen_fd);
+	if (l->epoll_fd > 0)
+		(void)close(l->epoll_fd);
+}
+
 int
 loops_run(struct sim *sim, const char *host, uint16_t *port, int n_threads,
     void (*on_ready)(struct sim *, uint16_t), struct error *e)
@@ -390,7 +417,7 @@ loops_run(struct sim *sim, const char *host, uint16_t *port, int n_threads,
 	for (int i = 0; i < started; i++)
 		(void)pthread_join(loops[i].thread, NULL);
 	for (int i = 0; i < n_threads; i++)
-		timers_release(&loops[i].timers);
+		loop_close(&loops[i]);
 	free(loops);
 	return rc;
 }
