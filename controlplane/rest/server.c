@@ -95,6 +95,8 @@ server_on_done(void *cls, struct MHD_Connection *c, void **con_cls,
 	s->app.done(s->app.ctx, &x->x);
 	arena_release(&x->x.req.arena);
 	buf_release(&x->x.res.body);
+	if (x->body.data != NULL) /* may hold a credential */
+		explicit_bzero(x->body.data, x->body.len);
 	buf_release(&x->body);
 	free(x->target);
 	free(x);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Table of the control plane's metrics.
+ */
+#include "controlplane/metrics.h"
+
+static const double seconds[] = {
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10};
+
+#define BUCKETS(a) .buckets = (a), .n_buckets = sizeof(a) / sizeof((a)[0])
+
+const struct metric_def control_metrics[CM_COUNT] = {
+    [CM_BUILD_INFO] = {.name = "headgate_build_info",
+	.type = METRIC_GAUGE,
+	.help = "Always 1; the labels say what runs.",
+	.labels = "program",
+	.max_series = 1},
+    [CM_REST_REQUESTS] = {.name = "headgate_rest_requests_total",
+	.type = METRIC_COUNTER,
+	.help = "REST requests by operation and HTTP status.",
+	.labels = "operation,status",
+	.max_series = 1000},
+    [CM_REST_DURATION] = {.name = "headgate_rest_request_duration_seconds",
+	.type = METRIC_HISTOGRAM,
+	.help = "Time to answer a REST request.",
+	.labels = "",
+	.max_series = 1,
+	BUCKETS(seconds)},
+    [CM_REST_IN_FLIGHT] = {.name = "headgate_rest_in_flight",
+	.type = METRIC_GAUGE,
+	.help = "REST requests being answered with the database.",
+	.labels = "",
+	.max_series = 1},
+    [CM_REST_AUTH_FAILURES] = {.name = "headgate_rest_auth_failures_total",
+	.type = METRIC_COUNTER,
+	.help = "REST requests refused for their token or role.",
+	.labels = "reason",
+	.max_series = 4},
+    [CM_CONFIG_COMMITS] = {.name = "headgate_config_commits_total",
+	.type = METRIC_COUNTER,
+	.help = "Configuration versions made through this process.",
+	.labels = "",
+	.max_series = 1},
+    [CM_CONFIG_VERSION] = {.name = "headgate_config_version",
+	.type = METRIC_GAUGE,
+	.help = "Latest configuration version made through this process.",
+	.labels = "",
+	.max_series = 1},
+    [CM_STORE_CONNECTIONS] = {.name = "headgate_store_connections",
+	.type = METRIC_GAUGE,
+	.help = "Open connections to PostgreSQL.",
+	.labels = "",
+	.max_series = 1},
+    [CM_STORE_WAITING] = {.name = "headgate_store_waiting",
+	.type = METRIC_GAUGE,
+	.help = "Threads waiting for a connection.",
+	.labels = "",
+	.max_series = 1},
+    [CM_STORE_FAILURES] = {.name = "headgate_store_failures_total",
+	.type = METRIC_COUNTER,
+	.help = "Connections to PostgreSQL that failed.",
+	.labels = "",
+	.max_series = 1},
+};
+
+struct metric_set *
+control_metrics_new(void)
+{
+	struct metric_set *s = metric_set_new(control_metrics, CM_COUNT);
+
+	if (s != NULL) {
+		struct str program = STR("headgate-control");
+
+		metric_gauge_set(
+		    metric_series(s, CM_BUILD_INFO, &program, 1), 1);
+	}
+	return s;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The metrics of the control plane, in one table. The enum names the rows;
+ * add to both.
+ */
+#ifndef CONTROLPLANE_METRICS_H
+#define CONTROLPLANE_METRICS_H
+
+#include "common/metric.h"
+
+enum control_metric {
+	CM_BUILD_INFO,
+	CM_REST_REQUESTS,
+	CM_REST_DURATION,
+	CM_REST_IN_FLIGHT,
+	CM_REST_AUTH_FAILURES,
+	CM_CONFIG_COMMITS,
+	CM_CONFIG_VERSION,
+	CM_STORE_CONNECTIONS,
+	CM_STORE_WAITING,
+	CM_STORE_FAILURES,
+	CM_COUNT
+};
+
+extern const struct metric_def control_metrics[CM_COUNT];
+
+/* A set with all metrics; NULL without memory. metric_set_free() it. */
+struct metric_set *control_metrics_new(void);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Usage records, corrections by evidence, watermarks, and what budgets have
+ * spent.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "controlplane/rest/call.h"
+#include "controlplane/rest/handlers.h"
+#include "controlplane/rest/money_json.h"
+#include "controlplane/store/store_config.h"
+#include "controlplane/store/store_lease.h"
+#include "controlplane/store/store_usage.h"
+
+#define CORRECTIONS_MAX 10000
+
+json_t *
+tokens_json(const struct tokens *t)
+{
+	json_t *out = json_object();
+	int i;
+
+	for (i = 0; i < TC_COUNT; i++)
+		if (t->n[i] != 0)
+			(void)json_object_set_new(out,
+			    token_class_name((enum token_class)i),
+			    json_integer(t->n[i]));
+	return out;
+}
+
+static const char *
+usage_source_name(int source)
+{
+	static const char *const names[] = {"none", "provider_final",
+	    "provider_partial", "estimated", "crash_estimated"};
+
+	if (source < 0 || source >= (int)(sizeof(names) / sizeof(names[0])))
+		return "unknown";
+	return names[source];
+}
+
+static int
+usage_set(json_t *o, const char *name, json_t *v)
+{
+	return json_object_set_new(o, name, v);
+}
+
+static json_t *
+usage_json(const struct usage_row *u)
+{
+	json_t *o = json_object();
+	int bad = o == NULL;
+
+	bad |= usage_set(o, "id", json_u64((uint64_t)u->id));
+	bad |= usage_set(o, "kind",
+	    json_string(u->kind == USAGE_CORRECTION ? "correction" : "usage"));
+	bad |= usage_set(o, "request_id", json_string(u->request_id));
+	bad |= usage_set(o, "attempt", json_integer(u->attempt));
+	bad |= usage_set(o, "started_at", json_instant(u->started_at));
+	bad |= usage_set(o, "duration_us", json_integer(u->duration_us));
+	bad |= usage_set(o, "first_byte_us", json_integer(u->first_byte_us));
+	bad |= usage_set(o, "tenant", json_strn(u->tenant));
+	bad |= usage_set(o, "team", json_strn(u->team));
+	bad |= usage_set(o, "project", json_strn(u->project));
+	bad |= usage_set(o, "key", json_strn(u->key));
+	bad |= usage_set(o, "route", json_strn(u->route));
+	bad |= usage_set(o, "deployment", json_strn(u->deployment));
+	bad |= usage_set(o, "provider", json_strn(u->provider));
+	bad |= usage_set(o, "model", json_strn(u->model));
+	bad |= usage_set(o, "tokens", tokens_json(&u->tokens));
+	bad |= usage_set(o, "cost_nanousd", json_integer(u->cost));
+	bad |=
+	    usage_set(o, "source", json_string(usage_source_name(u->source)));
+	bad |= usage_set(o, "http_status", json_integer(u->http_status));
+	bad |= usage_set(o, "streamed", json_boolean(u->streamed));
+	bad |= usage_set(o, "finish_reason", json_strn(u->finish_reason));
+	bad |= usage_set(o, "error_code", json_strn(u->error_code));
+	bad |= usage_set(
+	    o, "upstream_request_id", json_strn(u->upstream_request_id));
+	bad |= usage_set(
+	    o, "config_version", json_integer((json_int_t)u->config_version));
+	bad |= usage_set(
+	    o, "price_version", json_integer((json_int_t)u->price_version));
+	bad |= usage_set(o, "agent", json_strn(u->agent_id));
+	bad |= usage_set(o, "boot_epoch", json_u64(u->boot_epoch));
+	bad |= usage_set(o, "shard", json_integer(u->shard));
+	bad |= usage_set(o, "seq", json_u64(u->seq));
+	bad |= usage_set(o, "tags", json_text(u->tags));
+	if (!bad)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
+static int
+usage_on_row(void *ctx, const struct usage_row *u)
+{
+	return json_array_append_new(ctx, usage_json(u)) ? ERR_NOMEM : 0;
+}
+
+int
+usage_list(struct rest_call *c)
+{
+	struct usage_filter f = {.tenant = http_param(c->req, "tenant"),
+	    .project = http_param(c->req, "project"),
+	    .key = http_param(c->req, "key"),
+	    .request_id = http_param(c->req, "request_id")};
+	char cursor[64], next[64] = "";
+	json_t *list = json_array();
+	struct uuid id;
+	int rc;
+
+	rc = query_time(c, "from", &f.from);
+	if (rc == 0)
+		rc = query_time(c, "to", &f.to);
+	if (rc == 0)
+		rc = query_limit(c, &f.limit);
+	if (rc == 0)
+		rc = cursor_read(c, 'u', cursor, sizeof(cursor));
+	f.cursor = str_of(cursor);
+	if (rc == 0 && f.request_id.p != NULL &&
+	    uuid_parse(f.request_id.p, f.request_id.len, &id) != 0)
+		rc = err_set_field(&c->e, ERR_INVALID, "request_id",
+		    "query parameter request_id must be a UUID");
+	if (rc == 0)
+		rc = store_usage_list(
+		    c->db, &f, usage_on_row, list, next, &c->e);
+	if (rc != 0) {
+		json_decref(list);
+		return rc;
+	}
+	return rest_json(c, 200,
+	    json_pack("{s:o, s:o}", "items", list, "next_cursor",
+		cursor_json('u', str_of(next))));
+}
+
+/* ---- corrections
+ * --------------------------------------------------------------- */
+
+static int
+evidence_bad(struct rest_call *c, size_t i, const char *field, const char *text)
+{
+	char at[64];
+
+	(void)snprintf(
+	    at, sizeof(at), "/items/%zu%s%s", i, field[0] ? "/" : "", field);
+	return err_set_field(&c->e, ERR_INVALID, at, "%s", text);
+}
+
+static int
+evidence_tokens(struct rest_call *c, size_t i, json_t *in, struct tokens *out)
+{
+	enum token_class cls;
+	const char *name;
+	json_t *v;
+
+	if (!json_is_object(in))
+		return evidence_bad(c, i, "tokens", "must be an object");
+	json_object_foreach (in, name, v) {
+		if (token_class_parse(str_of(name), &cls) != 0)
+			return evidence_bad(
+			    c, i, "tokens", "names an unknown token class");
+		if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+		    json_integer_value(v) > INT64_C(1000000000000))
+			return evidence_bad(
+			    c, i, "tokens", "must hold counts from 0");
+		out->n[cls] = json_integer_value(v);
+	}
+	return 0;
+}
+
+static int
+evidence_read(
+    struct rest_call *c, size_t i, json_t *in, struct usage_evidence *ev)
+{
+	json_t *id = json_object_get(in, "request_id");
+	json_t *attempt = json_object_get(in, "attempt");
+	json_t *absent = json_object_get(in, "absent");
+	json_t *tokens = json_object_get(in, "tokens");
+	struct uuid u;
+
+	if (!json_is_string(id) ||
+	    uuid_parse(json_string_value(id), json_string_length(id), &u) != 0)
+		return evidence_bad(c, i, "request_id", "must be a UUID");
+	uuid_format(&u, ev->request_id);
+	if (attempt != NULL &&
+	    (!json_is_integer(attempt) || json_integer_value(attempt) < 0 ||
+		json_integer_value(attempt) > 1000))
+		return evidence_bad(
+		    c, i, "attempt", "must be between 0 and 1000");
+	ev->attempt = attempt ? (uint32_t)json_integer_value(attempt) : 1;
+	if (absent != NULL && !json_is_boolean(absent))
+		return evidence_bad(c, i, "absent", "must be true or false");
+	ev->absent = json_is_true(absent);
+	if (ev->absent == (tokens != NULL))
+		return evidence_bad(
+		    c, i, "", "needs either tokens or absent: true");
+	return ev->absent ? 0 : evidence_tokens(c, i, tokens, &ev->tokens);
+}
+
+int
+usage_correct(struct rest_call *c)
+{
+	json_t *items = json_object_get(c->body, "items");
+	struct correction_result r = {.corrected = 0};
+	struct usage_evidence *ev = NULL;
+	size_t n = json_array_size(items), i;
+	struct str reason;
+	int rc;
+
+	rc = body_only(c, "items reason");
+	if (rc == 0)
+		rc = body_string(c, "reason", 400, false, &reason);
+	if (rc == 0 && (!json_is_array(items) || n > CORRECTIONS_MAX))
+		rc = err_set_field(&c->e, ERR_INVALID, "/items",
+		    "items must be a list of at most %d", CORRECTIONS_MAX);
+	if (rc == 0) {
+		ev = calloc(n + 1, sizeof(*ev));
+		rc = ev ? 0 : err_set(&c->e, ERR_NOMEM, "out of memory");
+	}
+	for (i = 0; rc == 0 && i < n; i++)
+		rc = evidence_read(c, i, json_array_get(items, i), &ev[i]);
+	if (rc == 0)
+		rc = store_usage_correct(
+		    c->db, ev, n, str_of(c->who.name), &r, &c->e);
+	free(ev);
+	if (rc != 0)
+		return rc;
+	rest_audit(c, "correct",
+	    json_pack("{s:o, s:I, s:I}", "reason", json_strn(reason),
+		"corrected", (json_int_t)r.corrected, "difference_nanousd",
+		(json_int_t)r.delta_cost),
+	    "usage");
+	return rest_json(c, 200,
+	    json_pack("{s:I, s:I, s:I, s:I, s:I}", "corrected",
+		(json_int_t)r.corrected, "unchanged", (json_int_t)r.unchanged,
+		"not_found", (json_int_t)r.not_found, "refused",
+		(json_int_t)r.refused, "difference_nanousd",
+		(json_int_t)r.delta_cost));
+}
+
+/* ---- watermarks, budgets
+ * --------------------------------------------------------- */
+
+static int
+watermark_on_row(void *ctx, const struct usage_watermark *w)
+{
+	json_t *row = json_pack("{s:o, s:o, s:I, s:o, s:b, s:o}", "agent",
+	    json_strn(w->agent_id), "boot_epoch", json_u64(w->boot_epoch),
+	    "shard", (json_int_t)w->shard, "seq", json_u64(w->seq), "closed",
+	    w->closed, "updated_at", json_instant(w->updated_at));
+
+	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
+}
+
+int
+usage_watermarks(struct rest_call *c)
+{
+	json_t *list = json_array();
+	int rc = store_usage_watermarks(
+	    c->db, http_param(c->req, "agent"), watermark_on_row, list, &c->e);
+
+	if (rc != 0) {
+		json_decref(list);
+		return rc;
+	}
+	return rest_json(
+	    c, 200, json_pack("{s:o, s:n}", "items", list, "next_cursor"));
+}
+
+struct budget_item {
+	uint64_t uid;
+	json_t *spec;
+};
+
+static int
+budget_on_item(void *ctx, const struct store_item *it)
+{
+	struct budget_item *b = ctx;
+
+	b->uid = it->uid;
+	b->spec = json_text(it->spec);
+	return 0;
+}
+
+static int
+budget_on_lease(void *ctx, const struct lease_status *l)
+{
+	json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "agent",
+	    json_strn(l->agent_id), "boot_epoch", json_u64(l->boot_epoch),
+	    "granted", (json_int_t)l->granted, "settled",
+	    (json_int_t)l->settled, "returned", (json_int_t)l->returned,
+	    "doubtful", l->doubtful, "updated_at", json_instant(l->updated_at));
+
+	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
+}
+
+int
+budget_status(struct rest_call *c)
+{
+	struct budget_item b = {.uid = 0};
+	struct budget_status st;
+	json_t *leases = json_array(), *out;
+	int rc;
+
+	rc = store_config_get(
+	    c->db, KIND_BUDGET, c->params[0], budget_on_item, &b, &c->e);
+	if (rc == 0)
+		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
+		    &st, budget_on_lease, leases, &c->e);
+	if (rc != 0) {
+		json_decref(b.spec);
+		json_decref(leases);
+		return rc;
+	}
+	out = json_pack(
+	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "name", json_strn(c->params[0]), "uid", json_u64(b.uid), "scope",
+	    json_object_get(b.spec, "scope"), "mode",
+	    json_object_get(b.spec, "mode"), "limit_nanousd",
+	    (json_int_t)st.limit, "spent_nanousd", (json_int_t)st.settled,
+	    "free_nanousd", (json_int_t)st.free, "leased_nanousd",
+	    (json_int_t)st.leased, "doubtful_nanousd", (json_int_t)st.doubtful,
+	    "period_start",
+	    st.period_start > 1 ? json_instant(st.period_start) : json_null(),
+	    "period_end",
+	    st.period_end < INT64_MAX ? json_instant(st.period_end)
+				      : json_null(),
+	    "leases", leases);
+	json_decref(b.spec);
+	return rest_json(c, 200, out);
+}
