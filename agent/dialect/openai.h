@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The OpenAI dialect, towards clients and towards providers: what a request
+ * asks for, how its body is forwarded, what an answer says about usage, and
+ * how errors look. Bodies are never rebuilt: what was checked is forwarded
+ * byte for byte, except the value of "model" and the switch that makes a
+ * streaming provider report usage.
+ *
+ * Nothing here allocates or knows about sockets. Slices point into the body
+ * that was scanned.
+ */
+#ifndef AGENT_DIALECT_OPENAI_H
+#define AGENT_DIALECT_OPENAI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/dialect/sse.h"
+#include "common/json.h"
+#include "common/money.h"
+
+enum oai_endpoint { OAI_CHAT, OAI_EMBEDDINGS, OAI_MODELS, OAI_MODEL };
+
+#define OAI_MODEL_MAX  128	 /* bytes of a model name that is looked up */
+#define OAI_MAX_N      128	 /* choices */
+#define OAI_MAX_PARTS  8	 /* of a rewritten body */
+#define OAI_MAX_TOKENS 100000000 /* of one class; more is not believed */
+
+struct oai_request {
+	enum oai_endpoint endpoint;
+	char model[OAI_MODEL_MAX + 1]; /* unescaped, NUL-ended */
+	size_t model_len;
+	struct str model_span;	 /* its value, with quotes */
+	struct str options_span; /* value of stream_options, or empty */
+	struct str include_span; /* value of include_usage in it, or empty */
+	struct str body_end;	 /* the root's closing brace */
+	bool options_empty;	 /* stream_options is {} or null */
+	bool options_null;
+	bool stream;
+	bool include_usage; /* the client asked for the usage chunk */
+	int64_t max_output; /* token cap in the request, -1 = none */
+	int64_t n;	    /* choices, at least 1 */
+	int64_t n_messages; /* or embedding inputs */
+	int64_t n_media;    /* images, audio, files */
+	int64_t text_bytes; /* in all strings of the body */
+};
+
+/* Check and read a request body. Errors (e->field = parameter name or ""):
+ * ERR_INVALID, ERR_TOO_LARGE. The slices point into body. */
+int oai_request_scan(enum oai_endpoint endpoint, struct str body,
+    const struct json_limits *lim, struct oai_request *r,
+    struct error *e) MUST_CHECK;
+
+/* The body as it goes upstream: at most OAI_MAX_PARTS slices of body,
+ * model_json (a JSON string with quotes) and constants. force_usage: make the
+ * provider report usage of a stream. Returns the number of parts. */
+unsigned oai_request_rewrite(const struct oai_request *r, struct str body,
+    struct str model_json, bool force_usage, struct str parts[OAI_MAX_PARTS]);
+
+/* What an answer says about itself. */
+struct oai_answer {
+	struct tokens tokens;
+	bool has_usage; /* tokens are the provider's */
+	bool clamped;	/* its counts were inconsistent */
+	bool has_choices;
+	int64_t text_bytes; /* of generated text */
+	char finish[24];    /* provider's word, "" = none */
+};
+
+/* Read one usage object into disjoint classes. False when it holds no counts
+ * that can be believed. *clamped is set (never cleared) when sub-counts do not
+ * fit their totals. */
+bool oai_usage_read(
+    struct json usage, enum oai_endpoint ep, struct tokens *t, bool *clamped);
+
+/* Read a plain answer. ERR_INVALID when it is not a JSON object. */
+int oai_answer_scan(enum oai_endpoint ep, struct str body,
+    const struct json_limits *lim, struct oai_answer *a) MUST_CHECK;
+
+/* A streamed answer while it is relayed. */
+struct oai_stream {
+	struct oai_answer sum;
+	bool wants_usage;   /* the client asked for usage */
+	bool done;	    /* [DONE] was seen: ignore the rest */
+	bool ending;	    /* hold back everything from here on */
+	bool error;	    /* an error event was relayed */
+	bool finished;	    /* a finish reason was seen */
+	bool bad_json;	    /* an event was not JSON */
+	struct buf scratch; /* an edited event of several data lines */
+};
+
+/* max_event: limit in bytes of one event. Uses no memory yet. */
+void oai_stream_init(struct oai_stream *s, size_t max_event);
+void oai_stream_release(struct oai_stream *s);
+/* A new stream begins; keeps memory. */
+void oai_stream_begin(struct oai_stream *s, bool wants_usage);
+/* Look at one event; what the client gets of it comes back as slices of the
+ * event or of s, valid until the next event. Returns their number, 0 =
+ * nothing. */
+unsigned oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
+    const struct json_limits *lim, struct str parts[OAI_MAX_PARTS]);
+
+/* Append {"error":{...}}. type and param may be NULL (type: by code; param:
+ * null). extra: ready JSON members after code, with leading comma, or NULL. */
+void oai_error_body(struct buf *out, int code, struct str message,
+    const char *type, const char *param, const char *extra);
+/* True when body is a JSON object with a member "error". */
+bool oai_is_error(struct str body, const struct json_limits *lim);
+/* error.code (or error.type) of such a body, cut to fit; "" when absent. */
+void oai_error_code(struct str body, char *dst, size_t cap);
+
+/* One entry of the model list. */
+void oai_model_json(
+    struct buf *out, struct str name, struct str owner, int64_t created_s);
+
+#endif

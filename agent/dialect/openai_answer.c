@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What answers of the OpenAI dialect say about usage: the normaliser into
+ * disjoint token classes, plain answers, and streamed answers while they are
+ * relayed.
+ *
+ * prompt_tokens includes cached, cache-write and audio tokens;
+ * completion_tokens includes reasoning, audio and rejected prediction tokens.
+ * An explicit zero is a value; null and absence mean that nothing was said.
+ */
+#include "agent/dialect/openai.h"
+
+#include <string.h>
+
+/* 1 = a count, 0 = absent or null, -1 = there but not to be believed */
+static int
+oai_count(struct json obj, const char *name, int64_t *ret)
+{
+	struct json v;
+	int64_t i;
+
+	if (!json_getz(obj, name, &v) || v.type == JSON_NULL)
+		return 0;
+	if (v.type != JSON_NUMBER || json_to_i64(v, &i) != 0 || i < 0 ||
+	    i > OAI_MAX_TOKENS)
+		return -1;
+	*ret = i;
+	return 1;
+}
+
+/* Move a sub-count out of *rest; it cannot be more than what is left. */
+static int64_t
+oai_sub(struct json details, const char *name, int64_t *rest, bool *clamped)
+{
+	int64_t n = 0;
+
+	if (details.type != JSON_OBJECT)
+		return 0;
+	if (oai_count(details, name, &n) < 0)
+		*clamped = true;
+	if (n > *rest) {
+		*clamped = true;
+		n = *rest;
+	}
+	*rest -= n;
+	return n;
+}
+
+static struct json
+oai_member(struct json obj, const char *name)
+{
+	struct json v = {obj.p, obj.p, JSON_NULL};
+
+	(void)json_getz(obj, name, &v);
+	return v;
+}
+
+bool
+oai_usage_read(
+    struct json usage, enum oai_endpoint ep, struct tokens *t, bool *clamped)
+{
+	int64_t in = 0, out = 0, total = 0;
+	int has_in, has_out, has_total;
+	struct json d;
+
+	if (usage.type != JSON_OBJECT)
+		return false;
+	has_in = oai_count(usage, "prompt_tokens", &in);
+	has_out = oai_count(usage, "completion_tokens", &out);
+	has_total = oai_count(usage, "total_tokens", &total);
+	if (has_in < 0 || has_out < 0 || has_total < 0)
+		*clamped = true;
+	if (has_in <= 0 && has_out > 0 && has_total > 0 && total >= out) {
+		in = total - out;
+		has_in = 1;
+	}
+	if (has_out <= 0 && has_in > 0 && has_total > 0 && total >= in) {
+		out = total - in;
+		has_out = 1;
+	}
+	if (has_in <= 0 || (has_out <= 0 && ep == OAI_CHAT))
+		return false;
+	if (has_total > 0 && total != in + out)
+		*clamped = true;
+	memset(t, 0, sizeof(*t));
+	d = oai_member(usage, "prompt_tokens_details");
+	t->n[TC_CACHE_READ] = oai_sub(d, "cached_tokens", &in, clamped);
+	t->n[TC_CACHE_WRITE_5M] =
+	    oai_sub(d, "cache_write_tokens", &in, clamped);
+	t->n[TC_AUDIO_IN] = oai_sub(d, "audio_tokens", &in, clamped);
+	t->n[TC_IMAGE_IN] = oai_sub(d, "image_tokens", &in, clamped);
+	t->n[TC_INPUT] = in;
+	d = oai_member(usage, "completion_tokens_details");
+	t->n[TC_REASONING] = oai_sub(d, "reasoning_tokens", &out, clamped);
+	t->n[TC_AUDIO_OUT] = oai_sub(d, "audio_tokens", &out, clamped);
+	t->n[TC_IMAGE_OUT] = oai_sub(d, "image_tokens", &out, clamped);
+	t->n[TC_OUTPUT] = out;
+	return true;
+}
+
+static void
+oai_note_finish(struct oai_answer *a, struct json choice)
+{
+	struct json v;
+
+	if (json_getz(choice, "finish_reason", &v) && v.type == JSON_STRING &&
+	    json_copy_string(v, a->finish, sizeof(a->finish)) != 0)
+		memcpy(a->finish, "other", 6);
+}
+
+/* Generated text in a message or delta: all strings but its role. */
+static int64_t
+oai_generated_bytes(struct json message)
+{
+	struct json_iter it = json_iter(message);
+	struct json v;
+	struct str key;
+	int64_t n = 0;
+
+	if (message.type != JSON_OBJECT)
+		return 0;
+	while (json_next_member(&it, &key, &v)) {
+		if (!json_key_eq(key, STR("role")))
+			n += (int64_t)json_text_bytes(v);
+	}
+	return n;
+}
+
+/* Look at the choices; returns their number. */
+static unsigned
+oai_read_choices(struct oai_answer *a, struct json choices)
+{
+	struct json_iter it = json_iter(choices);
+	struct json c, m;
+	unsigned n = 0;
+
+	if (choices.type != JSON_ARRAY)
+		return 0;
+	while (json_next_element(&it, &c)) {
+		if (c.type != JSON_OBJECT)
+			continue;
+		n++;
+		oai_note_finish(a, c);
+		if (json_getz(c, "delta", &m) || json_getz(c, "message", &m))
+			a->text_bytes += oai_generated_bytes(m);
+	}
+	a->has_choices = a->has_choices || n > 0;
+	return n;
+}
+
+int
+oai_answer_scan(enum oai_endpoint ep, struct str body,
+    const struct json_limits *lim, struct oai_answer *a)
+{
+	struct json_iter it;
+	struct json root, v;
+	struct str key;
+	int rc;
+
+	memset(a, 0, sizeof(*a));
+	rc = json_validate(body, lim, NULL);
+	if (rc != 0)
+		return rc;
+	root = json_root(body);
+	if (root.type != JSON_OBJECT)
+		return ERR_INVALID;
+	it = json_iter(root);
+	while (json_next_member(&it, &key, &v)) {
+		if (json_key_eq(key, STR("choices")))
+			(void)oai_read_choices(a, v);
+		else if (json_key_eq(key, STR("usage")))
+			a->has_usage =
+			    oai_usage_read(v, ep, &a->tokens, &a->clamped);
+	}
+	return 0;
+}
+
+void
+oai_stream_init(struct oai_stream *s, size_t max_event)
+{
+	memset(s, 0, sizeof(*s));
+	buf_init(&s->scratch, max_event);
+}
+
+void
+oai_stream_release(struct oai_stream *s)
+{
+	buf_release(&s->scratch);
+}
+
+void
+oai_stream_begin(struct oai_stream *s, bool wants_usage)
+{
+	struct buf scratch = s->scratch;
+
+	memset(s, 0, sizeof(*s));
+	s->wants_usage = wants_usage;
+	s->scratch = scratch;
+	buf_clear(&s->scratch);
+}
+
+/* The member with its comma, given where its key's raw text starts. */
+static void
+oai_member_span(struct json root, struct str key, struct json v,
+    const char **from, const char **to)
+{
+	const char *p = key.p - 1; /* the quote */
+
+	while (p > root.p + 1 && (p[-1] == ' ' || p[-1] == '\t' ||
+				     p[-1] == '\n' || p[-1] == '\r'))
+		p--;
+	*from = p;
+	*to = v.end;
+	if (p[-1] == ',') {
+		*from = p - 1;
+		return;
+	}
+	p = v.end;
+	while (p < root.end - 1 && *p != ',')
+		p++;
+	if (*p == ',')
+		*to = p + 1;
+}
+
+static void
+oai_add_part(struct str *parts, unsigned *n, const char *from, const char *to)
+{
+	if (to > from)
+		parts[(*n)++] = str_make(from, (size_t)(to - from));
+}
+
+/* Line ends in JSON are spaces, so joined lines can be written as one. */
+static void
+oai_add_flat(struct buf *out, const char *from, const char *to)
+{
+	size_t i = out->len;
+
+	(void)buf_add(out, from, (size_t)(to - from));
+	for (; i < out->len; i++) {
+		if (out->data[i] == '\n')
+			out->data[i] = ' ';
+	}
+}
+
+/* The event without bytes [from, to) of its data. */
+static unsigned
+oai_cut_event(struct oai_stream *s, const struct sse_event *ev,
+    const char *from, const char *to, struct str parts[OAI_MAX_PARTS])
+{
+	const char *end = ev->raw.p + ev->raw.len;
+	unsigned n = 0;
+
+	/* Data of one line lies inside raw: cut it out there. */
+	if (from >= ev->raw.p && to <= end) {
+		oai_add_part(parts, &n, ev->raw.p, from);
+		oai_add_part(parts, &n, to, end);
+		return n;
+	}
+	buf_clear(&s->scratch);
+	(void)buf_addz(&s->scratch, "data: ");
+	oai_add_flat(&s->scratch, ev->data.p, from);
+	oai_add_flat(&s->scratch, to, ev->data.p + ev->data.len);
+	(void)buf_addz(&s->scratch, "\n\n");
+	parts[0] = buf_error(&s->scratch) ? ev->raw : buf_str(&s->scratch);
+	return 1;
+}
+
+/* Read the members of a chunk. *usage and *usage_key: the usage member, type
+ * and key; key empty when there is none. */
+static void
+oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
+    struct str *usage_key, unsigned *n_choices)
+{
+	struct json_iter it = json_iter(root);
+	struct json v;
+	struct str key;
+
+	while (json_next_member(&it, &key, &v)) {
+		if (json_key_eq(key, STR("choices"))) {
+			*n_choices = oai_read_choices(&s->sum, v);
+		} else if (json_key_eq(key, STR("usage"))) {
+			*usage = v;
+			*usage_key = key;
+		} else if (json_key_eq(key, STR("error"))) {
+			s->error = s->error || v.type != JSON_NULL;
+		}
+	}
+	if (s->sum.finish[0] != '\0')
+		s->finished = true;
+	/* Running totals: the last one wins, one that says nothing does not
+	 * erase. */
+	if (oai_usage_read(*usage, OAI_CHAT, &s->sum.tokens, &s->sum.clamped))
+		s->sum.has_usage = true;
+}
+
+unsigned
+oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
+    const struct json_limits *lim, struct str parts[OAI_MAX_PARTS])
+{
+	struct json root, usage = {NULL, NULL, JSON_NULL};
+	struct str usage_key = STR_NULL;
+	const char *from, *to;
+	unsigned n_choices = 0;
+
+	parts[0] = ev->raw;
+	if (s->done)
+		return 0;
+	if (!ev->has_data)
+		return 1;
+	if (str_starts(ev->data, STR("[DONE]"))) {
+		s->done = s->ending = true;
+		return 1;
+	}
+	if (json_validate(ev->data, lim, NULL) != 0) {
+		s->bad_json = true;
+		s->sum.text_bytes += (int64_t)ev->data.len;
+		return 1;
+	}
+	root = json_root(ev->data);
+	if (root.type != JSON_OBJECT)
+		return 1;
+	oai_read_chunk(s, root, &usage, &usage_key, &n_choices);
+	if (n_choices == 0 && usage.type == JSON_OBJECT) {
+		s->ending = true;
+		return s->wants_usage ? 1 : 0;
+	}
+	if (usage_key.p == NULL || s->wants_usage)
+		return 1;
+	oai_member_span(root, usage_key, usage, &from, &to);
+	return oai_cut_event(s, ev, from, to, parts);
+}

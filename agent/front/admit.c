@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Admission: from a complete body to a collected intent. Order: what the
+ * request asks for, may the key ask for it, rates and concurrency, then a
+ * deployment and the money for it.
+ */
+#include <string.h>
+
+#include "agent/front/front.h"
+
+#define ADMIT_MAX_CALLS 6 /* providers called for one request */
+
+/* No deployment can take it (any more): the last provider's failure when there
+ * was one, otherwise an error of ours. */
+static void
+admit_give_up(struct request *r, int code, const char *text)
+{
+	if (r->fallback) {
+		request_move(r, REQ_USAGE);
+		front_want_finish(r);
+		return;
+	}
+	refuse(r, code, text);
+}
+
+static bool
+admit_fit(void *ctx, const struct b_deployment *d)
+{
+	const struct request *r = ctx;
+	struct price p;
+
+	if (r->scan.endpoint == OAI_CHAT ? !d->model->can_chat
+					 : !d->model->can_embed)
+		return false;
+	return b_model_price(d->model, r->f->loop.wall, &p);
+}
+
+/* Take the best target that has a free place. -1 when there is none. */
+static int
+admit_target(struct request *r)
+{
+	struct limit_verdict v;
+	struct limit_cell *cell;
+	int i;
+
+	for (;;) {
+		i = route_pick(r->route, r->tried, r->f->health, &r->f->rng.rng,
+		    r->f->loop.mono, admit_fit, r);
+		if (i < 0)
+			return -1;
+		cell = r->route->targets[i].deployment->concurrency;
+		if (cell == NULL ||
+		    limit_take(&cell, 1, 0, r->f->loop.mono, &v) == 0) {
+			r->att.place = cell;
+			return i;
+		}
+		r->tried |= UINT64_C(1) << i;
+		r->at_capacity = true;
+	}
+}
+
+static void
+admit_leave_place(struct request *r)
+{
+	if (r->att.place != NULL)
+		limit_done(&r->att.place, 1, 0, r->f->loop.mono);
+	r->att.place = NULL;
+}
+
+static bool
+admit_amount(struct request *r)
+{
+	const struct price *p = &r->att.price;
+	__int128 sum;
+
+	sum = (__int128)r->worst.n[TC_INPUT] * price_worst_input(p) +
+	      (__int128)r->worst.n[TC_OUTPUT] * price_worst_output(p);
+	sum = (sum + 999999) / 1000000;
+	if (sum > INT64_MAX / 4)
+		return false;
+	r->amount = (int64_t)sum;
+	return true;
+}
+
+static void
+admit_fill_intent(struct request *r)
+{
+	struct journal_intent *in = &r->att.intent;
+	const struct b_key *k = r->key;
+	const struct b_deployment *d = r->att.dep;
+	unsigned i;
+
+	memcpy(in->request_id, r->id.b, sizeof(in->request_id));
+	in->attempt = r->att.number;
+	in->started_at = r->f->loop.wall;
+	in->tenant_uid = k->tenant_uid;
+	in->team_uid = k->team_uid;
+	in->project_uid = k->project_uid;
+	in->key_uid = k->uid;
+	in->route_uid = r->route->uid;
+	in->deployment_uid = d->uid;
+	in->provider_uid = d->provider->uid;
+	in->model_uid = d->model->uid;
+	in->config_version = r->bundle->version;
+	in->price_version = d->model->version;
+	in->reserved = r->amount;
+	in->worst = r->worst;
+	in->streamed = r->scan.stream;
+	in->n_charges = r->att.rights.n;
+	for (i = 0; i < r->att.rights.n; i++) {
+		const struct lease *l = r->att.rights.leases[i];
+
+		in->charges[i].budget_uid = r->att.rights.cells[i]->uid;
+		in->charges[i].period_start = l != NULL ? l->period_start : 0;
+	}
+}
+
+/* The money is reserved: collect the intent. */
+static void
+admit_intent(struct request *r)
+{
+	r->att.state = ATT_RESERVED;
+	admit_fill_intent(r);
+	if (journal_intent(r->f->shard, &r->att.intent) != 0) {
+		settle_attempt(r, NULL, false);
+		admit_give_up(r, ERR_JOURNAL_FULL, NULL);
+		return;
+	}
+	r->att.state = ATT_INTENT;
+	request_move(r, REQ_INTENT);
+	front_want_start(r);
+}
+
+static void
+admit_wait_over(struct timer *t, int64_t now)
+{
+	struct request *r =
+	    (struct request *)(void *)((char *)t -
+				       offsetof(struct request, timer));
+	struct budget_cell *cell = r->short_of;
+
+	(void)now;
+	admit_unpark(r);
+	request_move(r, REQ_ADMIT);
+	admit_leave_place(r);
+	meter_count(&r->f->meter, AM_LEASE_WAITS, "timeout");
+	if (r->fallback)
+		admit_give_up(r, 0, NULL);
+	else
+		refuse_budget(r, ERR_BUDGET_BUSY, cell);
+}
+
+/* Park until rights come. The control thread is asked for them. */
+static void
+admit_park(struct request *r, struct budget_cell *cell)
+{
+	struct front *f = r->f;
+
+	r->short_of = cell;
+	r->reply_gen = lease_wait(cell, r->amount);
+	if (r->wait_since == 0)
+		r->wait_since = f->loop.mono;
+	r->wait_prev = NULL;
+	r->wait_next = f->waiting;
+	if (f->waiting != NULL)
+		f->waiting->wait_prev = r;
+	f->waiting = r;
+	timer_set(&f->loop.timers, &r->timer, r->wait_since + f->lim.lease_wait,
+	    admit_wait_over);
+	request_move(r, REQ_WAIT);
+}
+
+void
+admit_unpark(struct request *r)
+{
+	struct front *f = r->f;
+
+	lease_wait_done(r->short_of, r->amount);
+	r->waited = f->loop.mono - r->wait_since;
+	timer_cancel(&f->loop.timers, &r->timer);
+	if (r->wait_prev != NULL)
+		r->wait_prev->wait_next = r->wait_next;
+	else
+		f->waiting = r->wait_next;
+	if (r->wait_next != NULL)
+		r->wait_next->wait_prev = r->wait_prev;
+	r->wait_next = r->wait_prev = NULL;
+}
+
+/* Reserve, then go on, park or refuse. The request is in REQ_ADMIT. */
+static void
+admit_reserve(struct request *r)
+{
+	struct budget_cell *cell = NULL;
+	int rc = lease_reserve(
+	    r->key, r->amount, r->f->loop.mono, &r->att.rights, &cell);
+
+	if (rc == 0) {
+		if (r->wait_since != 0)
+			meter_count(&r->f->meter, AM_LEASE_WAITS, "granted");
+		r->wait_since = 0;
+		admit_intent(r);
+		return;
+	}
+	if (rc == ERR_AGAIN && cell != NULL) {
+		admit_park(r, cell);
+		return;
+	}
+	admit_leave_place(r);
+	if (cell != NULL && !r->fallback)
+		refuse_budget(r, rc, cell);
+	else
+		admit_give_up(r, rc, NULL);
+}
+
+void
+admit_retry(struct request *r)
+{
+	struct budget_cell *cell = r->short_of, *other = NULL;
+	uint64_t gen;
+	int rc;
+
+	rc = lease_reserve(
+	    r->key, r->amount, r->f->loop.mono, &r->att.rights, &other);
+	if (rc == 0) {
+		admit_unpark(r);
+		request_move(r, REQ_ADMIT);
+		meter_count(&r->f->meter, AM_LEASE_WAITS, "granted");
+		r->wait_since = 0;
+		admit_intent(r);
+		return;
+	}
+	gen = atomic_load_explicit(&cell->reply_gen, memory_order_acquire);
+	if (gen > r->reply_gen &&
+	    atomic_load_explicit(&cell->exhausted, memory_order_relaxed)) {
+		admit_unpark(r);
+		request_move(r, REQ_ADMIT);
+		admit_leave_place(r);
+		meter_count(&r->f->meter, AM_LEASE_WAITS, "exhausted");
+		if (r->fallback)
+			admit_give_up(r, 0, NULL);
+		else
+			refuse_budget(r, ERR_BUDGET_EXHAUSTED, cell);
+		return;
+	}
+	if (other != NULL && other != cell) { /* now short of another one */
+		admit_unpark(r);
+		request_move(r, REQ_ADMIT);
+		admit_park(r, other);
+	}
+}
+
+static void
+admit_no_target(struct request *r)
+{
+	if (r->at_capacity)
+		admit_give_up(r, ERR_OVERLOADED,
+		    "all deployments of the model are at capacity");
+	else
+		admit_give_up(
+		    r, ERR_UNAVAILABLE, "no deployment can serve the model");
+}
+
+/* The same target once more, if it has a free place. */
+static int
+admit_same_target(struct request *r, unsigned target)
+{
+	struct limit_cell *place =
+	    r->route->targets[target].deployment->concurrency;
+	struct limit_verdict v;
+
+	if (place != NULL &&
+	    limit_take(&place, 1, 0, r->f->loop.mono, &v) != 0) {
+		r->at_capacity = true;
+		return -1;
+	}
+	r->att.place = place;
+	r->att.retry = true;
+	return (int)target;
+}
+
+/* A ceiling needs a cap on the output: the request's or the model's. */
+static bool
+admit_has_cap(const struct request *r)
+{
+	return !r->key->has_hard_budget || r->scan.endpoint != OAI_CHAT ||
+	       r->scan.max_output > 0 ||
+	       r->att.dep->model->max_output_tokens > 0;
+}
+
+void
+admit_attempt(struct request *r, bool keep)
+{
+	struct attempt *att = &r->att;
+	unsigned number = att->number + 1, target = att->target;
+	int i;
+
+	MUST(att->state == ATT_NONE && att->call == NULL);
+	memset(att, 0, sizeof(*att));
+	att->number = number;
+	if (number > ADMIT_MAX_CALLS) {
+		admit_give_up(r, ERR_UPSTREAM, NULL);
+		return;
+	}
+	i = keep ? admit_same_target(r, target) : admit_target(r);
+	if (i < 0) {
+		admit_no_target(r);
+		return;
+	}
+	att->target = (unsigned)i;
+	att->dep = r->route->targets[i].deployment;
+	settle_worst(&r->scan, att->dep->model->max_output_tokens, &r->worst);
+	if (!b_model_price(att->dep->model, r->f->loop.wall, &att->price) ||
+	    !admit_amount(r)) {
+		admit_leave_place(r);
+		admit_give_up(r, ERR_INVALID, "the request is too large");
+		return;
+	}
+	if (!admit_has_cap(r)) {
+		admit_leave_place(r);
+		refuse_field(r, ERR_INVALID, "max_completion_tokens",
+		    "this key has a hard budget and the model has no output "
+		    "cap: max_completion_tokens is required");
+		return;
+	}
+	admit_reserve(r);
+}
+
+/* Rates and concurrency of the key. False: refused. */
+static bool
+admit_limits(struct request *r)
+{
+	struct limit_verdict v;
+
+	r->limit_tokens = (r->scan.text_bytes + 3) / 4;
+	if (r->scan.max_output > 0 && r->scan.max_output < OAI_MAX_TOKENS)
+		r->limit_tokens += r->scan.max_output * r->scan.n;
+	if (limit_take(r->key->limits, r->key->n_limits, r->limit_tokens,
+		r->f->loop.mono, &v) != 0) {
+		refuse_limit(r, &v);
+		return false;
+	}
+	r->limits_held = true;
+	return true;
+}
+
+void
+admit_request(struct request *r)
+{
+	struct front *f = r->f;
+	struct error e = {0};
+	int rc;
+
+	request_move(r, REQ_ADMIT);
+	if (r->target.endpoint == OAI_MODELS ||
+	    r->target.endpoint == OAI_MODEL) {
+		models_answer(r);
+		return;
+	}
+	rc = oai_request_scan(
+	    r->target.endpoint, buf_str(&r->body), &f->json, &r->scan, &e);
+	if (rc != 0) {
+		refuse_field(r,
+		    rc == ERR_TOO_LARGE ? ERR_TOO_LARGE : ERR_INVALID, e.field,
+		    e.text);
+		return;
+	}
+	r->route = bundle_find_route(
+	    r->bundle, str_make(r->scan.model, r->scan.model_len));
+	if (r->route == NULL || !bundle_key_may(r->key, r->route)) {
+		r->route = NULL;
+		refuse_field(r, ERR_MODEL_NOT_FOUND, "model",
+		    "The model does not exist or you do not have access to "
+		    "it.");
+		return;
+	}
+	if (r->scan.stream && f->n_streams >= f->lim.max_streams) {
+		refuse(r, ERR_OVERLOADED, "too many open streams");
+		return;
+	}
+	if (!journal_writable(f->shard)) {
+		refuse(r, ERR_JOURNAL_FULL, NULL);
+		return;
+	}
+	if (!admit_limits(r))
+		return;
+	if (r->scan.stream) {
+		r->counted_stream = true;
+		f->n_streams++;
+	}
+	admit_attempt(r, false);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data port of one worker: HTTP server, admission, relaying, settlement.
+ * Everything runs on the worker's thread. One turn of the worker is
+ *
+ *   loop_poll -> front_turn (server, upstream, parked requests)
+ *             -> journal_flush once -> calls whose intent is on disk start,
+ *                answers whose usage is on disk complete -> server again
+ */
+#ifndef AGENT_FRONT_FRONT_H
+#define AGENT_FRONT_FRONT_H
+
+#include "agent/agent.h"
+#include "agent/front/meter.h"
+#include "agent/front/request.h"
+#include "agent/route/route.h"
+
+struct server;
+
+struct front_limits {
+	size_t max_requests, max_connections, max_streams;
+	size_t max_body, max_head, stream_buffer, max_answer, max_event;
+	int64_t lease_wait;   /* ns a request may wait for rights */
+	int64_t idle_timeout; /* ns a connection may rest, or a head take */
+	int64_t body_timeout; /* ns a body may take */
+	int64_t send_timeout; /* ns without progress towards the client */
+};
+
+struct front {
+	struct agent *agent;
+	unsigned index; /* of the worker */
+	struct loop loop;
+	struct front_limits lim;
+	struct json_limits json, answer_json;
+	struct journal_shard *shard;
+	struct bundle *bundle; /* current; NULL before the first */
+	struct upstream *up;
+	struct server *server;
+	struct route_health *health;
+	struct meter meter;
+	struct rng_seeded rng;
+	struct request *free_list;
+	size_t n_requests, n_free; /* made, of them free */
+	_Atomic unsigned in_flight;
+	unsigned n_streams;
+	struct request *start, *finish, *waiting;
+	struct loop_source wake;
+	bool woken, flush_failed;
+	int64_t next_second, next_retry;
+	uint64_t connects_seen, events; /* for the metrics, once a second */
+};
+
+/* Build on a bound, listening, non-blocking socket, which is taken over. */
+int front_init(struct front *f, struct agent *a, unsigned index, int listen_fd,
+    struct error *e) MUST_CHECK;
+void front_release(struct front *f);
+/* One turn. max_wait in ns. */
+void front_turn(struct front *f, int64_t max_wait);
+/* Close the listening socket. */
+void front_quiesce(struct front *f);
+/* Cancel and settle everything in flight. */
+void front_abort(struct front *f);
+/* Is anything in flight? */
+bool front_is_idle(const struct front *f);
+
+/* admit.c: the body is complete; decide. The request is in REQ_ANSWER
+ * afterwards (a refusal or a local answer), or parked. */
+void admit_request(struct request *r);
+/* Begin an attempt at the best target left; on failure the request is
+ * answered. keep: try the same target again on a fresh connection. */
+void admit_attempt(struct request *r, bool keep);
+/* Rights may have come: try again. */
+void admit_retry(struct request *r);
+/* Leave the list of parked requests. */
+void admit_unpark(struct request *r);
+
+/* call.c: the intent is on disk: call the provider. */
+void call_start(struct request *r);
+/* The client took bytes: let the provider go on. */
+void call_drained(struct request *r);
+/* The client left, or the server lost it. Safe in every state. */
+void call_client_gone(struct request *r);
+/* The usage of an answer is on disk: release it. */
+void call_release(struct request *r);
+
+/* settle.c: end the current attempt: prices it, gives the reservation back,
+ * collects the usage record. res NULL: the gateway gave up by itself.
+ * complete: the answer came to its proper end. */
+void settle_attempt(
+    struct request *r, const struct up_result *res, bool complete);
+/* The request is over: limits, metrics, explain. */
+void settle_request(struct request *r);
+/* Worst-case tokens of an attempt at a model with that output cap. */
+void settle_worst(
+    const struct oai_request *q, int64_t max_output, struct tokens *t);
+
+/* refuse.c: make the request's answer an error of ours. The refuse_ functions
+ * also move it to REQ_ANSWER and wake its connection. */
+void refuse(struct request *r, int code, const char *text);
+void refuse_field(
+    struct request *r, int code, const char *param, const char *text);
+void refuse_head(struct request *r, enum head_reason reason);
+void refuse_limit(struct request *r, const struct limit_verdict *v);
+void refuse_budget(struct request *r, int code, const struct budget_cell *cell);
+/* Only prepare r->out and r->answer. extra as in oai_error_body(). */
+void refuse_prepare(struct request *r, int code, const char *param,
+    const char *text, const char *extra);
+/* The event that ends a broken stream, appended to r->held. */
+void refuse_in_stream(struct request *r, int code, const char *text);
+
+/* REQ_END, the server let go and no call is left: account and free it. */
+void request_try_end(struct request *r);
+
+/* models.c: GET /v1/models and /v1/models/{id}. */
+void models_answer(struct request *r);
+
+/* server.c: the parked connection of r has something to say. */
+void server_resume(struct request *r);
+int server_new(struct front *f, int listen_fd, struct server **ret,
+    struct error *e) MUST_CHECK;
+void server_free(struct server *s);
+/* Let the HTTP server work; call after events and after resumes. */
+void server_run(struct server *s);
+/* Does it want to run without an event (resumed connections, ...)? */
+bool server_is_due(const struct server *s);
+int64_t server_max_wait(const struct server *s); /* ns */
+void server_second(struct server *s);		 /* once a second */
+void server_quiesce(struct server *s);
+unsigned server_n_connections(const struct server *s);
+/* Cancel every request in flight. */
+void server_abort_all(struct server *s);
+const char *server_date(const struct server *s); /* for the Date field */
+
+/* Lists of the turn. */
+void front_want_start(struct request *r);
+void front_want_finish(struct request *r);
+
+#endif

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errors that the gateway itself makes: body, status and retry advice. A
+ * refusal that repeating cannot cure says so (x-should-retry: false), because
+ * SDKs repeat 429 and 5xx by themselves.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/front/front.h"
+
+static void
+refuse_advice(struct answer *a, int code)
+{
+	switch (code) {
+	case ERR_BUDGET_EXHAUSTED:
+		a->should_retry = 0;
+		break;
+	case ERR_BUDGET_BUSY:
+		a->should_retry = 1;
+		a->retry_ms = 500;
+		break;
+	case ERR_OVERLOADED:
+	case ERR_NOT_READY:
+	case ERR_UNAVAILABLE:
+	case ERR_NOMEM:
+		a->should_retry = 1;
+		a->retry_ms = 1000;
+		break;
+	case ERR_JOURNAL_FULL:
+		a->should_retry = 1;
+		a->retry_ms = 5000;
+		break;
+	default:
+		break;
+	}
+}
+
+void
+refuse_prepare(struct request *r, int code, const char *param, const char *text,
+    const char *extra)
+{
+	struct answer *a = &r->answer;
+
+	buf_clear(&r->out);
+	oai_error_body(&r->out, code, str_of(text), NULL, param, extra);
+	a->status = err_http_status(code);
+	a->is_json = true;
+	a->retry_ms = -1;
+	a->should_retry = -1;
+	a->cost = -1;
+	a->retry_after[0] = a->processing_ms[0] = '\0';
+	refuse_advice(a, code);
+	r->error = code;
+	(void)snprintf(
+	    r->error_code, sizeof(r->error_code), "%s", err_name(code));
+	(void)snprintf(r->reason, sizeof(r->reason), "%s", text);
+}
+
+static void
+refuse_send(struct request *r)
+{
+	meter_count(&r->f->meter, AM_REFUSED, r->error_code);
+	request_move(r, REQ_ANSWER);
+	server_resume(r);
+}
+
+void
+refuse_field(struct request *r, int code, const char *param, const char *text)
+{
+	refuse_prepare(r, code, param, text, NULL);
+	refuse_send(r);
+}
+
+void
+refuse(struct request *r, int code, const char *text)
+{
+	refuse_field(r, code, NULL, text != NULL ? text : err_text(code));
+}
+
+void
+refuse_head(struct request *r, enum head_reason reason)
+{
+	meter_count(&r->f->meter, AM_BAD_HEAD, head_reason_name(reason));
+	refuse_prepare(
+	    r, head_reason_code(reason), NULL, head_reason_text(reason), NULL);
+	r->answer.close = true;
+	refuse_send(r);
+}
+
+void
+refuse_limit(struct request *r, const struct limit_verdict *v)
+{
+	static const char *const what[] = {"", "requests per minute",
+	    "tokens per minute", "concurrent requests"};
+	static const char *const label[] = {
+	    "none", "requests", "tokens", "concurrency"};
+	char text[320];
+
+	(void)snprintf(text, sizeof(text),
+	    "Rate limit reached for %.*s (%.*s): %lld %s. Please try again in "
+	    "%lld ms.",
+	    STR_ARG(v->cell->name), STR_ARG(v->cell->scope),
+	    (long long)v->limit, what[v->which], (long long)v->retry_ms);
+	refuse_prepare(r, ERR_RATE_LIMITED, NULL, text, NULL);
+	r->answer.retry_ms = v->retry_ms;
+	r->answer.should_retry = 1;
+	(void)snprintf(r->refused_by, sizeof(r->refused_by), "%.*s",
+	    STR_ARG(v->cell->name));
+	meter_count(&r->f->meter, AM_LIMIT_REJECT, label[v->which]);
+	refuse_send(r);
+}
+
+void
+refuse_budget(struct request *r, int code, const struct budget_cell *cell)
+{
+	char text[320], extra[640], limit[32], spent[32], reset[40];
+	int64_t at =
+	    atomic_load_explicit(&cell->reset_at, memory_order_relaxed);
+	struct buf b;
+
+	money_format(cell->limit, limit);
+	money_format(
+	    atomic_load_explicit(&cell->spent, memory_order_relaxed), spent);
+	reset[0] = '\0';
+	if (at > 0 && at < INT64_MAX)
+		time_format(at, 0, reset);
+	buf_init(&b, sizeof(extra) - 1);
+	(void)buf_addz(&b, ",\"headgate\":{\"budget\":");
+	(void)buf_add_json(&b, cell->name);
+	(void)buf_addz(&b, ",\"scope\":");
+	(void)buf_add_json(&b, name_root(cell->name));
+	(void)buf_addf(
+	    &b, ",\"limit_usd\":\"%s\",\"spent_usd\":\"%s\"", limit, spent);
+	if (reset[0] != '\0')
+		(void)buf_addf(&b, ",\"resets_at\":\"%s\"}", reset);
+	else
+		(void)buf_addz(&b, ",\"resets_at\":null}");
+	(void)snprintf(extra, sizeof(extra), "%s", buf_cstr(&b));
+	buf_release(&b);
+	(void)snprintf(text, sizeof(text),
+	    code == ERR_BUDGET_EXHAUSTED
+		? "Budget %.*s is exhausted: %s of %s USD are spent%s%s."
+		: "The rest of budget %.*s is in use by requests in flight: "
+		  "%s of %s USD are spent%s%s. Please try again.",
+	    STR_ARG(cell->name), spent, limit,
+	    reset[0] != '\0' ? "; it resets at " : "", reset);
+	refuse_prepare(r, code, NULL, text, extra[0] != '\0' ? extra : NULL);
+	(void)snprintf(
+	    r->refused_by, sizeof(r->refused_by), "%.*s", STR_ARG(cell->name));
+	meter_count(&r->f->meter, AM_BUDGET_REJECT, err_name(code));
+	refuse_send(r);
+}
+
+void
+refuse_in_stream(struct request *r, int code, const char *text)
+{
+	buf_clear(&r->held);
+	(void)buf_addz(&r->held, "data: ");
+	oai_error_body(&r->held, code, str_of(text), NULL, NULL, NULL);
+	(void)buf_addz(&r->held, "\n\n");
+	r->error = code;
+	(void)snprintf(
+	    r->error_code, sizeof(r->error_code), "%s", err_name(code));
+	(void)snprintf(r->reason, sizeof(r->reason), "%s", text);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request from its head to its settlement. The state only moves through
+ * request_move(), which knows the legal moves; every path out of a state in
+ * which a provider was called goes through REQ_USAGE, so each attempt is
+ * settled exactly once.
+ */
+#ifndef AGENT_FRONT_REQUEST_H
+#define AGENT_FRONT_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config/bundle.h"
+#include "agent/dialect/openai.h"
+#include "agent/front/explain.h"
+#include "agent/front/head.h"
+#include "agent/journal/journal.h"
+#include "agent/loop/loop.h"
+#include "agent/money/lease.h"
+#include "agent/policy/limit.h"
+#include "agent/upstream/upstream.h"
+#include "common/rng.h"
+
+struct front;
+struct conn;
+
+enum req_state {
+	REQ_HEAD,   /* the head is being read */
+	REQ_BODY,   /* the body is being read */
+	REQ_ADMIT,  /* being decided, within one call */
+	REQ_WAIT,   /* parked until budget rights come */
+	REQ_INTENT, /* intent collected, waits for the turn's flush */
+	REQ_CALL,   /* the provider was called; the client got nothing yet */
+	REQ_RELAY,  /* a streamed answer is being relayed */
+	REQ_USAGE,  /* usage collected, waits for the turn's flush */
+	REQ_ANSWER, /* all of the answer is known, the server sends it */
+	REQ_END,    /* nothing is owed to anybody */
+	REQ_N_STATES
+};
+
+/* What an attempt holds and owes. */
+enum att_state {
+	ATT_NONE,
+	ATT_RESERVED, /* rights and a concurrency place are held */
+	ATT_INTENT,   /* and an intent was collected */
+	ATT_CALLED    /* and the provider was called */
+};
+
+struct attempt {
+	enum att_state state;
+	unsigned number; /* from 1 */
+	unsigned target; /* index in the route */
+	const struct b_deployment *dep;
+	struct price price;
+	struct reservation rights;
+	struct limit_cell *place; /* deployment concurrency held, or NULL */
+	struct journal_intent intent;
+	struct up_call *call;
+	struct up_head head;
+	bool have_head, streamed;
+	bool retry; /* repeats the previous one on a fresh connection */
+	int64_t started, first_byte; /* mono ns; first_byte 0 = none */
+};
+
+/* How the answer looks that the server sends. */
+struct answer {
+	int status;
+	bool close;	      /* the connection, afterwards */
+	bool is_json;	      /* body in request.out */
+	int64_t retry_ms;     /* < 0 = no retry headers */
+	int should_retry;     /* -1 = say nothing */
+	int64_t cost;	      /* < 0 = no header */
+	char retry_after[64]; /* of the provider, passed on */
+	char processing_ms[24];
+};
+
+struct request {
+	struct front *f;
+	struct conn *conn;    /* NULL when the server let go of it */
+	struct request *next; /* free list */
+	struct request *start_next, *finish_next; /* the turn's lists */
+	struct request *wait_next, *wait_prev;
+	struct loop_deferred deferred;
+	enum req_state state;
+	bool in_start, in_finish;
+	bool gone;    /* the client left */
+	bool resumed; /* the server owes us a call */
+	bool limits_held;
+	bool too_large;
+	bool stream_started; /* the client got a stream's head */
+	bool stream_end;     /* out holds all there will be */
+	bool stream_abort;   /* then close uncleanly */
+	bool paused;	     /* the provider is held back */
+	bool fallback;	/* answer and out hold the last provider's failure */
+	bool accounted; /* settle_request() was called */
+	bool counted_stream; /* in front.n_streams */
+	bool at_capacity;    /* a target was passed over for its concurrency */
+
+	struct uuid id;
+	char id_text[37];
+	int64_t started, started_wall, wait_since, waited;
+	int64_t last_io; /* mono ns of the last progress towards the client */
+
+	struct head_target target;
+	struct head head;
+	struct bundle *bundle;
+	const struct b_key *key;
+	const struct b_route *route;
+
+	struct buf body; /* as received */
+	struct oai_request scan;
+	struct attempt att;
+	uint64_t tried; /* targets */
+	unsigned n_calls;
+	bool retried_fresh;
+	struct tokens worst;
+	int64_t amount; /* nano-USD reserved for the current attempt */
+	int64_t limit_tokens, real_tokens, cost;
+	struct tokens tokens;
+	uint32_t source;
+
+	struct budget_cell *short_of; /* while parked */
+	uint64_t reply_gen;
+	struct timer timer; /* lease wait, lingering call */
+
+	struct sse sse;
+	struct oai_stream stream;
+	struct buf out;	 /* body of the answer, or what the stream owes */
+	size_t out_pos;	 /* sent part of out */
+	struct buf held; /* end of a stream, until its usage is on disk */
+	struct answer answer;
+	char model_json[2 * OAI_MODEL_MAX];
+	char up_head[512]; /* header lines sent upstream */
+
+	int error; /* ERR_* that ended it */
+	char error_code[32], reason[160], refused_by[EXPLAIN_NAME];
+	unsigned n_attempts;
+	struct explain_attempt attempts[EXPLAIN_MAX_ATTEMPTS];
+};
+
+/* Move to the next state; MUST be a legal move. */
+void request_move(struct request *r, enum req_state to);
+bool request_may_move(enum req_state from, enum req_state to);
+
+/* A request from the front's free list, in REQ_HEAD; NULL at the limit. */
+struct request *request_new(struct front *f, struct conn *c);
+/* Give it back when the turn ends. MUST be in REQ_END, without a call. */
+void request_free(struct request *r);
+/* Release all memory of the free list. */
+void request_drain(struct front *f);
+
+#endif

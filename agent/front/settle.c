@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an attempt cost, and the books at the end of a request. Every attempt
+ * whose intent was collected gets exactly one usage record, whatever became
+ * of it.
+ *
+ * Estimates (documented in docs/ARCHITECTURE.md): 4 bytes of text a token,
+ * rounded up, for the prompt and for the generated text, never above what was
+ * reserved. They are flagged and can be corrected from the provider's bill.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/front/front.h"
+#include "proto/headgate.pb-c.h"
+
+#define SETTLE_PER_MESSAGE 16	/* tokens of chat framing */
+#define SETTLE_FIXED	   64	/* tokens of any request */
+#define SETTLE_PER_MEDIA   4096 /* tokens of an image, a sound, a file */
+
+void
+settle_worst(const struct oai_request *q, int64_t max_output, struct tokens *t)
+{
+	int64_t cap = max_output > 0 ? max_output : 0;
+
+	memset(t, 0, sizeof(*t));
+	if (q->max_output > 0 && (cap == 0 || q->max_output < cap))
+		cap = q->max_output;
+	t->n[TC_INPUT] = q->text_bytes + SETTLE_PER_MESSAGE * q->n_messages +
+			 SETTLE_PER_MEDIA * q->n_media + SETTLE_FIXED;
+	if (q->endpoint == OAI_CHAT)
+		t->n[TC_OUTPUT] =
+		    q->n * (cap < OAI_MAX_TOKENS ? cap : OAI_MAX_TOKENS);
+}
+
+static int64_t
+settle_min(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Prompt and generated text by their bytes. */
+static void
+settle_estimate(const struct request *r, bool with_output, struct tokens *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->n[TC_INPUT] =
+	    settle_min((r->scan.text_bytes + 3) / 4, r->worst.n[TC_INPUT]);
+	if (with_output)
+		t->n[TC_OUTPUT] = settle_min(
+		    (r->stream.sum.text_bytes + 3) / 4, r->worst.n[TC_OUTPUT]);
+}
+
+/* The provider reported running totals, then the stream broke: no less than
+ * what it reported, no less than what was delivered. */
+static void
+settle_partial(const struct request *r, struct tokens *t)
+{
+	struct tokens est;
+	int64_t out;
+
+	settle_estimate(r, true, &est);
+	*t = r->stream.sum.tokens;
+	out = t->n[TC_OUTPUT] + t->n[TC_REASONING] + t->n[TC_AUDIO_OUT] +
+	      t->n[TC_IMAGE_OUT];
+	if (est.n[TC_OUTPUT] > out)
+		t->n[TC_OUTPUT] += est.n[TC_OUTPUT] - out;
+}
+
+/* Tokens of the attempt and where the counts come from. */
+static uint32_t
+settle_tokens(const struct request *r, const struct up_result *res,
+    bool complete, struct tokens *t)
+{
+	const struct attempt *att = &r->att;
+	int status = att->have_head ? att->head.status : 0;
+
+	memset(t, 0, sizeof(*t));
+	if (att->state != ATT_CALLED)
+		return HG__USAGE_SOURCE__SOURCE_NONE;
+	if (status >= 200 && status < 300) {
+		if (complete && r->stream.sum.has_usage) {
+			*t = r->stream.sum.tokens;
+			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+		}
+		if (r->stream.sum.has_usage) {
+			settle_partial(r, t);
+			return HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
+		}
+		settle_estimate(r, true, t);
+		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+	}
+	if (status != 0) /* the provider refused */
+		return HG__USAGE_SOURCE__SOURCE_NONE;
+	if (res != NULL && !res->sent_all)
+		return HG__USAGE_SOURCE__SOURCE_NONE;
+	/* The provider has the whole request and did not answer. When it hung
+	 * up nothing is assumed; when we did, it may well be working on it. */
+	if (res == NULL || res->error == ERR_UPSTREAM_TIMEOUT)
+		settle_estimate(r, false, t);
+	return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+}
+
+static void
+settle_names(const struct request *r, struct meter_names *n)
+{
+	memset(n, 0, sizeof(*n));
+	if (r->key != NULL) {
+		n->tenant_uid = r->key->tenant_uid;
+		n->tenant = name_root(r->key->name);
+	}
+	if (r->route != NULL) {
+		n->route_uid = r->route->uid;
+		n->route = r->route->name;
+	}
+	if (r->att.dep != NULL) {
+		n->deployment_uid = r->att.dep->uid;
+		n->deployment = r->att.dep->name;
+		n->provider = r->att.dep->provider->name;
+		n->model = r->att.dep->model->name;
+	}
+}
+
+static void
+settle_explain_attempt(struct request *r, int error)
+{
+	struct explain_attempt *a;
+	const struct attempt *att = &r->att;
+
+	if (r->n_attempts == EXPLAIN_MAX_ATTEMPTS)
+		return;
+	a = &r->attempts[r->n_attempts++];
+	a->deployment_uid = att->dep->uid;
+	a->http_status = att->have_head ? att->head.status : 0;
+	a->error = error;
+	a->duration_us =
+	    att->started > 0 ? (r->f->loop.mono - att->started) / 1000 : 0;
+	(void)snprintf(a->deployment, sizeof(a->deployment), "%.*s",
+	    STR_ARG(att->dep->name));
+	(void)snprintf(
+	    a->region, sizeof(a->region), "%.*s", STR_ARG(att->dep->region));
+}
+
+static uint32_t
+settle_http_status(const struct request *r, const struct up_result *res)
+{
+	const struct attempt *att = &r->att;
+
+	if (r->gone)
+		return 499;
+	if (res != NULL && res->error != 0)
+		return (uint32_t)err_http_status(res->error);
+	return att->have_head ? (uint32_t)att->head.status : 0;
+}
+
+/* Returns the cost. */
+static int64_t
+settle_record(struct request *r, const struct up_result *res, bool complete)
+{
+	struct attempt *att = &r->att;
+	struct journal_usage u;
+	int64_t now = r->f->loop.mono;
+	int error = res != NULL ? res->error : 0;
+
+	memset(&u, 0, sizeof(u));
+	u.head = att->intent;
+	u.source = settle_tokens(r, res, complete, &u.tokens);
+	if (money_cost(&u.tokens, &att->price, &u.cost) != 0)
+		u.cost = r->amount;
+	u.http_status = settle_http_status(r, res);
+	if (att->started > 0)
+		u.duration_us = (now - att->started) / 1000;
+	if (att->first_byte > 0)
+		u.first_byte_us = (att->first_byte - att->started) / 1000;
+	memcpy(u.finish_reason, r->stream.sum.finish, sizeof(u.finish_reason));
+	if (r->gone)
+		error = ERR_CLIENT_GONE;
+	(void)snprintf(u.error_code, sizeof(u.error_code), "%s",
+	    error != 0 ? err_name(error) : "");
+	memcpy(u.upstream_request_id, att->head.request_id,
+	    sizeof(u.upstream_request_id));
+	journal_usage(r->f->shard, &u);
+	if (u.cost > r->amount)
+		metric_inc(r->f->agent->metrics, AM_OVERRUN, 1);
+	if (r->stream.sum.clamped)
+		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
+	lease_settle(&att->rights, u.cost);
+	r->tokens = u.tokens;
+	r->source = u.source;
+	r->cost += u.cost;
+	return u.cost;
+}
+
+void
+settle_attempt(struct request *r, const struct up_result *res, bool complete)
+{
+	struct attempt *att = &r->att;
+	struct meter_names names;
+	int64_t cost;
+	int error, i;
+
+	if (att->state == ATT_NONE)
+		return;
+	error = res != NULL ? res->error : 0;
+	if (att->state == ATT_RESERVED) {
+		lease_cancel(&att->rights);
+	} else {
+		cost = settle_record(r, res, complete);
+		settle_names(r, &names);
+		meter_usage(&r->f->meter, &names, &r->tokens, cost, r->source);
+		for (i = 0; i < TC_COUNT; i++)
+			r->real_tokens += r->tokens.n[i];
+		if (att->state == ATT_CALLED)
+			meter_attempt(&r->f->meter, &names,
+			    att->have_head ? att->head.status : 0);
+	}
+	if (att->place != NULL)
+		limit_done(&att->place, 1, 0, r->f->loop.mono);
+	att->place = NULL;
+	settle_explain_attempt(r, error);
+	att->state = ATT_NONE;
+}
+
+static void
+settle_copy(char *dst, size_t cap, struct str s)
+{
+	size_t n = s.len < cap - 1 ? s.len : cap - 1;
+
+	memcpy(dst, s.len > 0 ? s.p : "", n);
+	dst[n] = '\0';
+}
+
+static void
+settle_explain_budgets(const struct request *r, struct explain_entry *e)
+{
+	const struct budget_cell *c;
+	const struct lease *l;
+	struct explain_budget *b;
+	unsigned i;
+
+	for (i = 0; i < r->key->n_budgets; i++) {
+		b = &e->budgets[e->n_budgets++];
+		c = r->key->budgets[i];
+		b->uid = c->uid;
+		b->limit = c->limit;
+		b->soft = c->soft;
+		b->spent =
+		    atomic_load_explicit(&c->spent, memory_order_relaxed);
+		settle_copy(b->name, sizeof(b->name), c->name);
+		l = atomic_load_explicit(&c->current, memory_order_acquire);
+		if (l != NULL) {
+			b->left = atomic_load_explicit(
+			    &l->left, memory_order_relaxed);
+			b->period_start = l->period_start;
+		}
+	}
+}
+
+static void
+settle_explain(struct request *r, int status)
+{
+	struct explain_entry e;
+	const struct attempt *att = &r->att;
+
+	memset(&e, 0, sizeof(e));
+	memcpy(e.request_id, r->id_text, sizeof(r->id_text));
+	e.started_at = r->started_wall;
+	e.duration_us = (r->f->loop.mono - r->started) / 1000;
+	if (att->first_byte > 0)
+		e.first_byte_us = (att->first_byte - r->started) / 1000;
+	e.waited_us = r->waited / 1000;
+	e.worker = r->f->index;
+	e.streamed = r->scan.stream;
+	e.http_status = status;
+	e.error = r->gone ? ERR_CLIENT_GONE : r->error;
+	memcpy(e.error_code, r->error_code, sizeof(e.error_code));
+	memcpy(e.reason, r->reason, sizeof(e.reason));
+	memcpy(e.refused_by, r->refused_by, sizeof(e.refused_by));
+	memcpy(e.finish_reason, r->stream.sum.finish, sizeof(e.finish_reason));
+	e.worst = r->worst;
+	e.tokens = r->tokens;
+	e.reserved = r->amount;
+	e.cost = r->cost;
+	e.source = r->source;
+	e.config_version = r->bundle->version;
+	if (r->key != NULL) {
+		e.tenant_uid = r->key->tenant_uid;
+		e.team_uid = r->key->team_uid;
+		e.project_uid = r->key->project_uid;
+		e.key_uid = r->key->uid;
+		settle_copy(e.key, sizeof(e.key), r->key->name);
+		settle_explain_budgets(r, &e);
+	}
+	if (r->route != NULL) {
+		e.route_uid = r->route->uid;
+		settle_copy(e.route, sizeof(e.route), r->route->name);
+	}
+	if (att->dep != NULL) {
+		e.model_uid = att->dep->model->uid;
+		e.price_version = att->dep->model->version;
+		e.provider_uid = att->dep->provider->uid;
+		settle_copy(e.model, sizeof(e.model), att->dep->model->name);
+		settle_copy(
+		    e.provider, sizeof(e.provider), att->dep->provider->name);
+	}
+	e.n_attempts = r->n_attempts;
+	memcpy(e.attempts, r->attempts, sizeof(e.attempts));
+	explain_put(r->f->agent->explain, r->f->index, &e);
+}
+
+void
+settle_request(struct request *r)
+{
+	struct front *f = r->f;
+	struct meter_names names;
+	double duration, first = -1;
+	int status = r->gone ? 499 : r->answer.status;
+
+	if (r->accounted)
+		return;
+	r->accounted = true;
+	MUST(r->att.state == ATT_NONE);
+	if (r->limits_held)
+		limit_done(r->key->limits, r->key->n_limits,
+		    r->real_tokens - r->limit_tokens, f->loop.mono);
+	r->limits_held = false;
+	if (r->counted_stream)
+		f->n_streams--;
+	r->counted_stream = false;
+	if (status == 0 && !r->gone) /* the head never came to its end */
+		return;
+	settle_names(r, &names);
+	duration = (double)(f->loop.mono - r->started) / 1e9;
+	if (r->att.first_byte > 0)
+		first = (double)(r->att.first_byte - r->started) / 1e9;
+	meter_request(&f->meter, &names, status, duration, first);
+	if (f->agent->explain != NULL && r->bundle != NULL && r->key != NULL)
+		settle_explain(r, status);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Chooses the engine of a call, and what the engines have in common.
+ */
+#include "agent/upstream/upstream.h"
+
+#include <stdlib.h>
+
+#include "agent/upstream/engine.h"
+
+struct upstream {
+	struct h1 *h1;
+	struct upcurl *curl;
+};
+
+struct upstream *
+upstream_new(struct loop *l, const struct up_limits *lim, struct error *e)
+{
+	struct upstream *u = calloc(1, sizeof(*u));
+
+	if (u != NULL) {
+		u->h1 = h1_new(l, lim);
+		u->curl = upcurl_new(l, lim);
+	}
+	if (u == NULL || u->h1 == NULL || u->curl == NULL) {
+		upstream_free(u);
+		(void)err_set(e, ERR_NOMEM, "upstream: out of memory");
+		return NULL;
+	}
+	return u;
+}
+
+void
+upstream_free(struct upstream *u)
+{
+	if (u == NULL)
+		return;
+	h1_free(u->h1);
+	upcurl_free(u->curl);
+	free(u);
+}
+
+int
+up_start(struct upstream *u, const struct up_request *rq,
+    const struct up_events *ev, void *ctx, struct up_call **ret)
+{
+	if (h1_can(rq->provider))
+		return h1_start(u->h1, rq, ev, ctx, ret);
+	return upcurl_start(u->curl, rq, ev, ctx, ret);
+}
+
+void
+up_cancel(struct up_call *c)
+{
+	c->ops->cancel(c);
+}
+
+void
+up_pause(struct up_call *c, bool paused)
+{
+	c->ops->pause(c, paused);
+}
+
+bool
+upstream_turn(struct upstream *u)
+{
+	bool more = h1_turn(u->h1);
+
+	return upcurl_turn(u->curl) || more;
+}
+
+uint64_t
+upstream_connects(const struct upstream *u)
+{
+	return h1_connects(u->h1) + upcurl_connects(u->curl);
+}
+
+unsigned
+upstream_in_flight(const struct upstream *u)
+{
+	return h1_in_flight(u->h1) + upcurl_in_flight(u->curl);
+}
+
+/* Printable ASCII only: these texts go into our own heads and records. */
+static void
+up_copy(char *dst, size_t cap, struct str value)
+{
+	size_t i, n = value.len < cap - 1 ? value.len : cap - 1;
+
+	for (i = 0; i < n; i++)
+		dst[i] =
+		    value.p[i] >= ' ' && value.p[i] < 0x7f ? value.p[i] : '?';
+	dst[n] = '\0';
+}
+
+static bool
+up_is_event_stream(struct str value)
+{
+	struct str type, rest;
+
+	(void)str_cut(value, ';', &type, &rest);
+	return str_ieq(str_trim(type), STR("text/event-stream"));
+}
+
+void
+up_head_field(struct up_head *h, struct str name, struct str value)
+{
+	switch (name.len) {
+	case 11:
+		if (str_ieq(name, STR("retry-after")))
+			up_copy(h->retry_after, sizeof(h->retry_after), value);
+		break;
+	case 12:
+		if (str_ieq(name, STR("content-type")))
+			h->event_stream = up_is_event_stream(value);
+		else if (str_ieq(name, STR("x-request-id")))
+			up_copy(h->request_id, sizeof(h->request_id), value);
+		break;
+	case 14:
+		if (str_ieq(name, STR("retry-after-ms")))
+			up_copy(h->retry_after_ms, sizeof(h->retry_after_ms),
+			    value);
+		else if (str_ieq(name, STR("x-should-retry")))
+			up_copy(
+			    h->should_retry, sizeof(h->should_retry), value);
+		break;
+	case 16:
+		if (str_ieq(name, STR("content-encoding")))
+			h->encoded = !str_ieq(value, STR("identity"));
+		break;
+	case 20:
+		if (str_ieq(name, STR("openai-processing-ms")))
+			up_copy(
+			    h->processing_ms, sizeof(h->processing_ms), value);
+		break;
+	default:
+		break;
+	}
+}
