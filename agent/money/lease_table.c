@@ -644,6 +644,19 @@ lease_table_urgent(struct lease_table *t)
 }
 
 void
+lease_table_fence(struct lease_table *t)
+{
+	pthread_mutex_lock(&t->lock);
+	for (size_t i = 0; i < t->n_cells; i++) {
+		struct lease *l = atomic_load(&t->cells[i]->current);
+
+		if (l != NULL)
+			atomic_store(&l->fence_mono, 0);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void
 lease_table_drain(struct lease_table *t)
 {
 	pthread_mutex_lock(&t->lock);

@@ -64,6 +64,8 @@ bool lease_table_reply(struct lease_table *t, int64_t sent_mono,
 void lease_table_no_reply(struct lease_table *t);
 /* Is something urgent to be reported (waiters, low, returns)? */
 bool lease_table_urgent(struct lease_table *t);
+/* End all admission until the next grant: this process was told to stop. */
+void lease_table_fence(struct lease_table *t);
 /* From now on keep nothing: everything left goes back with each report. */
 void lease_table_drain(struct lease_table *t);
 /* Draining: all rights are back and the control plane was told so. */

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The messages of the control thread: hello, heartbeat, pull; and usage
+ * batches for the shipper. What is asked when is decided in ctl.c.
+ */
+#include <sodium.h>
+
+#include "agent/ctl/ctl_priv.h"
+#include "agent/metrics.h"
+#include "common/log.h"
+#include "common/version.h"
+
+#define HEARTBEAT_MIN_MS 100
+#define HEARTBEAT_MAX_MS 60000
+
+static char *
+text(const char *z)
+{
+	return (char *)(uintptr_t)z; /* protobuf-c does not know const */
+}
+
+static void
+ctl_set_interval(struct ctl *c, uint32_t ms)
+{
+	if (ms < HEARTBEAT_MIN_MS || ms > HEARTBEAT_MAX_MS)
+		return;
+	c->heartbeat_ns = (int64_t)ms * NS_PER_MS;
+}
+
+void
+ctl_set_group_key(struct ctl *c, const ProtobufCBinaryData *key, uint32_t id)
+{
+	if (key->len != GROUP_KEY_LEN)
+		return;
+	pthread_mutex_lock(&c->lock);
+	memcpy(c->group_key, key->data, GROUP_KEY_LEN);
+	c->group_key_id = id;
+	c->has_group_key = true;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+ctl_hello(struct ctl *c, struct error *e)
+{
+	Hg__Hello ask = HG__HELLO__INIT;
+	Hg__HelloReply *reply = NULL;
+	int rc;
+
+	ask.software_version = text(HEADGATE_VERSION);
+	ask.schema_major = PROTO_SCHEMA_MAJOR;
+	ask.schema_minor = PROTO_SCHEMA_MINOR;
+	ask.instance_id = c->opt.instance_id;
+	arena_clear(&c->arena);
+	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_HELLO, &ask.base,
+	    &hg__hello_reply__descriptor, &c->arena, (void **)&reply, e);
+	if (rc != 0)
+		return rc;
+	ctl_set_group_key(c, &reply->group_key, reply->group_key_id);
+	ctl_set_interval(c, reply->heartbeat_ms);
+	c->latest_version = reply->latest_version;
+	return 0;
+}
+
+/* ---- heartbeat
+ * -------------------------------------------------------------------- */
+
+static int
+heartbeat_acks(struct ctl *c, Hg__Heartbeat *ask)
+{
+	size_t n = config_acks(c->opt.config, c->acks);
+
+	if (n == 0)
+		return 0;
+	ask->acks = arena_alloc(&c->arena, n * sizeof(*ask->acks));
+	if (ask->acks == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		Hg__ConfigAck *a = arena_alloc(&c->arena, sizeof(*a));
+
+		if (a == NULL)
+			return ERR_NOMEM;
+		hg__config_ack__init(a);
+		a->version = c->acks[i].version;
+		a->level = (Hg__AckLevel)c->acks[i].level;
+		a->kind = (Hg__ItemKind)c->acks[i].kind;
+		a->item = c->acks[i].item;
+		a->reason = c->acks[i].reason;
+		a->at = c->acks[i].at;
+		ask->acks[i] = a;
+	}
+	ask->n_acks = n;
+	return 0;
+}
+
+static const char *
+heartbeat_state(const struct ctl *c)
+{
+	const struct agent *a = c->opt.agent;
+
+	if (atomic_load(&c->draining) ||
+	    atomic_load_explicit(&a->draining, memory_order_relaxed))
+		return "draining";
+	return atomic_load_explicit(&a->ready, memory_order_relaxed)
+		   ? "ready"
+		   : "starting";
+}
+
+static void
+heartbeat_journal(struct ctl *c, Hg__Heartbeat *ask)
+{
+	struct shipper *s = atomic_load(&c->shipper);
+	struct ship_stats stats;
+
+	if (s == NULL)
+		return;
+	shipper_stats(s, &stats);
+	ask->journal_unshipped = stats.unshipped;
+	ask->journal_oldest = stats.oldest_at;
+}
+
+static void
+heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
+{
+	struct agent *a = c->opt.agent;
+	uint64_t grants, recalls;
+
+	if (lease_table_reply(c->opt.leases, sent, clock_mono(a->clock),
+		r->grants, r->n_grants))
+		agent_wake_all(a);
+	lease_table_counts(c->opt.leases, &grants, &recalls);
+	if (a->metrics != NULL) {
+		struct metric_series *m =
+		    metric_series(a->metrics, AM_LEASE_GRANTS, NULL, 0);
+
+		metric_add(m, (int64_t)grants - metric_value(m));
+		m = metric_series(a->metrics, AM_LEASE_RECALLS, NULL, 0);
+		metric_add(m, (int64_t)recalls - metric_value(m));
+	}
+	ctl_set_interval(c, r->heartbeat_ms);
+	if (r->latest_version > c->latest_version)
+		c->latest_version = r->latest_version;
+	if (r->group_key.len > 0)
+		ctl_set_group_key(c, &r->group_key, r->group_key_id);
+}
+
+int
+ctl_heartbeat(struct ctl *c, bool urgent, struct error *e)
+{
+	Hg__Heartbeat ask = HG__HEARTBEAT__INIT;
+	Hg__HeartbeatReply *reply = NULL;
+	struct clock *clock = c->opt.agent->clock;
+	struct config_view view;
+	int64_t sent;
+	int rc;
+
+	arena_clear(&c->arena);
+	config_view(c->opt.config, &view);
+	ask.active_version = view.version;
+	ask.state_hash.data = view.state_hash;
+	ask.state_hash.len = STATE_HASH_LEN;
+	ask.state = text(heartbeat_state(c));
+	ask.lease_only = urgent;
+	ask.instance_id = c->opt.instance_id;
+	ask.group_key_id = c->group_key_id;
+	heartbeat_journal(c, &ask);
+	rc = heartbeat_acks(c, &ask);
+	sent = clock_mono(clock); /* fences count from before it is sent */
+	if (rc == 0)
+		rc = lease_table_report(c->opt.leases, sent, urgent, &c->arena,
+		    &ask.leases, &ask.n_leases);
+	if (rc != 0) {
+		lease_table_no_reply(c->opt.leases);
+		return err_set(e, rc, "no memory for a heartbeat");
+	}
+	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_HEARTBEAT, &ask.base,
+	    &hg__heartbeat_reply__descriptor, &c->arena, (void **)&reply, e);
+	if (rc != 0) {
+		lease_table_no_reply(c->opt.leases);
+		return rc;
+	}
+	config_acks_sent(c->opt.config, ask.n_acks);
+	heartbeat_reply(c, reply, sent);
+	return 0;
+}
+
+/* ---- pull
+ * ------------------------------------------------------------------------- */
+
+static void
+pull_reset(struct pull *p)
+{
+	buf_clear(&p->data);
+	p->version = p->total = 0;
+}
+
+static int
+pull_apply(struct ctl *c, struct error *e)
+{
+	int rc = config_receive(c->opt.config, buf_str(&c->pull.data), e);
+
+	pull_reset(&c->pull);
+	if (rc == ERR_VERSION && !c->pull.full) {
+		c->pull.full = true; /* ask again, for a snapshot */
+		return 0;
+	}
+	c->pull.full = false;
+	return rc;
+}
+
+static int
+pull_take(struct ctl *c, const Hg__PullReply *r, bool *done, struct error *e)
+{
+	struct pull *p = &c->pull;
+
+	if (r->total == 0)
+		return ERR_END;
+	if (r->version != p->version || r->total != p->total) {
+		pull_reset(p); /* another version: from its start */
+		p->version = r->version;
+		p->total = r->total;
+	}
+	if (r->offset != p->data.len)
+		return 0; /* ask again for what is missing */
+	if (r->total > BUNDLE_MAX || r->data.len == 0 ||
+	    r->data.len > r->total - p->data.len ||
+	    buf_add(&p->data, r->data.data, r->data.len) != 0) {
+		pull_reset(p);
+		p->data.error = 0;
+		return err_set(e, ERR_CORRUPT, "malformed part of a bundle");
+	}
+	if (p->data.len < p->total)
+		return 0;
+	*done = true;
+	return pull_apply(c, e);
+}
+
+int
+ctl_pull_part(struct ctl *c, bool *done, struct error *e)
+{
+	Hg__PullRequest ask = HG__PULL_REQUEST__INIT;
+	Hg__PullReply *reply = NULL;
+	struct config_view view;
+	int rc;
+
+	*done = false;
+	arena_clear(&c->arena);
+	config_view(c->opt.config, &view);
+	if (!c->pull.full) {
+		ask.have_version = view.version;
+		ask.have_hash.data = view.state_hash;
+		ask.have_hash.len = view.version == 0 ? 0 : STATE_HASH_LEN;
+	}
+	ask.want_version = c->pull.version;
+	ask.offset = c->pull.data.len;
+	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_PULL, &ask.base,
+	    &hg__pull_reply__descriptor, &c->arena, (void **)&reply, e);
+	return rc != 0 ? rc : pull_take(c, reply, done, e);
+}
+
+/* ---- usage
+ * ------------------------------------------------------------------------ */
+
+int
+ctl_ship(void *ctl, const Hg__UsageBatch *batch, Hg__UsageAck *ack)
+{
+	struct ctl *c = ctl;
+	Hg__UsageAck *reply = NULL;
+	struct arena a;
+	struct error e;
+	int rc;
+
+	if (!atomic_load(&c->ship_open))
+		return ERR_UNAVAILABLE;
+	arena_init(&a, 4096, (size_t)1 << 20);
+	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_USAGE, &batch->base,
+	    &hg__usage_ack__descriptor, &a, (void **)&reply, &e);
+	if (rc == 0) {
+		ack->boot_epoch = reply->boot_epoch;
+		ack->shard = reply->shard;
+		ack->watermark = reply->watermark;
+		ack->error_code = reply->error_code;
+		ack->retry_ms = reply->retry_ms;
+	} else if (rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT) {
+		log_warn("usage batch refused", LF("error", e.text),
+		    LFI("epoch", batch->boot_epoch), LFI("shard", batch->shard),
+		    LFI("first_seq", batch->first_seq));
+	}
+	arena_release(&a);
+	return rc;
+}
+
+/* ---- push
+ * ------------------------------------------------------------------------- */
+
+void
+ctl_pushed(void *ctl, struct str message)
+{
+	struct ctl *c = ctl;
+	uint8_t key[GROUP_KEY_LEN];
+	struct buf b;
+	struct error e;
+	bool known;
+	int rc;
+
+	pthread_mutex_lock(&c->lock);
+	memcpy(key, c->group_key, sizeof(key));
+	known = c->has_group_key;
+	pthread_mutex_unlock(&c->lock);
+	if (!known)
+		return;
+	buf_init(&b, BUNDLE_MAX);
+	rc = delta_open(message, c->opt.identity->group, key, &b, &e);
+	if (rc == 0)
+		rc = config_receive(c->opt.config, buf_str(&b), &e);
+	sodium_memzero(key, sizeof(key));
+	if (b.data != NULL)
+		sodium_memzero(b.data, b.len);
+	buf_release(&b);
+	/* Whatever could not be used is repaired by asking; what was used or
+	 * rejected is acknowledged now. */
+	if (rc != 0 && rc != ERR_INVALID && rc != ERR_CONFLICT)
+		atomic_store(&c->pull_wanted, true);
+	atomic_store(&c->acks_wanted, true);
+	ctl_kick(c);
+}
