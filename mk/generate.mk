@@ -7,10 +7,12 @@ GEN_PROTO_O := $(GEN_PROTO_C:.c=.o)
 GEN_EMBED_C := $(B)/gen/schema_embedded.c $(B)/gen/openapi_embedded.c
 GEN_EMBED_O := $(GEN_EMBED_C:.c=.o)
 
-$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto
+# Its macros cast const away: a system header's warnings are not ours.
+$(B)/gen/%.pb-c.c $(B)/gen/%.pb-c.h &: %.proto mk/generate.mk
 	$(call say,PROTOC,$<)
 	$(Q)mkdir -p $(B)/gen
 	$(Q)$(PROTOC_C) --proto_path=. --c_out=$(B)/gen $<
+	$(Q)sed -i '1i #pragma GCC system_header' $(B)/gen/$*.pb-c.h
 
 # The list of files is an input too: it changes when one is removed.
 $(B)/gen/.schemas: FORCE
