@@ -47,7 +47,7 @@ apply_grow(struct apply *a)
 static int
 apply_bad(struct apply *a, size_t i, const char *field, const char *text)
 {
-	char at[64];
+	char at[128];
 
 	(void)snprintf(
 	    at, sizeof(at), "/items/%zu%s%s", i, field[0] ? "/" : "", field);
