@@ -21,7 +21,7 @@ down: ## Stop what `make demo` left running
 
 bench: ## Performance beside its baselines in the same run
 	@bash tests/tools/deps.sh build test bench
-	@$(MAKE) --no-print-directory MODE=release B=build/release all
+	@$(MAKE) --no-print-directory MODE=release B=build/release bench-programs
 	@$(call script,bench,$(BENCH),release)
 
 ifneq ($(RELIABILITY),)

@@ -67,6 +67,23 @@ fuzz: ## Fuzz each target FUZZ_SECONDS (60) with clang (T=fuzz_x for one)
 fuzz-run: $(if $(T),$(filter $(B)/fuzz/$(T),$(FUZZ_BIN)),$(FUZZ_BIN))
 	@bash tests/fuzz/run.sh '$(FUZZ_SECONDS)' $^
 
+# tests/bench/<x>_bench.c is a program; it may use the helpers of the unit
+# tests of its area.
+SRC_bench := $(sort $(wildcard tests/bench/*_bench.c))
+BENCH_BIN := $(patsubst tests/bench/%.c,$(B)/bin/%,$(SRC_bench))
+
+define bench_target
+BENCH_AREA_$(1) := $$(call fuzz_need,$$(call areas_of,tests/bench/$(1).c))
+$$(B)/bin/$(1): $$(B)/obj/tests/bench/$(1).o \
+		$$(HELP_$$(BENCH_AREA_$(1))) \
+		$$(call lib,$$(NEED_$$(BENCH_AREA_$(1))))
+	$$(call say,LINK,$$@)
+	$$(call link,$$(filter %.o,$$^),$$(BENCH_AREA_$(1))) $$(LIBS_check)
+endef
+$(foreach f,$(notdir $(SRC_bench:.c=)),$(eval $(call bench_target,$(f))))
+
+bench-programs: all $(BENCH_BIN)
+
 HDR_OK := $(HEADERS:%=$(B)/hdr/%.ok)
 headers: $(HDR_OK) ## Compile each header alone
 
@@ -89,4 +106,4 @@ e2e: all ## Run the end-to-end tests (T=test_x to narrow)
 test: ## Run all suites; ends with "N passed, N failed, N skipped"
 	@bash tests/run-all.sh
 
-.PHONY: check replay fuzz fuzz-run headers e2e test
+.PHONY: bench-programs check replay fuzz fuzz-run headers e2e test
