@@ -71,6 +71,17 @@ call_write_model(struct request *r)
 	return n > 0 ? str_make(r->model_json, n) : r->scan.model_span;
 }
 
+/* As for the SDKs, a base URL ends in "/v1"; one without a path means that. */
+static struct str
+call_path(const struct b_provider *p, enum oai_endpoint ep)
+{
+	if (p->path_prefix.len > 0)
+		return ep == OAI_CHAT ? STR("/chat/completions")
+				      : STR("/embeddings");
+	return ep == OAI_CHAT ? STR("/v1/chat/completions")
+			      : STR("/v1/embeddings");
+}
+
 static void call_failed(struct request *r, const struct up_result *res);
 
 void
@@ -90,8 +101,7 @@ call_start(struct request *r)
 	buf_clear(&r->held);
 	oai_stream_begin(&r->stream, r->scan.include_usage);
 	rq.provider = d->provider;
-	rq.path = r->scan.endpoint == OAI_CHAT ? STR("/chat/completions")
-					       : STR("/embeddings");
+	rq.path = call_path(d->provider, r->scan.endpoint);
 	rq.headers = call_write_head(r);
 	rq.n_parts = oai_request_rewrite(&r->scan, buf_str(&r->body),
 	    call_write_model(r), !d->no_stream_options, rq.parts);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An agent without a control plane, for tests of the data path: real
+ * configuration, leases, journal and workers in one process, with a stand-in
+ * that grants budget rights from a purse.
+ */
+#ifndef TESTS_UNIT_AGENT_RIG_H
+#define TESTS_UNIT_AGENT_RIG_H
+
+#include <pthread.h>
+
+#include "agent/agent.h"
+#include "agent/config/compile.h"
+#include "agent/front/explain.h"
+#include "agent/journal/store.h"
+#include "agent/loop/worker.h"
+#include "agent/metrics.h"
+
+#define RIG_KEY	  "hg-rig-key-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define RIG_OTHER "hg-rig-key-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+struct rig_config {
+	unsigned n_workers;
+	const char *url[2];	  /* of providers; [1] may be NULL */
+	int64_t budget;		  /* nano-USD, 0 = no budget */
+	bool soft;		  /* that budget only alerts */
+	int64_t rpm, tpm, conc;	  /* of the key's project, 0 = none */
+	uint32_t max_concurrency; /* of each deployment */
+	uint32_t connect_ms, first_byte_ms, idle_ms; /* 0 = defaults */
+	bool no_stream_options;
+};
+
+struct rig {
+	struct agent agent;
+	struct agent_options opt;
+	struct lease_table *leases;
+	struct limit_registry *limits;
+	struct journal *journal;
+	struct bundle *bundle; /* for look-ups by tests */
+	struct worker *workers[AGENT_MAX_WORKERS];
+	pthread_t control;
+	_Atomic bool stop;
+	_Atomic int64_t purse; /* nano-USD that may still be granted */
+	int64_t granted;
+	char dir[64];
+	int port;
+};
+
+/* Model "m1" (chat; 1 USD per Mtok in, 2 USD per Mtok out, cache read 0.5,
+ * cap 1000 tokens out) and "e1" (embeddings, 1 USD per Mtok); routes "chat"
+ * (both providers, url[0] first) and "embed"; route "secret" that no key may
+ * use; keys RIG_KEY (acme.rd.bot.k1) and RIG_OTHER (disabled). */
+void rig_start(struct rig *r, const struct rig_config *c);
+/* Drain, join, check the books: nothing reserved, no place held. */
+void rig_stop(struct rig *r);
+/* Usage records of the journal so far, oldest first. */
+size_t rig_usage(struct rig *r, struct journal_usage *dst, size_t cap);
+int64_t rig_metric(struct rig *r, enum agent_metric m, const char *label);
+
+#endif
