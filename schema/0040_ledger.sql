@@ -7,8 +7,8 @@
 -- batch and hour.
 
 CREATE TABLE ledger (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	batch_id bigint NOT NULL REFERENCES usage_batch,
+	batch_id bigint NOT NULL, -- usage_batch
+	ord integer NOT NULL,	   -- within the batch
 	hour timestamptz NOT NULL, -- when the usage happened
 	kind smallint NOT NULL,	   -- 0 usage, 1 correction
 	tenant_uid bigint NOT NULL,
@@ -20,7 +20,8 @@ CREATE TABLE ledger (
 	model_uid bigint NOT NULL,
 	price_version bigint NOT NULL,
 	records integer NOT NULL,
-	amount bigint NOT NULL
+	amount bigint NOT NULL,
+	PRIMARY KEY (batch_id, ord)
 );
 CREATE INDEX ledger_tenant ON ledger (tenant_uid, hour);
 CREATE TRIGGER ledger_append_only
@@ -29,9 +30,9 @@ CREATE TRIGGER ledger_append_only
 
 -- The same as postings to accounts, debit positive; sums to zero.
 CREATE VIEW ledger_posting AS
-	SELECT id, batch_id, hour, kind, 'usage:' || tenant_uid AS account,
+	SELECT batch_id, ord, hour, kind, 'usage:' || tenant_uid AS account,
 		amount
 	FROM ledger
 	UNION ALL
-	SELECT id, batch_id, hour, kind, 'provider:' || provider_uid, -amount
+	SELECT batch_id, ord, hour, kind, 'provider:' || provider_uid, -amount
 	FROM ledger;

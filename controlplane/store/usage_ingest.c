@@ -118,9 +118,8 @@ ingest_known(struct db *db, struct ingest *in, int64_t **known, size_t *n_known,
     struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT uid * 8 + kind FROM item_name WHERE uid = "
-	    "ANY($1::bigint[]) "
-	    "AND kind IN (1, 4)"};
+	    "SELECT n.uid * 8 + n.kind FROM unnest($1::bigint[]) x "
+	    "JOIN item_name n ON n.uid = x WHERE n.kind IN (1, 4)"};
 	struct db_rows *r = NULL;
 	int64_t *v;
 	size_t n = 0;

@@ -125,8 +125,12 @@ store_usage_report(struct db *db, const struct report_query *q,
 					    "END",
 					    "$9", "$10", "$11",
 					    "$12") ") x GROUP BY 1, 2, 3, 4, "
-						   "5, 6, 7, 8) g" REPORT_JOIN("tenant")
-						       REPORT_JOIN("team") REPORT_JOIN("project") REPORT_JOIN(
+						   "5, 6, 7, 8) g" REPORT_JOIN(
+						       "tenant") REPORT_JOIN("t"
+									     "e"
+									     "a"
+									     "m")
+						       REPORT_JOIN("project") REPORT_JOIN(
 							   "key") REPORT_JOIN("model")
 							   REPORT_JOIN("route") REPORT_JOIN(
 							       "deployment") " "

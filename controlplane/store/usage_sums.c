@@ -71,47 +71,20 @@ usage_merge(
 	return m;
 }
 
-/* Columns as arrays for unnest(). */
-struct usage_columns {
-	struct arena *arena;
-	size_t n; /* rows */
-	bool failed;
+/* Rows as one flat array, row after row; SQL picks them apart by subscript,
+ * which is cheaper than unnest() of an array for each column. */
+struct usage_flat {
+	int64_t *v;
+	size_t n; /* numbers so far */
 };
 
-static struct db_val
-usage_column(struct usage_columns *c, const struct usage_sum *s,
-    int64_t (*get)(const struct usage_sum *s, int arg), int arg)
+static int
+usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
+    size_t n_columns, struct error *e)
 {
-	int64_t *v = arena_alloc(c->arena, c->n * sizeof(*v) + 1);
-
-	if (v == NULL) {
-		c->failed = true;
-		return DBNULL;
-	}
-	for (size_t i = 0; i < c->n; i++)
-		v[i] = get(&s[i], arg);
-	return DBIA(v, c->n);
-}
-
-static int64_t
-sum_key(const struct usage_sum *s, int i)
-{
-	return s->key[i];
-}
-
-static int64_t
-sum_token(const struct usage_sum *s, int i)
-{
-	return s->tokens.n[i];
-}
-
-static int64_t
-sum_number(const struct usage_sum *s, int i)
-{
-	return i == 0	? s->requests
-	       : i == 1 ? s->cost
-	       : i == 2 ? s->rows
-			: s->kind;
+	f->n = 0;
+	f->v = arena_alloc(a, n_rows * n_columns * sizeof(*f->v) + 1);
+	return f->v != NULL ? 0 : err_set(e, ERR_NOMEM, "no memory");
 }
 
 #define ROLLUP_SET                                                            \
@@ -132,69 +105,79 @@ sum_number(const struct usage_sum *s, int i)
 	"tenant_uid, team_uid, project_uid, key_uid, model_uid, route_uid, " \
 	"deployment_uid"
 
-#define ROLLUP_SQL(table, time, seconds)                                     \
-	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                  \
-	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                        \
-	"SELECT to_timestamp(x.at * " seconds "), x.a, x.b, x.c, x.d, x.e, " \
-	"x.f, x.g, x.h, x.i, x.t0, x.t1, x.t2, x.t3, x.t4, x.t5, x.t6, "     \
-	"x.t7, x.t8, x.t9 FROM unnest($1::bigint[], $2::bigint[], "          \
-	"$3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "           \
-	"$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], "          \
-	"$11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], "       \
-	"$15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], "       \
-	"$19::bigint[], $20::bigint[]) AS x(at, a, b, c, d, e, f, g, h, i, " \
-	"t0, t1, t2, t3, t4, t5, t6, t7, t8, t9) "                           \
-	"ON CONFLICT (" time ", " ROLLUP_KEY ") DO UPDATE SET " ROLLUP_SET
+/* $1 is the flat array, $2 its number of rows; column c of row i. */
+#define FLAT(columns, c) "($1::bigint[])[i * " columns " + " c "]"
+#define ROLLUP(c)	 FLAT("20", c)
+#define ROLLUP_COLUMNS	 20
+
+#define ROLLUP_SQL(table, time, seconds)                                                                                                                                                                                                                        \
+	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                                                                                                                                                                                                     \
+	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                                                                                                                                                                                                           \
+	"SELECT to_timestamp(" ROLLUP(                                                                                                                                                                                                                          \
+	    "1") " * " seconds                                                                                                                                                                                                                                  \
+		 "), " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") ","                                                                                                                                                                                        \
+								     " " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP("8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ", " ROLLUP("12") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP( \
+									 "15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") " FROM generate_series(0, $2::int - 1) i "                                             \
+																					 "ON CONFLICT (" time                                                                   \
+																					 ", " ROLLUP_KEY                                                                        \
+																					 ") DO UPDATE SET " ROLLUP_SET
 
 static int
 usage_rollup(struct db *db, const struct db_stmt *st, int time_key,
     const struct usage_sum *s, size_t n, struct arena *a, struct error *e)
 {
-	struct usage_columns c = {.arena = a, .n = n};
-	struct db_val v[21] = {DBNULL};
-	int k = 1;
+	struct usage_flat f;
+	int rc;
 
-	v[k++] = usage_column(&c, s, sum_key, time_key);
-	for (int i = K_TENANT; i <= K_DEPLOYMENT; i++)
-		v[k++] = usage_column(&c, s, sum_key, i);
-	v[k++] = usage_column(&c, s, sum_number, 0);
-	v[k++] = usage_column(&c, s, sum_number, 1);
-	for (int i = 0; i < TC_COUNT; i++)
-		v[k++] = usage_column(&c, s, sum_token, i);
-	if (c.failed)
-		return err_set(e, ERR_NOMEM, "no memory");
-	return db_exec(db, st, v, (size_t)k, NULL, e);
+	rc = usage_flat_make(&f, a, n, ROLLUP_COLUMNS, e);
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		f.v[f.n++] = s[i].key[time_key];
+		for (int k = K_TENANT; k <= K_DEPLOYMENT; k++)
+			f.v[f.n++] = s[i].key[k];
+		f.v[f.n++] = s[i].requests;
+		f.v[f.n++] = s[i].cost;
+		for (int k = 0; k < TC_COUNT; k++)
+			f.v[f.n++] = s[i].tokens.n[k];
+	}
+	MUST(f.n == n * ROLLUP_COLUMNS);
+	return db_exec(db, st, DB_ARGS(DBIA(f.v, f.n), DBI(n)), NULL, e);
 }
+
+#define LEDGER(c)      FLAT("12", c)
+#define LEDGER_COLUMNS 12
 
 static int
 usage_ledger(struct db *db, int64_t batch_id, const struct usage_sum *s,
     size_t n, struct arena *a, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "INSERT INTO ledger (batch_id, hour, kind, tenant_uid, "
+	    "INSERT INTO ledger (batch_id, ord, hour, kind, tenant_uid, "
 	    "project_uid, key_uid, route_uid, deployment_uid, provider_uid, "
 	    "model_uid, price_version, records, amount) "
-	    "SELECT $1, to_timestamp(x.h * 3600), x.kind, x.t, x.p, x.k, x.r, "
-	    "x.d, x.v, x.m, x.pv, x.n, x.cost FROM unnest($2::bigint[], "
-	    "$3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "
-	    "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], "
-	    "$11::bigint[], $12::bigint[], $13::bigint[]) AS x(h, kind, t, p, "
-	    "k, r, d, v, m, pv, n, cost)"};
+	    "SELECT $3, i, to_timestamp(" LEDGER("1") " * 3600), " LEDGER("2") ", " LEDGER("3") ", " LEDGER("4") ", " LEDGER("5") ", " LEDGER(
+		"6") ", " LEDGER("7") ", " LEDGER("8") ", " LEDGER("9") ","
+									" " LEDGER("10") ", " LEDGER("11") ", " LEDGER("12") " FROM generate_series(0, $2::int - 1) i"};
 	static const int keys[] = {K_TENANT, K_PROJECT, K_KEY, K_ROUTE,
 	    K_DEPLOYMENT, K_PROVIDER, K_MODEL, K_PRICE};
-	struct usage_columns c = {.arena = a, .n = n};
-	struct db_val v[14] = {DBNULL, DBI(batch_id)};
-	int k = 2;
+	struct usage_flat f;
+	int rc;
 
-	v[k++] = usage_column(&c, s, sum_key, K_HOUR);
-	v[k++] = usage_column(&c, s, sum_number, 3);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		v[k++] = usage_column(&c, s, sum_key, keys[i]);
-	v[k++] = usage_column(&c, s, sum_number, 2);
-	v[k++] = usage_column(&c, s, sum_number, 1);
-	if (c.failed)
-		return err_set(e, ERR_NOMEM, "no memory");
-	return db_exec(db, &st, v, (size_t)k, NULL, e);
+	rc = usage_flat_make(&f, a, n, LEDGER_COLUMNS, e);
+	if (rc != 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		f.v[f.n++] = s[i].key[K_HOUR];
+		f.v[f.n++] = s[i].kind;
+		for (size_t k = 0; k < sizeof(keys) / sizeof(*keys); k++)
+			f.v[f.n++] = s[i].key[keys[k]];
+		f.v[f.n++] = s[i].rows;
+		f.v[f.n++] = s[i].cost;
+	}
+	MUST(f.n == n * LEDGER_COLUMNS);
+	return db_exec(
+	    db, &st, DB_ARGS(DBIA(f.v, f.n), DBI(n), DBI(batch_id)), NULL, e);
 }
 
 int

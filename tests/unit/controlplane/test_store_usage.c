@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/rng.h"
 #include "controlplane/store/migrate.h"
 #include "controlplane/store/store_usage.h"
 #include "tests/unit/controlplane/support/pgtest.h"

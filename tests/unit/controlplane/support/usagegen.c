@@ -4,6 +4,7 @@
  */
 #include "tests/unit/controlplane/support/usagegen.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,19 @@ gen_mix(uint64_t x)
 	return x ^ x >> 32;
 }
 
+/* Rank k has weight 1/(k+1): the continuous inverse, exact enough. */
+static void
+gen_skew(const struct usagegen *g, uint64_t h, uint64_t *k, uint64_t *m)
+{
+	double u = (double)(h >> 11) / 9007199254740992.0;
+
+	*k = (uint64_t)(pow((double)g->n_keys + 1, u) - 1);
+	if (*k >= g->n_keys)
+		*k = g->n_keys - 1;
+	*m = gen_mix(*k) + (gen_mix(h) % 10 < 8 ? 0 : 1);
+	*m %= g->n_models;
+}
+
 static Hg__UsageRecord *
 gen_record(struct usagegen *g, uint64_t epoch, uint32_t shard, uint64_t seq,
     int64_t at)
@@ -136,6 +150,8 @@ gen_record(struct usagegen *g, uint64_t epoch, uint32_t shard, uint64_t seq,
 	int64_t in = (int64_t)(h >> 8 & 1023), out = (int64_t)(h >> 30 & 255);
 	uint64_t ms = (uint64_t)(at / NS_PER_MS);
 
+	if (g->zipf)
+		gen_skew(g, h, &k, &m);
 	hg__usage_record__init(r);
 	r->seq = seq;
 	r->request_id.len = 16;

@@ -6,7 +6,6 @@
 #ifndef TESTS_UNIT_CONTROLPLANE_SUPPORT_USAGEGEN_H
 #define TESTS_UNIT_CONTROLPLANE_SUPPORT_USAGEGEN_H
 
-#include "common/rng.h"
 #include "controlplane/store/store_usage.h"
 
 #define USAGEGEN_MAX_KEYS 4096
@@ -18,7 +17,7 @@ struct usagegen {
 	uint64_t model[16], route[16], deployment[16], provider;
 	uint64_t version; /* of the models */
 	uint64_t budget;  /* charged by every record; 0 = none */
-	struct rng_seeded rng;
+	bool zipf;	  /* keys by Zipf's law, mostly one model a key */
 };
 
 /* Commit the items ("t0", "t0.team", "t0.team.p", "t0.team.p.k17", models
