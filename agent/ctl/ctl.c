@@ -180,15 +180,16 @@ static int
 ctl_beat(struct ctl *c, struct error *e)
 {
 	int64_t now = ctl_now(c), since = now - c->last_urgent;
-	bool full =
-	    now >= c->next_heartbeat || atomic_exchange(&c->acks_wanted, false);
+	bool acks = atomic_exchange(&c->acks_wanted, false);
+	bool full = acks || now >= c->next_heartbeat;
 	bool fresh = atomic_load(&c->kicked) && since >= URGENT_GAP_NS;
-	bool again = since >= URGENT_EVERY_NS;
 	int rc;
 
-	if (!full && !((fresh || again) && lease_table_urgent(c->opt.leases)))
+	if (fresh || full) /* before looking what the kick was for */
+		atomic_store(&c->kicked, false);
+	if (!full && !((fresh || since >= URGENT_EVERY_NS) &&
+			 lease_table_urgent(c->opt.leases)))
 		return 0;
-	atomic_store(&c->kicked, false);
 	c->last_urgent = now;
 	rc = ctl_heartbeat(c, !full, e);
 	if (rc != 0)

@@ -30,12 +30,13 @@ enrol_ask(const struct enrol_options *opt, const struct join_token *t,
     struct identity *id, struct channel_client *c, struct error *e)
 {
 	struct line line = {.identity = id, .transport = line_over_channel(c)};
-	Hg__EnrolRequest ask = HG__ENROL_REQUEST__INIT;
+	Hg__EnrolRequest ask;
 	Hg__EnrolReply *reply = NULL;
 	char secret[2 * JOIN_SECRET_LEN + 1], host[256] = "";
 	struct arena a;
 	int rc;
 
+	hg__enrol_request__init(&ask);
 	join_secret_text(t->secret, secret);
 	(void)gethostname(host, sizeof(host) - 1);
 	ask.token_id = t->token_id;

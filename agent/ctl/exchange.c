@@ -42,13 +42,15 @@ ctl_set_group_key(struct ctl *c, const ProtobufCBinaryData *key, uint32_t id)
 int
 ctl_hello(struct ctl *c, struct error *e)
 {
-	Hg__Hello ask = HG__HELLO__INIT;
+	Hg__Hello ask;
 	Hg__HelloReply *reply = NULL;
 	int rc;
 
+	hg__hello__init(&ask);
 	ask.software_version = text(HEADGATE_VERSION);
 	ask.schema_major = PROTO_SCHEMA_MAJOR;
 	ask.schema_minor = PROTO_SCHEMA_MINOR;
+	ask.n_shards = c->opt.agent->n_workers;
 	ask.instance_id = c->opt.instance_id;
 	arena_clear(&c->arena);
 	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_HELLO, &ask.base,
@@ -146,13 +148,14 @@ heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
 int
 ctl_heartbeat(struct ctl *c, bool urgent, struct error *e)
 {
-	Hg__Heartbeat ask = HG__HEARTBEAT__INIT;
+	Hg__Heartbeat ask;
 	Hg__HeartbeatReply *reply = NULL;
 	struct clock *clock = c->opt.agent->clock;
 	struct config_view view;
 	int64_t sent;
 	int rc;
 
+	hg__heartbeat__init(&ask);
 	arena_clear(&c->arena);
 	config_view(c->opt.config, &view);
 	ask.active_version = view.version;
