@@ -227,7 +227,8 @@ call_failed(struct request *r, const struct up_result *res)
 		    1);
 	}
 	settle_attempt(r, res, false);
-	(void)snprintf(text, sizeof(text), "%s: %s", err_text(code), res->text);
+	(void)snprintf(
+	    text, sizeof(text), "the provider failed: %s", res->text);
 	refuse_prepare(r, code, NULL, text, NULL);
 	if (!call_fail_over(r, res))
 		call_finish(r);
@@ -276,7 +277,8 @@ call_map_refusal(struct request *r)
 {
 	int status = r->att.head.status;
 	char text[120], code[32];
-	bool own = status == 401 || status == 403 || status < 400;
+	bool own =
+	    status == 401 || status == 403 || status == 404 || status < 400;
 
 	if (!own && oai_is_error(buf_str(&r->out), &r->f->json) &&
 	    !call_echoes_secret(r)) {
