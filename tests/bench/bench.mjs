@@ -218,9 +218,8 @@ async function memory() {
 
 // The usage ingest benchmark is a program of its own.
 async function ingest() {
-  const program = ['ingest_bench', 'bench_ingest', 'headgate-ingest-bench']
-    .map((n) => path.join(bin, n)).find((f) => fs.existsSync(f));
-  if (!program) {
+  const program = path.join(bin, 'ingest_bench');
+  if (!fs.existsSync(program)) {
     notes.push('usage ingest: no program, not measured');
     return;
   }

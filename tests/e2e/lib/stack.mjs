@@ -109,7 +109,7 @@ export class Agent {
     this.proc.start(path.join(bin, 'headgate-agent'), [
       '--data-listen', `127.0.0.1:${this.ports.data}`,
       '--status-listen', `127.0.0.1:${this.ports.status}`,
-      '--data-dir', this.dir, '--ports-file', this.portsFile,
+      '--data-dir', this.dir, '--ports-file', this.portsFile, '--name', this.name,
       '--workers', String(this.options.workers ?? 2), '--log-format', 'json',
       ...(token ? ['--join-token', token] : []), ...(this.options.args ?? []),
     ]);
