@@ -39,6 +39,9 @@ struct embedded {
 /* Fill em->user from the option. */
 int embedded_find_user(
     struct embedded *em, const char *name, struct error *e) MUST_CHECK;
+/* Drop to the user; in a child, only system calls (the parent may have
+ * threads). -1 on failure. */
+int embedded_become(const struct embedded_user *u);
 /* Fill em->bindir: the folder that holds initdb and postgres. */
 int embedded_find_bindir(
     struct embedded *em, const char *given, struct error *e) MUST_CHECK;
