@@ -11,7 +11,7 @@
 #include "controlplane/metrics.h"
 #include "controlplane/rest/rest_internal.h"
 
-#define REST_WAIT_MS 500 /* for a place in the database */
+#define REST_WAIT_S 3 /* for a place in the database */
 
 /* ---- places in the database
  * -------------------------------------------------- */
@@ -23,9 +23,7 @@ rest_enter(struct rest *r, struct error *e)
 	int rc = 0;
 
 	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += REST_WAIT_MS * NS_PER_MS;
-	until.tv_sec += until.tv_nsec / NS_PER_S;
-	until.tv_nsec %= NS_PER_S;
+	until.tv_sec += REST_WAIT_S;
 	(void)pthread_mutex_lock(&r->lock);
 	while (r->n_busy >= r->max_busy && rc == 0)
 		rc = pthread_cond_timedwait(&r->left, &r->lock, &until);
@@ -291,9 +289,8 @@ int
 rest_start(const struct rest_options *o, struct rest **ret, struct error *e)
 {
 	struct rest *r = calloc(1, sizeof(*r));
-	struct server_options so = {.listen = o->listen,
-	    .threads = o->threads ? o->threads : 8,
-	    .max_body = o->max_body};
+	struct server_options so = {
+	    .listen = o->listen, .max_body = o->max_body};
 	struct server_app app = {.ctx = r,
 	    .head = rest_head,
 	    .answer = rest_answer,
@@ -310,7 +307,7 @@ rest_start(const struct rest_options *o, struct rest **ret, struct error *e)
 		r->o.rng = rng_system();
 	(void)pthread_mutex_init(&r->lock, NULL);
 	(void)pthread_cond_init(&r->left, NULL);
-	r->max_busy = so.threads > 1 ? so.threads - 1 : 1;
+	r->max_busy = o->max_busy ? o->max_busy : 12;
 	buf_init(&r->openapi, (size_t)4 << 20);
 	r->auth = auth_new();
 	rc = r->auth ? openapi_render(&r->openapi) : ERR_NOMEM;

@@ -19,8 +19,8 @@ struct rest {
 	struct auth *auth;
 	struct buf openapi;
 	atomic_bool draining;
-	/* Requests in the database, at most threads - 1, so that one thread
-	 * is left to answer /livez when PostgreSQL hangs. */
+	/* Requests in the database: fewer than the pool has connections, so
+	 * that the other parts of the process always get one. */
 	pthread_mutex_t lock;
 	pthread_cond_t left;
 	unsigned n_busy, max_busy;

@@ -5,6 +5,9 @@
  * head is checked here before anything else; an answer that is queued before
  * the body was read makes it close the connection, which is what we want for
  * every refusal of that kind. Paths are taken raw (no unescaping below us).
+ * One thread a connection: a pool of event loops would let a handler that
+ * waits for the database hold up the other connections of its loop, /livez
+ * among them.
  */
 #include <microhttpd.h>
 #include <netdb.h>
@@ -18,6 +21,7 @@
 #include "controlplane/rest/server.h"
 
 #define SERVER_ARENA_MAX (1 << 20)
+#define SERVER_STACK	 (1 << 20)
 #define SERVER_DRAIN_MAX (64 << 20) /* bytes read and dropped after a 413 */
 
 struct server {
@@ -317,7 +321,6 @@ server_start(const struct server_options *o, const struct server_app *app,
 		return err_set(e, ERR_NOMEM, "out of memory");
 	s->app = *app;
 	s->o = *o;
-	s->o.threads = o->threads ? o->threads : 8;
 	s->o.max_connections = o->max_connections ? o->max_connections : 1000;
 	s->o.idle_timeout_s = o->idle_timeout_s ? o->idle_timeout_s : 30;
 	s->o.request_timeout_s =
@@ -330,11 +333,13 @@ server_start(const struct server_options *o, const struct server_app *app,
 		free(s);
 		return rc;
 	}
-	s->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-	    server_on_request, s, MHD_OPTION_EXTERNAL_LOGGER, server_quiet,
-	    NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-	    s->o.threads, MHD_OPTION_CONNECTION_LIMIT, s->o.max_connections,
+	s->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD |
+					 MHD_USE_THREAD_PER_CONNECTION |
+					 MHD_USE_POLL | MHD_USE_ERROR_LOG,
+	    0, NULL, NULL, server_on_request, s, MHD_OPTION_EXTERNAL_LOGGER,
+	    server_quiet, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+	    MHD_OPTION_THREAD_STACK_SIZE, (size_t)SERVER_STACK,
+	    MHD_OPTION_CONNECTION_LIMIT, s->o.max_connections,
 	    MHD_OPTION_CONNECTION_TIMEOUT, s->o.idle_timeout_s,
 	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)32 << 10,
 	    MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP server under REST: owner of libmicrohttpd. A pool of threads, each
- * with its own epoll loop; the application's functions run on them and may
- * block. Limits on head, body, connections and time are arguments.
+ * The HTTP server under REST: owner of libmicrohttpd. Each connection has a
+ * thread of its own; the application's functions run on it and may block.
+ * Limits on head, body, connections and time are arguments.
  */
 #ifndef CONTROLPLANE_REST_SERVER_H
 #define CONTROLPLANE_REST_SERVER_H
@@ -35,7 +35,6 @@ struct server_app {
 
 struct server_options {
 	const char *listen;	    /* "127.0.0.1:7400", "[::1]:0" */
-	unsigned threads;	    /* 0 = 8 */
 	unsigned max_connections;   /* 0 = 1000 */
 	unsigned idle_timeout_s;    /* 0 = 30 */
 	unsigned request_timeout_s; /* to send a whole body; 0 = 120 */
