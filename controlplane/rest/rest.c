@@ -307,7 +307,7 @@ rest_start(const struct rest_options *o, struct rest **ret, struct error *e)
 		r->o.rng = rng_system();
 	(void)pthread_mutex_init(&r->lock, NULL);
 	(void)pthread_cond_init(&r->left, NULL);
-	r->max_busy = o->max_busy ? o->max_busy : 12;
+	r->max_busy = o->threads ? o->threads : 12;
 	buf_init(&r->openapi, (size_t)4 << 20);
 	r->auth = auth_new();
 	rc = r->auth ? openapi_render(&r->openapi) : ERR_NOMEM;

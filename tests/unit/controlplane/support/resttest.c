@@ -20,7 +20,7 @@ void
 resttest_open(struct resttest *t)
 {
 	static const uint8_t key[32] = {3};
-	struct rest_options o = {.listen = "127.0.0.1:0", .max_busy = 3};
+	struct rest_options o = {.listen = "127.0.0.1:0", .threads = 3};
 	struct db *db = NULL;
 	struct error e;
 
