@@ -26,7 +26,7 @@ typedef int rest_join_fn(void *ctx, struct db *db, struct join_row *j,
 
 struct rest_options {
 	const char *listen; /* "127.0.0.1:7400"; port 0 takes a free one */
-	unsigned max_busy;  /* requests in the database at once; 0 = 12 */
+	unsigned threads;   /* requests in the database at once; 0 = 12 */
 	size_t max_body;    /* 0 = 8 MiB */
 	struct store *store;
 	const struct vault *vault; /* NULL: credentials are refused */
