@@ -62,6 +62,7 @@ replay: $(REPLAY_BIN) ## Run the fuzz corpora through the targets, no fuzzer
 	@$(SUITE) 'replay-$(MODE)' $(REPLAY_BIN)
 
 fuzz: ## Fuzz each target FUZZ_SECONDS (60) with clang (T=fuzz_x for one)
+	@bash tests/tools/deps.sh build fuzz
 	$(Q)$(MAKE) --no-print-directory MODE=fuzz B=build/fuzz fuzz-run
 
 fuzz-run: $(if $(T),$(filter $(B)/fuzz/$(T),$(FUZZ_BIN)),$(FUZZ_BIN))

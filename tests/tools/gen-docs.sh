@@ -4,8 +4,8 @@
 # usage: tests/tools/gen-docs.sh FOLDER
 #
 # Writes the documents that the programs themselves know into FOLDER:
-# CONFIG.md (options), METRICS.md (metrics), openapi.json (REST). A program
-# that is not built yet contributes nothing. HG_BIN: folder of the programs.
+# CONFIG.md (options), METRICS.md (metrics), openapi.json and API.md (REST). A
+# program that is not built contributes nothing. HG_BIN: folder of the programs.
 set -eu -o pipefail
 
 out=$1
@@ -14,14 +14,14 @@ mkdir -p "$out"
 
 # section HEADING PROGRAM ARGUMENT FILE: append what it prints, if it can.
 section() {
-	local program=$bin/$2
+	local program=$bin/$2 text
 
 	[ -x "$program" ] || return 0
-	"$program" --help 2>/dev/null | grep -q -e "$3" || [ "$3" = --help-markdown ] ||
-		return 0
+	text=$("$program" "$3" 2>/dev/null) || return 0
 	{
-		[ -z "$1" ] || printf '\n## %s\n\n' "$1"
-		"$program" "$3"
+		printf '\n'
+		[ -z "$1" ] || printf '## %s\n\n' "$1"
+		printf '%s\n' "$text"
 	} >>"$4"
 }
 
@@ -53,4 +53,29 @@ EOT
 fi
 if [ -x "$bin/headgate-control" ]; then
 	"$bin/headgate-control" openapi >"$out/openapi.json"
+	{
+		made "REST of the control plane"
+		cat <<'EOT'
+
+The description that tools read is [openapi.json](openapi.json), also served as
+`GET /v1/openapi.json`. This page lists it for people.
+
+- Send `Authorization: Bearer hga-…` (an admin token). Roles: `viewer` reads the
+  configuration, `finance` also usage and reports, `admin` also writes, `owner`
+  also manages admin tokens.
+- Errors are `application/problem+json`: `type`, `title`, `status`, `detail`, a
+  stable `code`, the `field` as JSON pointer where there is one, `request_id`.
+- Every write of an item makes a configuration version; `?message=` is its
+  message. An item's `ETag` may be given back as `If-Match`: 412 when somebody
+  else was faster.
+- Lists take `limit` and `cursor` and answer `items` and `next_cursor`.
+- A POST with an `Idempotency-Key` may be repeated for 24 hours: the first answer
+  comes again.
+- Money is in integers of nano-dollars (`…_nanousd`), beside decimal strings
+  (`…_usd`) for people. Times are RFC 3339 in UTC.
+- Secrets (keys, credentials, tokens) are shown once, when they are made.
+
+EOT
+		jq -r -f tests/tools/api-doc.jq "$out/openapi.json"
+	} >"$out/API.md"
 fi
