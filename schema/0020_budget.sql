@@ -165,3 +165,102 @@ BEGIN
 	WHERE b.budget_uid = uid_ AND b.period_start = p.period_start;
 	RETURN true;
 END $$;
+
+-- Write what was decided about one lease. The caller holds the row lock of
+-- the budget_period. False, and nothing done, when free is too small.
+CREATE FUNCTION hg_lease_write(uid_ bigint, start_ns bigint, agent text,
+	boot bigint, grant_ bigint, returned_ bigint, high_water_ bigint,
+	r_settled_ bigint, r_in_use_ bigint, report_at_ bigint,
+	fence_at_ bigint, recall_ boolean, recall_others boolean)
+RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+	l lease;
+	back bigint;
+BEGIN
+	SELECT * INTO l FROM lease x WHERE x.budget_uid = uid_
+		AND x.period_start = start_ns AND x.agent_id = agent
+		AND x.boot_epoch = boot;
+	-- nobody gives back more than it holds
+	back := greatest(0, least(returned_, coalesce(l.granted, 0)
+		- coalesce(l.settled, 0)) - coalesce(l.returned, 0));
+	UPDATE budget_period b SET free = free - grant_ + back,
+		updated_at = now()
+	WHERE b.budget_uid = uid_ AND b.period_start = start_ns
+		AND (grant_ = 0 OR free + back >= grant_);
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	INSERT INTO lease AS x (budget_uid, period_start, agent_id, boot_epoch,
+		granted, returned, high_water, r_settled, r_in_use, report_at,
+		fence_at, recall)
+	VALUES (uid_, start_ns, agent, boot, grant_, 0, high_water_,
+		r_settled_, r_in_use_, report_at_, fence_at_, recall_)
+	ON CONFLICT (budget_uid, period_start, agent_id, boot_epoch)
+	DO UPDATE SET granted = x.granted + grant_,
+		returned = x.returned + back,
+		high_water = greatest(x.high_water, high_water_),
+		r_settled = greatest(x.r_settled, r_settled_),
+		r_in_use = r_in_use_,
+		report_at = greatest(x.report_at, report_at_),
+		fence_at = greatest(x.fence_at, fence_at_),
+		recall = recall_, updated_at = now();
+	IF recall_others THEN
+		UPDATE lease x SET recall = true
+		WHERE x.budget_uid = uid_ AND x.period_start = start_ns
+			AND NOT (x.agent_id = agent AND x.boot_epoch = boot)
+			AND NOT x.doubtful AND NOT x.recall
+			AND x.granted - x.returned
+				- greatest(x.settled, x.r_settled) > x.r_in_use;
+	END IF;
+	RETURN true;
+END $$;
+
+-- Is the journal of this boot epoch here completely?
+CREATE FUNCTION hg_epoch_complete(agent text, boot bigint)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN coalesce(b.n, 0) > 0 THEN w.closed >= b.n
+		ELSE w.shards > 0 AND w.closed = w.shards END
+	FROM (SELECT count(*) AS shards,
+			count(*) FILTER (WHERE closed) AS closed
+		FROM usage_watermark
+		WHERE agent_id = agent::uuid AND boot_epoch = boot) w
+	LEFT JOIN (SELECT n_shards AS n FROM agent_boot
+		WHERE agent_id = agent AND boot_epoch = boot) b ON true
+$$;
+
+-- Free what is left of the leases of complete epochs below `boot`: their
+-- journal proves that it was not spent.
+CREATE FUNCTION hg_release(agent text, boot bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	l record;
+	rest bigint;
+	total bigint := 0;
+BEGIN
+	FOR l IN SELECT x.budget_uid, x.period_start, x.boot_epoch FROM lease x
+		WHERE x.agent_id = agent AND x.boot_epoch < boot
+			AND (x.doubtful OR x.granted > x.settled + x.returned)
+			AND hg_epoch_complete(agent, x.boot_epoch)
+		ORDER BY 1, 2, 3
+	LOOP
+		PERFORM 1 FROM budget_period b
+			WHERE b.budget_uid = l.budget_uid
+			AND b.period_start = l.period_start FOR UPDATE;
+		SELECT greatest(0, x.granted - x.settled - x.returned)
+			INTO rest FROM lease x
+			WHERE x.budget_uid = l.budget_uid
+			AND x.period_start = l.period_start
+			AND x.agent_id = agent AND x.boot_epoch = l.boot_epoch;
+		UPDATE lease x SET returned = x.returned + rest,
+			doubtful = false, updated_at = now()
+			WHERE x.budget_uid = l.budget_uid
+			AND x.period_start = l.period_start
+			AND x.agent_id = agent AND x.boot_epoch = l.boot_epoch;
+		UPDATE budget_period b SET free = free + rest,
+			updated_at = now()
+			WHERE b.budget_uid = l.budget_uid
+			AND b.period_start = l.period_start;
+		total := total + rest;
+	END LOOP;
+	RETURN total;
+END $$;

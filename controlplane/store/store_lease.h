@@ -60,6 +60,8 @@ struct lease_view {
 	bool found; /* the budget (or this old period of it) exists */
 	bool soft;
 	bool is_current; /* the period holds `now` */
+	bool stale;	 /* its row is missing or the budget changed: lock */
+	bool exists;	 /* this agent has a lease of the period */
 	int64_t period_start, period_end, limit, free, spent;
 	/* this agent's lease; zeros when there is none yet */
 	int64_t granted, settled, returned, high_water, report_at, fence_at;

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SQL of budget periods and leases. The functions hg_... are in
+ * schema/0020_budget.sql: each makes one change of money in one round trip.
+ */
+#include "controlplane/store/store_lease.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEASE_KEYS_MAX 4096
+
+int
+store_period_bounds(struct db *db, const char *period, const char *zone,
+    int64_t at, int64_t *start, int64_t *end, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT period_start, period_end FROM hg_period($1, $2, $3)"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(
+	    db, &st, DB_ARGS(DBZ(period), DBZ(zone), DBI(at)), &r, e);
+	if (rc != 0)
+		return rc;
+	*start = db_i64(r, 0, 0);
+	*end = db_i64(r, 0, 1);
+	db_rows_free(r);
+	return 0;
+}
+
+/* ---- status -------------------------------------------------------------- */
+
+static int
+status_period(struct db *db, uint64_t uid, int64_t at,
+    struct budget_status *ret, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT c.period_start, coalesce(p.period_end, c.period_end), "
+	    "coalesce(p.limit_nano, n.lim), coalesce(p.free, n.lim) "
+	    "+ CASE WHEN p.config_version < i.version "
+	    "THEN n.lim - p.limit_nano ELSE 0 END, coalesce(p.settled, 0), "
+	    "p.config_version < i.version, n.lim "
+	    "FROM config_item i "
+	    "CROSS JOIN LATERAL (SELECT ((i.spec->>'limit_usd')::numeric "
+	    "* 1000000000)::bigint AS lim) n "
+	    "CROSS JOIN LATERAL hg_period(i.spec->>'period', "
+	    "coalesce(i.spec->>'time_zone', 'UTC'), $2) c "
+	    "LEFT JOIN budget_period p ON p.budget_uid = i.uid "
+	    "AND p.period_start = c.period_start "
+	    "WHERE i.kind = 9 AND i.uid = $1"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query(db, &st, DB_ARGS(DBI(uid), DBI(at)), &r, e);
+	if (rc != 0)
+		return rc;
+	if (db_rows_count(r) == 1) {
+		*ret = (struct budget_status){.budget_uid = uid,
+		    .period_start = db_i64(r, 0, 0),
+		    .period_end = db_i64(r, 0, 1),
+		    .limit = db_i64(r, 0, db_bool(r, 0, 5) ? 6 : 2),
+		    .free = db_i64(r, 0, 3),
+		    .settled = db_i64(r, 0, 4)};
+	} else {
+		rc = err_set(e, ERR_NOT_FOUND, "no such budget");
+	}
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
+    struct budget_status *ret, lease_status_fn *fn, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT agent_id, boot_epoch, granted, settled, returned, "
+	    "doubtful OR fence_at < $3, updated_at FROM lease "
+	    "WHERE budget_uid = $1 AND period_start = $2 "
+	    "ORDER BY agent_id, boot_epoch"};
+	struct db_rows *r = NULL;
+	size_t i;
+	int rc;
+
+	rc = status_period(db, budget_uid, at, ret, e);
+	if (rc == 0)
+		rc = db_query(db, &st,
+		    DB_ARGS(DBI(budget_uid), DBI(ret->period_start), DBI(at)),
+		    &r, e);
+	for (i = 0; rc == 0 && i < db_rows_count(r); i++) {
+		struct lease_status l = {.agent_id = db_str(r, i, 0),
+		    .boot_epoch = (uint64_t)db_i64(r, i, 1),
+		    .granted = db_i64(r, i, 2),
+		    .settled = db_i64(r, i, 3),
+		    .returned = db_i64(r, i, 4),
+		    .doubtful = db_bool(r, i, 5),
+		    .updated_at = db_time(r, i, 6)};
+		int64_t out = l.granted - l.settled - l.returned;
+
+		*(l.doubtful ? &ret->doubtful : &ret->leased) += out;
+		if (fn != NULL)
+			rc = fn(ctx, &l);
+	}
+	db_rows_free(r);
+	return rc;
+}
+
+/* ---- charging ------------------------------------------------------------ */
+
+/* Columns of an array of structs as int64 arrays. */
+struct columns {
+	int64_t *v[6];
+};
+
+static int
+columns_new(struct columns *c, unsigned n_columns, size_t n)
+{
+	unsigned i;
+
+	memset(c, 0, sizeof(*c));
+	c->v[0] = calloc(n * n_columns, sizeof(int64_t));
+	if (c->v[0] == NULL)
+		return ERR_NOMEM;
+	for (i = 1; i < n_columns; i++)
+		c->v[i] = c->v[0] + i * n;
+	return 0;
+}
+
+int
+store_lease_charge(struct db *db, struct str agent_id,
+    const struct lease_charge *c, size_t n, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT count(hg_charge(uid, start, $1, boot, cost, at)) FROM ("
+	    "SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], "
+	    "$5::bigint[], $6::bigint[]) WITH ORDINALITY "
+	    "AS t(uid, start, boot, cost, at, ord) ORDER BY ord) q"};
+	struct db_rows *r = NULL;
+	struct columns k;
+	size_t i;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	if (columns_new(&k, 5, n) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for charges");
+	for (i = 0; i < n; i++) {
+		k.v[0][i] = (int64_t)c[i].budget_uid;
+		k.v[1][i] = c[i].period_start;
+		k.v[2][i] = (int64_t)c[i].boot_epoch;
+		k.v[3][i] = c[i].cost;
+		k.v[4][i] = c[i].last_at;
+	}
+	rc = db_query(db, &st,
+	    DB_ARGS(DBS(agent_id), DBIA(k.v[0], n), DBIA(k.v[1], n),
+		DBIA(k.v[2], n), DBIA(k.v[3], n), DBIA(k.v[4], n)),
+	    &r, e);
+	db_rows_free(r);
+	free(k.v[0]);
+	return rc;
+}
+
+/* ---- reading for a decision ---------------------------------------------- */
+
+static void
+view_read(const struct db_rows *r, size_t i, struct lease_view *v)
+{
+	bool has_item = db_bool(r, i, 0), has_row = !db_is_null(r, i, 4);
+	int64_t current = db_i64(r, i, 2);
+
+	v->soft = db_bool(r, i, 1);
+	v->found = has_row || (has_item && db_is_null(r, i, 19));
+	v->period_start = has_row ? db_i64(r, i, 4) : current;
+	v->period_end = has_row ? db_i64(r, i, 5) : db_i64(r, i, 3);
+	v->is_current = has_item && v->period_start == current;
+	v->limit = db_i64(r, i, 6);
+	v->free = db_i64(r, i, 7);
+	v->spent = db_i64(r, i, 8);
+	v->stale = v->is_current && (!has_row || db_bool(r, i, 9));
+	v->granted = db_i64(r, i, 10);
+	v->settled = db_i64(r, i, 11);
+	v->returned = db_i64(r, i, 12);
+	v->high_water = db_i64(r, i, 13);
+	v->report_at = db_i64(r, i, 14);
+	v->fence_at = db_i64(r, i, 15);
+	v->r_settled = db_i64(r, i, 16);
+	v->r_in_use = db_i64(r, i, 17);
+	v->recall = db_bool(r, i, 18);
+	v->n_active = db_i64(r, i, 20);
+	v->recallable = db_i64(r, i, 21);
+	v->exists = !db_is_null(r, i, 10);
+}
+
+/* Column 19 is the asked start unless it means the current period. */
+static const struct db_stmt lease_read = {
+    "SELECT i.uid IS NOT NULL, coalesce(i.spec->>'mode', 'hard') = 'soft', "
+    "c.period_start, c.period_end, p.period_start, p.period_end, "
+    "p.limit_nano, p.free, p.settled, p.config_version < i.version, "
+    "l.granted, l.settled, l.returned, l.high_water, l.report_at, "
+    "l.fence_at, l.r_settled, l.r_in_use, l.recall, "
+    "nullif(nullif(k.start, 0), c.period_start), o.n, o.idle "
+    "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY "
+    "AS k(uid, start, ord) "
+    "LEFT JOIN config_item i ON i.uid = k.uid AND i.kind = 9 "
+    "LEFT JOIN LATERAL hg_period(i.spec->>'period', "
+    "coalesce(i.spec->>'time_zone', 'UTC'), $5) c ON i.uid IS NOT NULL "
+    "LEFT JOIN budget_period p ON p.budget_uid = k.uid AND p.period_start "
+    "= CASE WHEN k.start = 0 THEN c.period_start ELSE k.start END "
+    "LEFT JOIN lease l ON l.budget_uid = p.budget_uid "
+    "AND l.period_start = p.period_start AND l.agent_id = $3 "
+    "AND l.boot_epoch = $4 "
+    "LEFT JOIN LATERAL (SELECT count(*) AS n, sum(greatest(0, x.granted "
+    "- x.returned - greatest(x.settled, x.r_settled) - x.r_in_use))::bigint "
+    "AS idle FROM lease x WHERE x.budget_uid = p.budget_uid "
+    "AND x.period_start = p.period_start AND NOT x.doubtful "
+    "AND NOT (x.agent_id = $3 AND x.boot_epoch = $4) "
+    "AND x.report_at >= $6) o ON true ORDER BY k.ord"};
+
+int
+store_lease_read(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_key *keys, size_t n, int64_t now, int64_t recent,
+    struct lease_view *view, struct error *e)
+{
+	struct db_rows *r = NULL;
+	struct columns k;
+	size_t i;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	if (n > LEASE_KEYS_MAX)
+		return err_set(e, ERR_TOO_LARGE, "%zu lease reports", n);
+	if (columns_new(&k, 2, n) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for leases");
+	for (i = 0; i < n; i++) {
+		k.v[0][i] = (int64_t)keys[i].budget_uid;
+		k.v[1][i] = keys[i].period_start;
+	}
+	rc = db_query(db, &lease_read,
+	    DB_ARGS(DBIA(k.v[0], n), DBIA(k.v[1], n), DBS(agent_id),
+		DBI(boot_epoch), DBI(now), DBI(recent)),
+	    &r, e);
+	for (i = 0; rc == 0 && i < n; i++) {
+		memset(&view[i], 0, sizeof(view[i]));
+		view[i].budget_uid = keys[i].budget_uid;
+		view_read(r, i, &view[i]);
+	}
+	db_rows_free(r);
+	free(k.v[0]);
+	return rc;
+}
+
+int
+store_lease_lock(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    struct lease_key key, int64_t now, int64_t recent, struct lease_view *view,
+    struct error *e)
+{
+	static const struct db_stmt lock_current = {
+	    "SELECT period_start FROM hg_budget_period($1, $2)"};
+	static const struct db_stmt lock_old = {
+	    "SELECT period_start FROM budget_period "
+	    "WHERE budget_uid = $1 AND period_start = $2 FOR UPDATE"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	if (key.period_start == 0)
+		rc = db_query(db, &lock_current,
+		    DB_ARGS(DBI(key.budget_uid), DBI(now)), &r, e);
+	else
+		rc = db_query(db, &lock_old,
+		    DB_ARGS(DBI(key.budget_uid), DBI(key.period_start)), &r, e);
+	db_rows_free(r);
+	if (rc != 0)
+		return rc;
+	return store_lease_read(
+	    db, agent_id, boot_epoch, &key, 1, now, recent, view, e);
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+int
+store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_write *w, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
+	    "$11, $12, $13)"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(db, &st,
+	    DB_ARGS(DBI(w->budget_uid), DBI(w->period_start), DBS(agent_id),
+		DBI(boot_epoch), DBI(w->grant), DBI(w->returned),
+		DBI(w->high_water), DBI(w->r_settled), DBI(w->r_in_use),
+		DBI(w->report_at), DBI(w->fence_at), DBB(w->recall),
+		DBB(w->recall_others)),
+	    &r, e);
+	if (rc == 0 && !db_bool(r, 0, 0))
+		rc = err_set(e, ERR_CONFLICT, "not enough money is free");
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_lease_reports(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_write *w, size_t n, struct error *e)
+{
+	/* Rows are locked in the order in which ingest locks them. */
+	static const struct db_stmt st = {
+	    "WITH q AS (SELECT x.budget_uid, x.period_start, t.h, t.s, t.i, "
+	    "t.f FROM lease x JOIN unnest($3::bigint[], $4::bigint[], "
+	    "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) "
+	    "AS t(uid, start, h, s, i, f) ON x.budget_uid = t.uid "
+	    "AND x.period_start = t.start WHERE x.agent_id = $1 "
+	    "AND x.boot_epoch = $2 ORDER BY 1, 2 FOR UPDATE OF x) "
+	    "UPDATE lease x SET high_water = greatest(x.high_water, q.h), "
+	    "r_settled = greatest(x.r_settled, q.s), r_in_use = q.i, "
+	    "report_at = greatest(x.report_at, $9), "
+	    "fence_at = greatest(x.fence_at, q.f) FROM q "
+	    "WHERE x.budget_uid = q.budget_uid "
+	    "AND x.period_start = q.period_start AND x.agent_id = $1 "
+	    "AND x.boot_epoch = $2"};
+	struct columns k;
+	size_t i;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	if (columns_new(&k, 6, n) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for lease reports");
+	for (i = 0; i < n; i++) {
+		k.v[0][i] = (int64_t)w[i].budget_uid;
+		k.v[1][i] = w[i].period_start;
+		k.v[2][i] = w[i].high_water;
+		k.v[3][i] = w[i].r_settled;
+		k.v[4][i] = w[i].r_in_use;
+		k.v[5][i] = w[i].fence_at;
+	}
+	rc = db_begin(db, e);
+	if (rc == 0)
+		rc = db_script(db, "SET LOCAL synchronous_commit = off", e);
+	if (rc == 0)
+		rc = db_exec(db, &st,
+		    DB_ARGS(DBS(agent_id), DBI(boot_epoch), DBIA(k.v[0], n),
+			DBIA(k.v[1], n), DBIA(k.v[2], n), DBIA(k.v[3], n),
+			DBIA(k.v[4], n), DBIA(k.v[5], n), DBI(w[0].report_at)),
+		    NULL, e);
+	if (rc == 0)
+		rc = db_commit(db, e);
+	else
+		db_rollback(db);
+	free(k.v[0]);
+	return rc;
+}
+
+struct release {
+	struct str agent_id;
+	uint64_t boot_epoch;
+	int64_t released;
+};
+
+static int
+release_tx(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {"SELECT hg_release($1, $2)"};
+	struct release *x = ctx;
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(
+	    db, &st, DB_ARGS(DBS(x->agent_id), DBI(x->boot_epoch)), &r, e);
+	if (rc == 0)
+		x->released = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_lease_release(struct store *s, struct str agent_id, uint64_t boot_epoch,
+    int64_t *released, struct error *e)
+{
+	struct release x = {agent_id, boot_epoch, 0};
+	int rc = store_tx(s, 0, release_tx, &x, e);
+
+	*released = x.released;
+	return rc;
+}
+
+int
+store_lease_check(struct db *db, int64_t *n_wrong, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT count(*) FROM budget_period p LEFT JOIN LATERAL ("
+	    "SELECT sum(granted - returned - settled)::bigint AS live, "
+	    "bool_or(granted < 0 OR returned < 0 OR settled < 0 "
+	    "OR settled + returned > granted) AS bad "
+	    "FROM lease l WHERE l.budget_uid = p.budget_uid "
+	    "AND l.period_start = p.period_start) x ON true "
+	    "WHERE p.limit_nano <> p.free + coalesce(x.live, 0) + p.settled "
+	    "OR x.bad"};
+	struct db_rows *r = NULL;
+	int rc = db_query_one(db, &st, DB_ARGS(), &r, e);
+
+	if (rc == 0)
+		*n_wrong = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}
