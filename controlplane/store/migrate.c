@@ -76,7 +76,10 @@ migrate_one(struct db *db, void *ctx, struct error *e)
 		return rc;
 	}
 	db_rows_free(r);
-	rc = db_script(db, "SET LOCAL statement_timeout = 0", e);
+	rc = db_script(db,
+	    "SET LOCAL statement_timeout = 0; "
+	    "SET LOCAL check_function_bodies = off",
+	    e);
 	if (rc == 0)
 		rc = db_script(db, m->sql, e);
 	if (rc != 0) {

@@ -184,9 +184,10 @@ config_create(struct db *db, const struct store_change *c, uint64_t version,
 	/* An item that a rollback brings back keeps its first creation. */
 	static const struct db_stmt item = {
 	    "INSERT INTO config_item (uid, kind, name, version, created_at, "
-	    "updated_at, spec) VALUES ($1, $2, $3, $4, coalesce((SELECT "
+	    "updated_at, spec) SELECT $1, $2, $3, $4, coalesce((SELECT "
 	    "min(v.at) FROM config_change c JOIN config_version v "
-	    "USING (version) WHERE c.uid = $1), now()), now(), $5)"};
+	    "USING (version) WHERE c.uid = $1), n.at), n.at, $5 FROM "
+	    "config_version n WHERE n.version = $4"};
 	static const struct db_stmt name = {
 	    "INSERT INTO item_name (uid, kind, name) VALUES ($1, $2, $3) "
 	    "ON CONFLICT DO NOTHING"};
@@ -209,8 +210,9 @@ config_change(struct db *db, const struct store_change *c, uint64_t version,
     struct error *e)
 {
 	static const struct db_stmt update = {
-	    "UPDATE config_item SET version = $2, updated_at = now(), "
-	    "spec = $3 WHERE uid = $1"};
+	    "UPDATE config_item SET version = $2, spec = $3, updated_at = "
+	    "(SELECT at FROM config_version WHERE version = $2) "
+	    "WHERE uid = $1"};
 	static const struct db_stmt del = {
 	    "DELETE FROM config_item WHERE uid = $1"};
 	int64_t n = 1;
@@ -260,8 +262,9 @@ store_config_commit(struct db *db, const struct store_change *c, size_t n,
 {
 	static const struct db_stmt add = {
 	    "INSERT INTO config_version (version, author, message, "
-	    "rollback_of, n_changes) SELECT coalesce(max(version), 0) + 1, "
-	    "$1, $2, nullif($3::bigint, 0), $4 FROM config_version "
+	    "rollback_of, n_changes, at) SELECT coalesce(max(version), 0) + "
+	    "1, $1, $2, nullif($3::bigint, 0), $4, clock_timestamp() "
+	    "FROM config_version "
 	    "RETURNING version"};
 	struct db_rows *r = NULL;
 	char payload[24];

@@ -26,8 +26,10 @@ struct vault {
 struct vault *
 vault_new(const uint8_t key[32])
 {
-	struct vault *v = sodium_malloc(sizeof(*v));
+	struct vault *v = NULL;
 
+	if (sodium_init() >= 0)
+		v = sodium_malloc(sizeof(*v));
 	if (v == NULL)
 		return NULL;
 	memcpy(v->key, key, sizeof(v->key));

@@ -103,7 +103,8 @@ pgtest_remove(
 void
 pgtest_stop(void)
 {
-	embedded_kill(pgtest_cluster);
+	if (pgtest_cluster != NULL)
+		embedded_kill(pgtest_cluster);
 	embedded_stop(pgtest_cluster, 1);
 	pgtest_cluster = NULL;
 	if (pgtest_folder[0] != '\0')
