@@ -148,8 +148,6 @@ sse_feed_more(struct sse *s, const char *p, size_t n, sse_fn *fn, void *ctx)
 	size_t used = 0;
 	int rc;
 
-	if (n > s->max_event + 1 - s->raw.len)
-		return ERR_TOO_LARGE;
 	rc = buf_add(&s->raw, p, n);
 	if (rc != 0)
 		return rc;
@@ -178,7 +176,11 @@ sse_feed(struct sse *s, const char *p, size_t n, sse_fn *fn, void *ctx)
 	}
 	/* Bounded pieces, so that a large read of small events passes. */
 	while (s->raw.len > 0 && n > 0) {
-		part = n < 4096 ? n : 4096;
+		part = s->max_event + 1 - s->raw.len;
+		if (part > 4096)
+			part = 4096;
+		if (part > n)
+			part = n;
 		rc = sse_feed_more(s, p, part, fn, ctx);
 		if (rc != 0)
 			return rc;
