@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Grant sizing. With n active agents and what is free:
+ *   need  = rate * horizon + w_p99 + want_total - rights
+ *   short = want_min - rights           (what the largest waiter lacks)
+ *   cap   = free / (2 n)                (a geometric drain)
+ *   grant = min(need, max(cap, short if it is free))
+ * so one agent never takes more than its share of the rest, yet a waiting
+ * request is served while the money for it is free.
+ */
+#include "controlplane/money/grant.h"
+
+const struct grant_config grant_default = {
+    .horizon_s = 10,
+    .tail_factor = 4,
+    .fence_ms = 15 * 60 * 1000,
+    .recent_ns = INT64_C(5000000000),
+};
+
+static int64_t
+positive(int64_t v)
+{
+	return v > 0 ? v : 0;
+}
+
+static int64_t
+min64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t
+max64(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Saturating at the ends of int64. */
+static int64_t
+add64(int64_t a, int64_t b)
+{
+	int64_t r;
+
+	if (!__builtin_add_overflow(a, b, &r))
+		return r;
+	return a > 0 ? INT64_MAX : INT64_MIN;
+}
+
+static int64_t
+sub64(int64_t a, int64_t b)
+{
+	int64_t r;
+
+	if (!__builtin_sub_overflow(a, b, &r))
+		return r;
+	return a > 0 ? INT64_MAX : INT64_MIN;
+}
+
+static int64_t
+mul64(int64_t a, int64_t b)
+{
+	int64_t r;
+
+	return __builtin_mul_overflow(a, b, &r) ? INT64_MAX : r;
+}
+
+/* What the agent may still promise. */
+static int64_t
+rights_of(const struct lease_view *v, const struct lease_write *w)
+{
+	int64_t out = sub64(v->granted, max64(v->settled, w->r_settled));
+
+	return sub64(sub64(out, w->returned), w->r_in_use);
+}
+
+static int64_t
+grant_size(const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t n,
+    int64_t rights, int64_t shortfall, int64_t free)
+{
+	int64_t want = positive(r->want_total), cap = free / (2 * n), need;
+
+	need = mul64(positive(r->rate_per_s), cfg->horizon_s);
+	need = add64(add64(need, positive(r->w_p99)), want);
+	need = sub64(need, rights);
+	if (need <= 0 || free <= 0)
+		return 0;
+	if (shortfall <= free)
+		return min64(min64(need, max64(cap, shortfall)), free);
+	/* The largest waiter cannot be served: only what smaller ones may
+	 * use, if there are any; the rest would be stranded here. */
+	return min64(positive(want - positive(r->want_min)), free);
+}
+
+/* Another agent waits and this one holds idle rights. */
+static void
+decide_recall(const struct lease_view *v, const Hg__LeaseReport *r,
+    int64_t rights, struct grant_result *d)
+{
+	d->recall_to = -1;
+	d->w.recall = v->recall;
+	if (!v->recall)
+		return;
+	if (rights <= 0)
+		d->w.recall = false; /* done */
+	else if (r->want_min <= 0)
+		d->recall_to = d->w.r_in_use;
+}
+
+void
+grant_decide(const struct grant_config *cfg, const struct lease_view *v,
+    const Hg__LeaseReport *r, int64_t now, struct grant_result *ret)
+{
+	struct grant_result d = {.recall_to = -1, .free = v->free};
+	int64_t n = v->n_active + 1, rights, shortfall = 0, w;
+
+	d.w = (struct lease_write){.budget_uid = v->budget_uid,
+	    .period_start = v->period_start,
+	    .returned = max64(v->returned,
+		min64(positive(r->returned), v->granted - v->settled)),
+	    .high_water = max64(v->high_water, positive(r->high_water)),
+	    .r_settled =
+		max64(v->r_settled, min64(positive(r->settled), v->granted)),
+	    .r_in_use = positive(r->in_use),
+	    .report_at = now,
+	    .fence_at = now + cfg->fence_ms * INT64_C(1000000)};
+	d.free = add64(d.free, d.w.returned - v->returned);
+	rights = rights_of(v, &d.w);
+	decide_recall(v, r, rights, &d);
+	if (v->is_current && !v->soft) {
+		if (r->want_min > 0)
+			shortfall = positive(sub64(r->want_min, rights));
+		if (d.recall_to < 0)
+			d.w.grant =
+			    grant_size(cfg, r, n, rights, shortfall, d.free);
+		if (shortfall > d.free) {
+			bool hope = add64(d.free, v->recallable) >= shortfall;
+
+			d.exhausted = !hope;
+			d.w.recall_others = hope;
+		}
+	}
+	d.free -= d.w.grant;
+	w = max64(positive(r->w_p99), positive(r->want_min));
+	d.tail = !v->soft && d.free < mul64(mul64(cfg->tail_factor, n), w);
+	d.granted = v->granted + d.w.grant;
+	d.spent = v->spent;
+	d.move = d.w.grant > 0 || d.w.returned > v->returned ||
+		 d.w.recall_others || d.w.recall != v->recall;
+	d.report = v->exists;
+	*ret = d;
+}
+
+void
+grant_answer(const struct grant_config *cfg, const struct lease_view *v,
+    const struct grant_result *d, int64_t now, Hg__LeaseGrant *g)
+{
+	int64_t left = v->period_end == INT64_MAX
+			   ? INT64_MAX
+			   : (v->period_end - now) / 1000000;
+
+	g->budget_uid = v->budget_uid;
+	g->period_start = v->period_start;
+	g->period_end = v->period_end;
+	g->granted = d->granted;
+	g->fence_ms = v->is_current ? cfg->fence_ms : 0;
+	g->valid_ms = v->is_current ? positive(left) : 0;
+	g->mode =
+	    d->tail ? HG__LEASE_MODE__LEASE_TAIL : HG__LEASE_MODE__LEASE_NORMAL;
+	g->recall_to = v->is_current ? d->recall_to : d->w.r_in_use;
+	g->exhausted = d->exhausted;
+	g->limit = v->limit;
+	g->spent = d->spent;
+	g->free = d->free;
+}

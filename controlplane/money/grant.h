@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much to grant to an agent that reports on a lease. Pure: what is known
+ * comes in, what to write and to answer comes out; nothing here reads a clock
+ * or a database.
+ *
+ * Hard budgets: a grant comes out of `free`, so that the sum of all rights can
+ * never pass the limit; only the agent's own report of a return, or ingested
+ * usage, or a completely shipped journal of a dead process, moves money back.
+ * No timer ever does.
+ */
+#ifndef CONTROLPLANE_MONEY_GRANT_H
+#define CONTROLPLANE_MONEY_GRANT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "controlplane/store/store_lease.h"
+#include "proto/headgate.pb-c.h"
+
+struct grant_config {
+	int64_t horizon_s;   /* rights for this long at the current rate */
+	int64_t tail_factor; /* TAIL when free < factor * agents * large w */
+	int64_t fence_ms;    /* admission allowed this long without a reply */
+	int64_t recent_ns;   /* a report within it makes an agent active */
+};
+extern const struct grant_config grant_default; /* 10 s, 4, 15 min, 5 s */
+
+struct grant_result {
+	bool move;	      /* money or marks move: write under the lock */
+	bool report;	      /* the report's columns are worth writing */
+	struct lease_write w; /* grant, returned, ... */
+	/* the answer */
+	int64_t granted;   /* cumulative, after the grant */
+	int64_t recall_to; /* -1 = none */
+	bool tail, exhausted;
+	int64_t spent, free;
+};
+
+/* Decide about the report `r` on the lease seen as `v` at wall time `now`.
+ * Negative numbers of the report count as 0. */
+void grant_decide(const struct grant_config *cfg, const struct lease_view *v,
+    const Hg__LeaseReport *r, int64_t now, struct grant_result *ret);
+
+/* The answer on the wire; g must be initialised. */
+void grant_answer(const struct grant_config *cfg, const struct lease_view *v,
+    const struct grant_result *d, int64_t now, Hg__LeaseGrant *g);
+
+#endif
