@@ -124,6 +124,7 @@ START_TEST(test_plain)
 	struct journal_usage *u;
 	char id[40] = "";
 	const char *p;
+	int i;
 
 	begin(serve_plain, &c);
 	ck_assert_int_eq(ask(RIG_KEY, "Cookie: secret-cookie\r\n", BODY), 200);
@@ -158,6 +159,9 @@ START_TEST(test_plain)
 	ck_assert_str_eq(u->upstream_request_id, "up-1");
 	ck_assert_uint_eq(u->head.n_charges, 1);
 	ck_assert_uint_eq(u->head.config_version, 7);
+	/* It is written when the server is through with the request. */
+	for (i = 0; i < 2000 && !explain_find(rig.agent.explain, id, &e); i++)
+		usleep(1000);
 	ck_assert(explain_find(rig.agent.explain, id, &e));
 	ck_assert_int_eq(e.cost, 18000);
 	ck_assert_str_eq(e.key, "acme.rd.bot.k1");
@@ -570,7 +574,7 @@ START_TEST(test_budget)
 	int i, status = 200;
 
 	begin(serve_plain, &c);
-	for (i = 0; i < 20 && status == 200; i++) {
+	for (i = 0; i < 100 && status == 200; i++) {
 		status = ask(RIG_KEY, "", BODY);
 		if (status == 200)
 			spent += 18000;
