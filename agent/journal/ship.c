@@ -2,6 +2,7 @@
 /* Shipping of usage records, see ship.h. */
 #include "agent/journal/ship.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -404,6 +405,7 @@ ship_delete(struct shipper *s, struct ship_cursor *c)
 	while ((seg = ship_deletable(c)) != NULL) {
 		struct journal_stream *t = c->stream;
 		char path[PATH_MAX];
+		int rc;
 
 		if (ship_save_acks(s) != 0 ||
 		    segment_path(s->j->dir, &seg->head, path) != 0)
@@ -412,8 +414,13 @@ ship_delete(struct shipper *s, struct ship_cursor *c)
 			segment_reader_close(&c->in);
 			c->seg = NULL;
 		}
-		(void)io->unlink(io, path);
-		(void)io->fsync_dir(io, s->j->dir);
+		rc = io->unlink(io, path);
+		if (rc == 0 || rc == -ENOENT)
+			rc = io->fsync_dir(io, s->j->dir);
+		if (rc != 0) {
+			journal_count_error(s->j, "unlink");
+			return;
+		}
 		pthread_mutex_lock(&t->lock);
 		t->first = seg->next;
 		if (t->first == NULL)

@@ -62,6 +62,7 @@ struct budget_cell {
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
 	bool sent_demand;    /* a report of it is on its way */
+	bool unanswered;     /* the last report of it got no reply */
 	struct lease *old;   /* superseded periods */
 	uint64_t generation; /* of the last bundle that named it */
 };

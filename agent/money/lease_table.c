@@ -388,8 +388,8 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 		cell_idle(t, c, now);
 	if (l != NULL)
 		table_trim(t, c, l, now, urgent);
-	if (l != NULL ? (touched || lease_news(l))
-		      : (touched && !t->draining)) {
+	if (c->unanswered || (touched && !t->draining) ||
+	    (l != NULL && lease_news(l))) {
 		r = report_new(a, c, l);
 		rc = report_push(list, r);
 		if (rc != 0)
@@ -414,7 +414,9 @@ table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
 {
 	size_t at = t->cursor;
 
-	list->cap = t->tuning.max_reports;
+	list->cap = 2 * t->n_cells + 16; /* what is left over comes next time */
+	if (list->cap > t->tuning.max_reports)
+		list->cap = t->tuning.max_reports;
 	list->v = arena_alloc(a, list->cap * sizeof(Hg__LeaseReport *));
 	if (list->v == NULL)
 		return ERR_NOMEM;
@@ -593,8 +595,10 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	return atomic_load(&c->want_total) > 0;
 }
 
+/* An unanswered report may have made a grant that we do not know: it is asked
+ * again, or its rights would be stranded. */
 static void
-table_answered(struct lease_table *t)
+table_answered(struct lease_table *t, bool answered)
 {
 	for (size_t i = 0; i < t->n_cells; i++) {
 		struct budget_cell *c = t->cells[i];
@@ -602,6 +606,7 @@ table_answered(struct lease_table *t)
 		if (!c->sent_demand)
 			continue;
 		c->sent_demand = false;
+		c->unanswered = !answered;
 		atomic_store(&c->in_flight, false);
 	}
 }
@@ -616,7 +621,7 @@ lease_table_reply(struct lease_table *t, int64_t sent_mono, int64_t mono_now,
 	for (size_t i = 0; i < n; i++)
 		if (table_grant(t, grants[i], sent_mono, mono_now))
 			wake = true;
-	table_answered(t);
+	table_answered(t, true);
 	pthread_mutex_unlock(&t->lock);
 	return wake;
 }
@@ -625,7 +630,7 @@ void
 lease_table_no_reply(struct lease_table *t)
 {
 	pthread_mutex_lock(&t->lock);
-	table_answered(t);
+	table_answered(t, false);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -673,7 +678,8 @@ lease_table_done(struct lease_table *t)
 	for (size_t i = 0; i < t->n_cells && done; i++) {
 		struct lease *l = atomic_load(&t->cells[i]->current);
 
-		done = l == NULL || !lease_news(l);
+		done =
+		    !t->cells[i]->unanswered && (l == NULL || !lease_news(l));
 		for (l = t->cells[i]->old; l != NULL && done; l = l->next)
 			done = !lease_news(l);
 	}
