@@ -84,7 +84,8 @@ rest_problem(struct rest_call *c, int code)
 	if (c->e.code == 0)
 		(void)err_set(&c->e, code, "%s", err_text(code));
 	if (problem_is_internal(code))
-		log_error("request failed", LF("request_id", c->request_id),
+		log_event(err_http_status(code) == 500 ? LOG_ERROR : LOG_WARN,
+		    "request failed", LF("request_id", c->request_id),
 		    LF("operation", c->route ? c->route->id : ""),
 		    LF("code", err_name(code)), LF("error", c->e.text));
 	problem_write(c->res, &c->e, &c->problems, c->request_id);
