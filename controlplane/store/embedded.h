@@ -40,8 +40,8 @@ bool embedded_is_running(struct embedded *em);
 int embedded_restart(struct embedded *em, struct error *e) MUST_CHECK;
 /* Connection string of the server that another process runs on dir, for tools
  * beside a running control plane. ERR_NOT_FOUND: there is none. */
-int embedded_attach(const char *dir, char *conninfo, size_t cap,
-		    struct error *e) MUST_CHECK;
+int embedded_attach(
+    const char *dir, char *conninfo, size_t cap, struct error *e) MUST_CHECK;
 /* For tests: SIGQUIT (as pg_ctl stop -m immediate), waits for the exit. */
 void embedded_kill(struct embedded *em);
 /* Fast shutdown, unlock, free. After timeout_s (0 = 30) immediate shutdown.

@@ -163,7 +163,7 @@ struct usage_check {
 	int64_t usage_cost, ledger_debit, ledger_credit, hourly_cost,
 	    daily_cost;
 	int64_t tenants_wrong; /* tenants where the four sums differ */
-	int64_t duplicates; /* (request_id, attempt) booked more than once */
+	int64_t duplicates;    /* (request_id, attempt) booked more than once */
 };
 /* Full scan in one snapshot: audit, tests. 0 also when something is wrong. */
 int store_usage_check(

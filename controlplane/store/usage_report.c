@@ -92,87 +92,90 @@ report_cut(int64_t from, int64_t to, struct report_parts *p)
 	".name, '#' || g." col ") END"
 #define REPORT_JOIN(col) " LEFT JOIN item_name " col " ON " col ".uid = g." col
 
+static const struct db_stmt report_stmt = {"SELECT " REPORT_NAME("tenant",
+    "1") " n1, " REPORT_NAME("team", "2") " n2, " REPORT_NAME("project",
+    "4") " n3, " REPORT_NAME("key", "8") " n4, " REPORT_NAME("model",
+    "16") " n5, " REPORT_NAME("route", "32") " n6, " REPORT_NAME("deployment",
+    "64") " n7, "
+	  "coalesce(to_char(g.day, 'YYYY-MM-DD'), '') n8, g.* FROM ("
+	  "SELECT " REPORT_BIT("1", "tenant_uid") " tenant, " REPORT_BIT(
+	      "2", "team_uid") " team, " REPORT_BIT("4",
+	      "project_uid") " project, " REPORT_BIT("8",
+	      "key_uid") " key, " REPORT_BIT("16",
+	      "model_uid") " model, " REPORT_BIT("32",
+	      "route_uid") " route, " REPORT_BIT("64",
+	      "deployment_uid") " deployment, "
+				"CASE WHEN $2::int & 128 <> 0 THEN "
+				"date_trunc('day', x.at) "
+				"END AS day, " REPORT_SUMS
+				" FROM (" REPORT_SOURCE("usage_daily", "day",
+				    "requests", "$3", "$4", "$3",
+				    "$4") " UNION ALL " REPORT_SOURCE("usage_"
+								      "hourly",
+				    "hour", "requests", "$5", "$6", "$7",
+				    "$8") " UNION ALL " REPORT_SOURCE("usage",
+				    "started_at",
+				    "CASE WHEN kind = 0 THEN 1 ELSE 0 "
+				    "END",
+				    "$9", "$10", "$11",
+				    "$12") ") x GROUP BY 1, 2, 3, 4, "
+					   "5, 6, 7, 8) g" REPORT_JOIN(
+					       "tenant") REPORT_JOIN("t"
+								     "e"
+								     "a"
+								     "m")
+					       REPORT_JOIN(
+						   "project") REPORT_JOIN("key")
+						   REPORT_JOIN(
+						       "model") REPORT_JOIN("ro"
+									    "ut"
+									    "e")
+						       REPORT_JOIN(
+							   "deployment") " "
+									 "O"
+									 "R"
+									 "D"
+									 "E"
+									 "R"
+									 " "
+									 "B"
+									 "Y"
+									 " "
+									 "n"
+									 "1"
+									 ","
+									 " "
+									 "n"
+									 "2"
+									 ","
+									 " "
+									 "n"
+									 "3"
+									 ","
+									 " "
+									 "n"
+									 "4"
+									 ","
+									 " "
+									 "n"
+									 "5"
+									 ","
+									 " "
+									 "n"
+									 "6"
+									 ","
+									 " "
+									 "n"
+									 "7"
+									 ","
+									 " "
+									 "n"
+									 "8"};
+
 int
 store_usage_report(struct db *db, const struct report_query *q,
     report_row_fn *fn, void *ctx, struct error *e)
 {
-	static const struct db_stmt st = {"SELECT " REPORT_NAME(
-	    "tenant", "1") " n1, " REPORT_NAME("team",
-	    "2") " n2, " REPORT_NAME("project", "4") " n3, " REPORT_NAME("key",
-	    "8") " n4, " REPORT_NAME("model", "16") " n5, " REPORT_NAME("route",
-	    "32") " n6, " REPORT_NAME("deployment",
-	    "64") " n7, "
-		  "coalesce(to_char(g.day, 'YYYY-MM-DD'), '') n8, g.* FROM ("
-		  "SELECT " REPORT_BIT(
-		      "1", "tenant_uid") " tenant, " REPORT_BIT("2",
-		      "team_uid") " team, " REPORT_BIT("4",
-		      "project_uid") " project, " REPORT_BIT("8",
-		      "key_uid") " key, " REPORT_BIT("16",
-		      "model_uid") " model, " REPORT_BIT("32",
-		      "route_uid") " route, " REPORT_BIT("64",
-		      "deployment_uid") " deployment, "
-					"CASE WHEN $2::int & 128 <> 0 THEN "
-					"date_trunc('day', x.at) "
-					"END AS day, " REPORT_SUMS
-					" FROM (" REPORT_SOURCE("usage_daily",
-					    "day", "requests", "$3", "$4", "$3",
-					    "$4") " UNION ALL " REPORT_SOURCE("usage_hourly",
-					    "hour", "requests", "$5", "$6",
-					    "$7",
-					    "$8") " UNION ALL " REPORT_SOURCE("usage",
-					    "started_at",
-					    "CASE WHEN kind = 0 THEN 1 ELSE 0 "
-					    "END",
-					    "$9", "$10", "$11",
-					    "$12") ") x GROUP BY 1, 2, 3, 4, "
-						   "5, 6, 7, 8) g" REPORT_JOIN(
-						       "tenant") REPORT_JOIN("t"
-									     "e"
-									     "a"
-									     "m")
-						       REPORT_JOIN("project") REPORT_JOIN(
-							   "key") REPORT_JOIN("model")
-							   REPORT_JOIN("route") REPORT_JOIN(
-							       "deployment") " "
-									     "O"
-									     "R"
-									     "D"
-									     "E"
-									     "R"
-									     " "
-									     "B"
-									     "Y"
-									     " "
-									     "n"
-									     "1"
-									     ","
-									     " "
-									     "n"
-									     "2"
-									     ","
-									     " "
-									     "n"
-									     "3"
-									     ","
-									     " "
-									     "n"
-									     "4"
-									     ","
-									     " "
-									     "n"
-									     "5"
-									     ","
-									     " "
-									     "n"
-									     "6"
-									     ","
-									     " "
-									     "n"
-									     "7"
-									     ","
-									     " "
-									     "n"
-									     "8"};
 	struct db_rows *r = NULL;
 	struct report_parts p;
 	struct report_row row;
@@ -182,7 +185,7 @@ store_usage_report(struct db *db, const struct report_query *q,
 		return err_set_field(e, ERR_INVALID, "to",
 		    "the report's end must lie after its start");
 	report_cut(q->from, q->to, &p);
-	rc = db_query(db, &st,
+	rc = db_query(db, &report_stmt,
 	    DB_ARGS(DBS(q->tenant), DBI(q->group_by), DBT(p.days[0]),
 		DBT(p.days[1]), DBT(p.hours1[0]), DBT(p.hours1[1]),
 		DBT(p.hours2[0]), DBT(p.hours2[1]), DBT(p.raw1[0]),

@@ -110,17 +110,20 @@ usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
 #define ROLLUP(c)	 FLAT("20", c)
 #define ROLLUP_COLUMNS	 20
 
-#define ROLLUP_SQL(table, time, seconds)                                                                                                                                                                                                                        \
-	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                                                                                                                                                                                                     \
-	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                                                                                                                                                                                                           \
-	"SELECT to_timestamp(" ROLLUP(                                                                                                                                                                                                                          \
-	    "1") " * " seconds                                                                                                                                                                                                                                  \
-		 "), " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") ","                                                                                                                                                                                        \
-								     " " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP("8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ", " ROLLUP("12") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP( \
-									 "15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") " FROM generate_series(0, $2::int - 1) i "                                             \
-																					 "ON CONFLICT (" time                                                                   \
-																					 ", " ROLLUP_KEY                                                                        \
-																					 ") DO UPDATE SET " ROLLUP_SET
+#define ROLLUP_SQL(table, time, seconds)                                                                                                                                         \
+	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                                                                                                                      \
+	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                                                                                                                            \
+	"SELECT to_timestamp(" ROLLUP(                                                                                                                                           \
+	    "1") " * " seconds                                                                                                                                                   \
+		 "), " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP(                                                                                                                 \
+		     "4") ","                                                                                                                                                    \
+			  " " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP("8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ", " ROLLUP("12") ", " ROLLUP( \
+			      "13") ", " ROLLUP("14") ", " ROLLUP("15") ","                                                                                                      \
+									" " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP(                                        \
+									    "19") ", " ROLLUP("20") " FROM generate_series(0, $2::int - 1) i "                                   \
+												    "ON CONFLICT (" time                                                         \
+												    ", " ROLLUP_KEY                                                              \
+												    ") DO UPDATE SET " ROLLUP_SET
 
 static int
 usage_rollup(struct db *db, const struct db_stmt *st, int time_key,
@@ -158,7 +161,9 @@ usage_ledger(struct db *db, int64_t batch_id, const struct usage_sum *s,
 	    "model_uid, price_version, records, amount) "
 	    "SELECT $3, i, to_timestamp(" LEDGER("1") " * 3600), " LEDGER("2") ", " LEDGER("3") ", " LEDGER("4") ", " LEDGER("5") ", " LEDGER(
 		"6") ", " LEDGER("7") ", " LEDGER("8") ", " LEDGER("9") ","
-									" " LEDGER("10") ", " LEDGER("11") ", " LEDGER("12") " FROM generate_series(0, $2::int - 1) i"};
+									" " LEDGER("10") ", " LEDGER(
+									    "1"
+									    "1") ", " LEDGER("12") " FROM generate_series(0, $2::int - 1) i"};
 	static const int keys[] = {K_TENANT, K_PROJECT, K_KEY, K_ROUTE,
 	    K_DEPLOYMENT, K_PROVIDER, K_MODEL, K_PRICE};
 	struct usage_flat f;

@@ -570,8 +570,7 @@ START_TEST(test_list)
 	ck_assert_uint_eq(l.n, 100);
 	ck_assert_int_eq(l.cost, ur.cost);
 	memcpy(id, l.request_id, sizeof(id));
-	f = (struct usage_filter){
-	    .limit = 100, .request_id = str_of(id)};
+	f = (struct usage_filter){.limit = 100, .request_id = str_of(id)};
 	l = (struct list){0};
 	OK(store_usage_list(db, &f, on_row, &l, next, &e));
 	ck_assert_uint_eq(l.n, 1);

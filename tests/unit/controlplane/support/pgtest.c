@@ -150,19 +150,31 @@ pgtest_conninfo(void)
 	return pgtest_last;
 }
 
+/* Statements are found by address: one for each text, kept for ever. */
+static const struct db_stmt *
+pgtest_stmt(const char *sql)
+{
+	static struct db_stmt all[512];
+	size_t i = 0;
+
+	while (i < 511 && all[i].sql != NULL && strcmp(all[i].sql, sql) != 0)
+		i++;
+	if (all[i].sql == NULL)
+		all[i].sql = strdup(sql);
+	MUST(i < 511);
+	return &all[i];
+}
+
 int64_t
 pgtest_number(struct store *s, const char *sql)
 {
-	/* Statements are found by address: a new one each time, never freed. */
-	struct db_stmt *st = malloc(sizeof(*st));
 	struct db_rows *r = NULL;
 	struct db *db = NULL;
 	struct error e;
 	int64_t v;
 
-	st->sql = sql;
 	if (store_take(s, &db, &e) != 0 ||
-	    db_query_one(db, st, DB_ARGS(), &r, &e) != 0)
+	    db_query_one(db, pgtest_stmt(sql), DB_ARGS(), &r, &e) != 0)
 		pgtest_die(sql, &e);
 	v = db_i64(r, 0, 0);
 	db_rows_free(r);
