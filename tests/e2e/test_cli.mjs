@@ -29,6 +29,8 @@ async function ok(...args) {
   return got.stdout;
 }
 
+// Lists come as an array.
+const list = (got) => (Array.isArray(got) ? got : got.items);
 const json = async (...args) => JSON.parse(await ok(...args, '-o', 'json'));
 
 test('login keeps a context; a wrong token is refused with 5', async () => {
@@ -42,7 +44,7 @@ test('login keeps a context; a wrong token is refused with 5', async () => {
 
 test('apply: dry run writes nothing, apply makes one version, again nothing', async () => {
   assert(/Dry run: 39 to change/.test(await ok('apply', '-f', acme, '--dry-run')));
-  equal((await json('get', 'tenants')).items?.length ?? 0, 0, 'tenants after the dry run');
+  equal(list(await json('get', 'tenants')).length, 0, 'tenants after the dry run');
   const got = await json('apply', '-f', acme, '-m', 'first');
   equal(got.changes.length, 39);
   equal(got.created_secrets.length, 7, 'keys shown');
@@ -72,8 +74,7 @@ test('an error in line 17 is told with file, line and field', async () => {
 
 test('changes are shown as a difference, and can be rolled back', async () => {
   await ok('set', 'budget', 'initech.monthly', 'limit_usd=0.10');
-  const { items } = await json('version', 'list');
-  const newest = Number(items[0].version);
+  const newest = Number(list(await json('version', 'list'))[0].version);
   assert(/0\.05.*0\.10|0\.10.*0\.05/s.test(await ok('version', 'diff', String(newest - 1), String(newest))));
   await ok('version', 'rollback', String(newest - 1));
   const budget = await json('get', 'budget', 'initech.monthly');
@@ -83,8 +84,7 @@ test('changes are shown as a difference, and can be rolled back', async () => {
 test('keys, join tokens, agents, reports', async () => {
   assert(/hg-[A-Za-z0-9_-]{43}/.test(await ok('key', 'create', 'acme.research.chat.ci', '--expires', '90d')));
   await ok('key', 'revoke', 'acme.research.chat.ci');
-  assert(/^hgj1\./m.test(await ok('agent', 'token', '--group', 'eu', '--region', 'eu', '-o', 'name')
-    .catch(() => ok('agent', 'token', '--group', 'eu', '--region', 'eu'))));
+  assert(/hgj1\./.test(await ok('agent', 'token', '--group', 'eu', '--region', 'eu')));
   await ok('agent', 'list');
   const month = new Date().toISOString().slice(0, 7);
   for (const format of ['table', 'json', 'csv'])

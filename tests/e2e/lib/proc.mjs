@@ -23,6 +23,9 @@ export function delay(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+// Thrown inside until(): there is no point in waiting any longer.
+export class Hopeless extends Error {}
+
 // Polls until fn gives something true; what fn last threw is in the error.
 export async function until(what, fn, ms = 20000, every = 20) {
   const deadline = Date.now() + ms;
@@ -34,6 +37,8 @@ export async function until(what, fn, ms = 20000, every = 20) {
         return got;
       last = undefined;
     } catch (error) {
+      if (error instanceof Hopeless)
+        throw error;
       last = error;
     }
     if (Date.now() > deadline)
@@ -71,7 +76,11 @@ export class Proc {
     fs.closeSync(log);
     this.pid = this.child.pid;
     this.exited = new Promise((resolve) => {
-      this.child.on('error', (error) => resolve({ code: -1, error }));
+      this.child.on('error', (error) => {
+        live.delete(this);
+        this.result = { code: -1, error: error.message };
+        resolve(this.result);
+      });
       this.child.on('exit', (code, signal) => {
         live.delete(this);
         this.result = { code, signal };
@@ -141,7 +150,7 @@ export class Proc {
 export async function ports(file, proc, ms = 60000) {
   const text = await until(`${proc.name} to be ready`, () => {
     if (!proc.running)
-      throw new Error(`${proc.name} ended: ${JSON.stringify(proc.result)}\n${proc.tail()}`);
+      throw new Hopeless(`${proc.name} ended: ${JSON.stringify(proc.result)}`);
     return fs.existsSync(file) && fs.readFileSync(file, 'utf8');
   }, ms).catch((error) => {
     throw new Error(`${error.message}\n${proc.tail()}`);

@@ -8,7 +8,7 @@ import path from 'node:path';
 
 import OpenAI from 'openai';
 
-import { bin, ports, Proc, until } from './proc.mjs';
+import { bin, Hopeless, ports, Proc, until } from './proc.mjs';
 import { Rest } from './rest.mjs';
 
 export class Provider {
@@ -130,7 +130,7 @@ export class Agent {
   ready(ms = 20000) {
     return until(`${this.name} to be ready`, async () => {
       if (!this.proc.running)
-        throw new Error(`${this.name} ended\n${this.proc.tail()}`);
+        throw new Hopeless(`${this.name} ended`);
       return (await fetch(`${this.statusUrl}/readyz`)).ok;
     }, ms).catch((error) => {
       throw new Error(`${error.message}\n${this.proc.tail()}`);
