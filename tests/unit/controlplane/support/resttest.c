@@ -192,3 +192,62 @@ reply_free(struct reply *r)
 	json_decref(r->json);
 	memset(r, 0, sizeof(*r));
 }
+
+void
+reply_expect(struct resttest *t, struct reply *r, const char *method,
+    const char *path, const char *body, int status)
+{
+	reply_free(r);
+	reply_get(t, ROLE_OWNER, method, path,
+	    body ? "Content-Type: application/json\r\n" : "", body, r);
+	ck_assert_msg(r->status == status, "%s %s: %d not %d: %s", method, path,
+	    r->status, status, r->body ? r->body : "");
+}
+
+const char *
+reply_text(const struct reply *r, const char *name)
+{
+	const char *z = json_string_value(json_object_get(r->json, name));
+
+	return z ? z : "";
+}
+
+void
+resttest_seed(struct resttest *t, struct reply *r)
+{
+	reply_expect(t, r, "POST", "/v1/apply",
+	    "{\"message\":\"seed\",\"items\":["
+	    "{\"kind\":\"tenant\",\"name\":\"acme\"},"
+	    "{\"kind\":\"team\",\"name\":\"acme.a\"},"
+	    "{\"kind\":\"project\",\"name\":\"acme.a.b\"},"
+	    "{\"kind\":\"key\",\"name\":\"acme.a.b.k\",\"spec\":{\"value\":"
+	    "\"" RESTTEST_KEY "\"}},"
+	    "{\"kind\":\"key\",\"name\":\"acme.a.b.k2\"},"
+	    "{\"kind\":\"provider\",\"name\":\"sim\",\"spec\":{\"dialect\":"
+	    "\"openai\",\"base_url\":\"http://127.0.0.1:9/v1\","
+	    "\"credential\":\"" RESTTEST_CREDENTIAL "\"}},"
+	    "{\"kind\":\"model\",\"name\":\"m\",\"spec\":{}},"
+	    "{\"kind\":\"deployment\",\"name\":\"d\",\"spec\":{\"model\":"
+	    "\"m\",\"provider\":\"sim\",\"upstream_model\":\"m1\"}},"
+	    "{\"kind\":\"route\",\"name\":\"r\",\"spec\":{\"targets\":"
+	    "[{\"deployment\":\"d\"}]}},"
+	    "{\"kind\":\"budget\",\"name\":\"acme.m\",\"spec\":{\"scope\":"
+	    "\"acme\",\"limit_usd\":\"5\",\"period\":\"month\"}},"
+	    "{\"kind\":\"limit\",\"name\":\"acme.l\",\"spec\":{\"scope\":"
+	    "\"acme\"}}]}",
+	    200);
+}
+
+void
+resttest_start(struct resttest *t, struct reply *r)
+{
+	memset(r, 0, sizeof(*r));
+	resttest_open(t);
+}
+
+void
+resttest_finish(struct resttest *t, struct reply *r)
+{
+	reply_free(r);
+	resttest_close(t);
+}

@@ -45,4 +45,20 @@ void reply_header(
     const struct reply *r, const char *name, char *dst, size_t cap);
 void reply_free(struct reply *r);
 
+/* Secrets that resttest_seed() puts in. */
+#define RESTTEST_CREDENTIAL "sk-canary-4f2a9c"
+#define RESTTEST_KEY	    "hg-prefix00-zzqqxxyyvv-012345678901234567890123"
+
+/* One request as owner; fails the test unless it has that status. r is freed
+ * first and holds the answer then. */
+void reply_expect(struct resttest *t, struct reply *r, const char *method,
+    const char *path, const char *body, int status);
+/* A string member of the answer, "" when absent. */
+const char *reply_text(const struct reply *r, const char *name);
+/* A small configuration, one item of each kind and a second key. */
+void resttest_seed(struct resttest *t, struct reply *r);
+/* Open and zero r; free r and close. */
+void resttest_start(struct resttest *t, struct reply *r);
+void resttest_finish(struct resttest *t, struct reply *r);
+
 #endif
