@@ -90,6 +90,7 @@ oai_count_media(struct json message)
 	while (json_next_element(&it, &part)) {
 		if (part.type == JSON_OBJECT &&
 		    json_getz(part, "type", &type) &&
+		    type.type == JSON_STRING &&
 		    !json_key_eq(json_raw_string(type), STR("text")) &&
 		    !json_key_eq(json_raw_string(type), STR("refusal")))
 			n++;

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Fuzz target: heads of requests and answers, and the chunked coding, whose
+ * result must not depend on how the input is split.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/front/head.h"
+#include "agent/upstream/h1_parse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Decode in steps; the body's length, -1 = refused, *end: consumed bytes. */
+static long
+unchunk(const char *p, size_t n, size_t step, char *out, size_t *end)
+{
+	struct h1_chunked c;
+	const char *body;
+	size_t at = 0, part, used, len, o = 0;
+
+	memset(&c, 0, sizeof(c));
+	while (at < n && c.state != H1_CHUNK_DONE) {
+		part = n - at < step ? n - at : step;
+		if (h1_chunked_next(&c, p + at, part, &used, &body, &len) != 0)
+			return -1;
+		MUST(used > 0 && used <= part && body >= p + at &&
+		     body + len <= p + at + part);
+		memcpy(out + o, body, len);
+		o += len;
+		at += used;
+	}
+	*end = at;
+	return (long)o;
+}
+
+static void
+fuzz_chunks(const char *p, size_t n, size_t step)
+{
+	char *a = malloc(n + 1), *b = malloc(n + 1);
+	size_t end_a = 0, end_b = 0;
+	long len_a, len_b;
+
+	MUST(a != NULL && b != NULL);
+	len_a = unchunk(p, n, n, a, &end_a);
+	len_b = unchunk(p, n, step, b, &end_b);
+	MUST(len_a == len_b && end_a == end_b);
+	MUST(len_a <= 0 || memcmp(a, b, (size_t)len_a) == 0);
+	free(a);
+	free(b);
+}
+
+static void
+fuzz_request_head(const char *p, size_t n)
+{
+	struct head_target t;
+	struct head h;
+	struct str rest = {p, n}, line, name, value, secret;
+	char target[512];
+	bool more = true;
+
+	memset(&h, 0, sizeof(h));
+	memset(&t, 0, sizeof(t));
+	(void)str_cut(rest, '\n', &line, &rest);
+	if (str_copy(line, target, sizeof(target)) != 0)
+		return;
+	head_target_parse(target, &t);
+	while (more) {
+		more = str_cut(rest, '\n', &line, &rest);
+		if (str_cut(line, ':', &name, &value))
+			head_field(&h, name, str_trim(value));
+	}
+	if (head_check(&h, &t, STR("POST"), STR("HTTP/1.1"), 1000) == HEAD_OK) {
+		MUST(h.n_host == 1 && h.n_bad == 0);
+		MUST(h.n_length == 0 || h.n_coding == 0);
+		MUST(h.content_length <= 1000);
+		MUST(target[0] == '/');
+	}
+	(void)head_credential(&h, &secret);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *p = (const char *)data;
+	struct h1_head h;
+	size_t len;
+
+	if (size < 1 || size > 65536)
+		return 0;
+	fuzz_chunks(p + 1, size - 1, 1 + (data[0] & 0x1f));
+	fuzz_request_head(p + 1, size - 1);
+	len = h1_head_len(p + 1, size - 1);
+	MUST(len <= size - 1);
+	if (len > 0 && h1_head_parse(str_make(p + 1, len), &h) == 0) {
+		MUST(h.up.status >= 100 && h.up.status <= 999);
+		MUST(h.framing != H1_LENGTH || h.up.content_length > 0);
+	}
+	return 0;
+}
