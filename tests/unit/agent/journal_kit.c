@@ -184,7 +184,7 @@ kit_boot(struct kit *k)
 	    .n_shards = k->n_shards,
 	    .segment_size = k->segment_size,
 	    .reserve = 4096,
-	    .io = &k->io.io,
+	    .io = k->threads ? quick_io() : &k->io.io,
 	    .clock = &k->clock.clock};
 	struct ship_link link = {kit_send, &k->sink};
 	struct error e;

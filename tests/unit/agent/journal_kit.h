@@ -42,6 +42,7 @@ struct kit {
 	uint64_t epoch;
 	int64_t segment_size;
 	unsigned n_shards;
+	bool threads; /* no fault injection: it counts without locks */
 };
 
 void kit_open(struct kit *k); /* folder and settings, no journal yet */

@@ -478,6 +478,7 @@ START_TEST(test_threads)
 	struct error e;
 
 	kit_open(&k);
+	k.threads = true;
 	ck_assert_int_eq(kit_boot(&k), 0);
 	ck_assert_int_eq(journal_start(k.j, &e), 0);
 	ck_assert_int_eq(shipper_start(k.s, &e), 0);
