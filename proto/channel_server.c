@@ -217,21 +217,21 @@ channel_publish(struct channel_server *s, const char *topic, struct str message)
 	return rv == 0 ? 0 : channel_fail(NULL, rv, "publish");
 }
 
-void
+bool
 channel_server_free(struct channel_server *s)
 {
 	bool closed = true;
 	unsigned i;
 
 	if (s == NULL)
-		return;
+		return true;
 	atomic_store(&s->stop, true);
 	if (s->has_rep)
 		closed = channel_close(s->rep);
 	if (s->has_pub)
 		closed = channel_close(s->pub) && closed;
 	if (!closed) /* nng hangs: the process is about to end anyway */
-		return;
+		return false;
 	for (i = 0; i < s->n_workers; i++) {
 		if (s->workers[i].has_thread)
 			pthread_join(s->workers[i].thread, NULL);
@@ -242,4 +242,5 @@ channel_server_free(struct channel_server *s)
 		nng_tls_config_free(s->tls);
 	channel_pipes_release(&s->pipes);
 	free(s);
+	return true;
 }

@@ -52,6 +52,11 @@ int state_bundle(struct state *s, const char *group, uint64_t have_version,
     struct str have_hash, uint64_t want, struct state_bundle **ret,
     struct error *e) MUST_CHECK;
 
+/* The delta from the loaded version `from` to the latest, for publication;
+ * *ret NULL or a snapshot (base 0) when there is none. */
+int state_delta_from(struct state *s, const char *group, uint64_t from,
+    struct state_bundle **ret, struct error *e) MUST_CHECK;
+
 /* Hash of the group's state at the latest version; false if the group is not
  * loaded. */
 bool state_hash(

@@ -289,3 +289,27 @@ state_bundle(struct state *s, const char *group, uint64_t have_version,
 	pthread_mutex_unlock(&s->lock);
 	return rc;
 }
+
+int
+state_delta_from(struct state *s, const char *group, uint64_t from,
+    struct state_bundle **ret, struct error *e)
+{
+	uint8_t hash[STATE_HASH_LEN];
+	struct group *g;
+	long step = -1;
+	int rc = 0;
+
+	*ret = NULL;
+	pthread_mutex_lock(&s->lock);
+	g = state_find_group(s, group);
+	if (g != NULL && from != 0)
+		step = group_step_from(g, from);
+	if (step >= 0) {
+		memcpy(hash, g->steps[(size_t)step % STATE_HISTORY].hash,
+		    sizeof(hash));
+		rc = group_bundle(s, g, from,
+		    str_make((const char *)hash, sizeof(hash)), 0, ret, e);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
