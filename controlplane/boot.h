@@ -36,6 +36,10 @@ int boot_first_token(
 int boot_admin_token(struct store *s, const struct control_options *o,
     const char *verb, struct error *e) MUST_CHECK;
 
+/* Sub-command check: print the sums of usage, ledger and rollups;
+ * ERR_CORRUPT when they disagree. */
+int boot_check_books(struct store *s, struct error *e) MUST_CHECK;
+
 /* Become o->user for good, all threads; no-op unless root and user set. */
 int boot_drop_user(const struct control_options *o, struct error *e) MUST_CHECK;
 

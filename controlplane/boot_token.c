@@ -87,8 +87,7 @@ boot_first_token(struct store *s, const char *file, bool *made, struct error *e)
 	return rc;
 }
 
-/* ---- admin-token
- * ------------------------------------------------------------- */
+/* ---- admin-token ---- */
 
 struct token_command {
 	const struct control_options *o;

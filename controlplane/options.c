@@ -91,6 +91,7 @@ static const char control_usage[] =
     "       headgate-control migrate [OPTION]...\n"
     "       headgate-control admin-token create|list|revoke --name NAME "
     "[--role ROLE] [OPTION]...\n"
+    "       headgate-control check [OPTION]...\n"
     "       headgate-control openapi | routes";
 
 const struct cfg_table *
@@ -101,8 +102,8 @@ control_table(bool admin_token)
 	    control_usage, control_option_table, N_DAEMON};
 	static struct cfg_option all[N_DAEMON + N_ADMIN];
 	static struct cfg_table admin = {"headgate-control",
-	    "Make, list and revoke admin tokens in the store.", control_usage,
-	    all, N_DAEMON + N_ADMIN};
+	    "The control plane of Headgate: configuration, budgets, usage.",
+	    control_usage, all, N_DAEMON + N_ADMIN};
 
 	if (!admin_token)
 		return &daemon;

@@ -258,9 +258,9 @@ embedded_start(
 	em->start_timeout_s = o->start_timeout_s ? o->start_timeout_s : 120;
 	rc = embedded_find_user(em, o->user, e);
 	if (rc == 0)
-		rc = embedded_find_bindir(em, o->bindir, e);
-	if (rc == 0)
 		rc = embedded_make_dirs(em, o->dir, e);
+	if (rc == 0)
+		rc = embedded_find_bindir(em, o->bindir, e);
 	if (rc == 0)
 		rc = embedded_stop_leftover(em, e);
 	if (rc == 0)

@@ -25,8 +25,7 @@
 
 #define EMBEDDED_SOCKET_DIRS 8
 
-/* ---- who ------------------------------------------------------------------
- */
+/* ---- who ---- */
 
 int
 embedded_find_user(struct embedded *em, const char *name, struct error *e)
@@ -70,8 +69,7 @@ embedded_become(const struct embedded_user *u)
 	return 0;
 }
 
-/* ---- programs ---------------------------------------------------------------
- */
+/* ---- programs ---- */
 
 static bool
 embedded_has_programs(const char *dir)
@@ -109,11 +107,31 @@ embedded_pg_config(char *dst, size_t cap)
 	pclose(f);
 }
 
+/* Major version of the cluster in DIR, 0 = none yet: another version's
+ * programs cannot open it. */
+static int
+embedded_cluster_version(const struct embedded *em)
+{
+	char path[PATH_MAX + 32], text[16] = "";
+	FILE *f;
+	int v = 0;
+
+	snprintf(path, sizeof(path), "%s/PG_VERSION", em->data);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return 0;
+	if (fgets(text, sizeof(text), f) != NULL)
+		v = (int)strtol(text, NULL, 10);
+	fclose(f);
+	return v;
+}
+
 int
 embedded_find_bindir(struct embedded *em, const char *given, struct error *e)
 {
 	/* Versioned folders first: what is on the PATH may be a wrapper. */
-	static const int versions[] = {15, 16, 17, 18};
+	static const int all[] = {15, 16, 17, 18};
+	int have = embedded_cluster_version(em);
 	char path[PATH_MAX / 2];
 
 	if (given != NULL && *given != '\0') {
@@ -122,12 +140,14 @@ embedded_find_bindir(struct embedded *em, const char *given, struct error *e)
 		return err_set(
 		    e, ERR_NOT_FOUND, "no initdb and postgres in %s", given);
 	}
-	for (size_t v = 0; v < sizeof(versions) / sizeof(*versions); v++) {
+	for (size_t v = 0; v < sizeof(all) / sizeof(*all); v++) {
 		for (size_t r = 0; r < 2; r++) {
+			if (have != 0 && all[v] != have)
+				continue;
 			snprintf(path, sizeof(path),
 			    r == 0 ? "/usr/lib/postgresql/%d/bin"
 				   : "/usr/pgsql-%d/bin",
-			    versions[v]);
+			    all[v]);
 			if (embedded_try_bindir(em, path))
 				return 0;
 		}
@@ -143,8 +163,7 @@ embedded_find_bindir(struct embedded *em, const char *given, struct error *e)
 	    "package postgresql-15 or use --store postgresql://...");
 }
 
-/* ---- folders
- * ------------------------------------------------------------------ */
+/* ---- folders ---- */
 
 /* Can the user enter every folder of path? Tried in a child that became it;
  * the exit status is the length of the refused prefix (as two halves, since

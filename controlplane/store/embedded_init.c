@@ -18,8 +18,7 @@
 #include "common/io.h"
 #include "controlplane/store/embedded_internal.h"
 
-/* ---- children
- * ------------------------------------------------------------------ */
+/* ---- children ---- */
 
 static void
 embedded_child(const struct embedded *em, const char *const *argv, bool owned,
@@ -110,8 +109,7 @@ embedded_fail_log(
 	    e, code, "%s; server.log ends: %s", what, n ? tail : "(empty)");
 }
 
-/* ---- the cluster
- * ----------------------------------------------------------------- */
+/* ---- the cluster ---- */
 
 static int
 embedded_run_initdb(

@@ -270,8 +270,7 @@ pki_free(struct pki *p)
 	free(p);
 }
 
-/* ---- group keys
- * ---------------------------------------------------------------- */
+/* ---- group keys ---- */
 
 struct pki_group {
 	const struct vault *v;

@@ -95,7 +95,7 @@ int db_lock(struct db *db, enum store_lock lock, struct error *e) MUST_CHECK;
 int db_try_lock(
     struct db *db, enum store_lock lock, struct error *e) MUST_CHECK;
 
-/* ---- statements ------------------------------------------------------- */
+/* ---- statements ---- */
 
 /* Declare once, `static const struct db_stmt`; prepared lazily on each
  * connection, found by its address. */
@@ -185,7 +185,7 @@ long db_bytes(const struct db_rows *r, size_t row, int col, void *dst,
 long db_i64_array(const struct db_rows *r, size_t row, int col, int64_t *dst,
     size_t cap) MUST_CHECK;
 
-/* ---- COPY IN ---------------------------------------------------------- */
+/* ---- COPY IN ---- */
 
 int db_copy_begin(
     struct db *db, const char *copy_sql, struct error *e) MUST_CHECK;
@@ -195,7 +195,7 @@ int db_copy_data(
 int db_copy_end(
     struct db *db, bool ok, int64_t *n_rows, struct error *e) MUST_CHECK;
 
-/* ---- LISTEN / NOTIFY -------------------------------------------------- */
+/* ---- LISTEN / NOTIFY ---- */
 
 /* Sent when (and if) the transaction commits. */
 int db_notify(struct db *db, const char *channel, const char *payload,

@@ -204,8 +204,7 @@ admin_token_count(
 	return rc;
 }
 
-/* ---- idempotency keys
- * ----------------------------------------------------------- */
+/* ---- idempotency keys ---- */
 
 static int
 idem_read(const struct db_rows *r, const uint8_t hash[32],

@@ -43,7 +43,7 @@ int admin_token_revoke(struct db *db, struct str id_or_name,
 int admin_token_count(struct db *db, enum admin_role at_least, int64_t *n,
     struct error *e) MUST_CHECK;
 
-/* ---- audit --------------------------------------------------------------- */
+/* ---- audit ---- */
 
 struct audit_entry {
 	int64_t id, at;
@@ -72,8 +72,7 @@ struct audit_filter {
 int audit_list(struct db *db, const struct audit_filter *f, audit_fn *fn,
     void *ctx, struct error *e) MUST_CHECK;
 
-/* ---- idempotency keys ------------------------------------------------------
- */
+/* ---- idempotency keys ---- */
 
 struct idem_reply {
 	int status;

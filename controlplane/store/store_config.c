@@ -140,8 +140,7 @@ store_config_version(struct db *db, uint64_t *version, struct error *e)
 	return config_number(db, &st, version, e);
 }
 
-/* ---- writing
- * ----------------------------------------------------------------- */
+/* ---- writing ---- */
 
 int
 store_config_lock(struct db *db, uint64_t *version, struct error *e)

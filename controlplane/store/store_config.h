@@ -52,7 +52,7 @@ int store_config_get_uid(struct db *db, uint64_t uid, store_item_fn *fn,
 int store_config_version(
     struct db *db, uint64_t *version, struct error *e) MUST_CHECK;
 
-/* ---- writing: inside a transaction ------------------------------------- */
+/* ---- writing: inside a transaction ---- */
 
 /* Become the only writer until the transaction ends; returns the latest
  * version, the coming commit will be version + 1. */
@@ -79,7 +79,7 @@ int store_config_commit(struct db *db, const struct store_change *c, size_t n,
     struct str author, struct str message, uint64_t rollback_of,
     uint64_t *version, struct error *e) MUST_CHECK;
 
-/* ---- history ----------------------------------------------------------- */
+/* ---- history ---- */
 
 struct store_version {
 	uint64_t version;
@@ -108,7 +108,7 @@ int store_config_at(struct db *db, uint64_t version, store_item_fn *fn,
 int store_config_spec_at(struct db *db, uint64_t uid, uint64_t version,
     store_item_fn *fn, void *ctx, struct error *e) MUST_CHECK;
 
-/* ---- provider credentials ------------------------------------------------ */
+/* ---- provider credentials ---- */
 
 /* Store a sealed credential; *secret_version counts from 1 per provider. */
 int store_secret_put(struct db *db, uint64_t provider_uid, const void *sealed,

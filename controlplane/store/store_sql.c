@@ -16,8 +16,7 @@
 #define OID_INT8 20
 #define OID_TEXT 25
 
-/* ---- parameters ------------------------------------------------------------
- */
+/* ---- parameters ---- */
 
 struct db_params {
 	int n;
@@ -175,8 +174,7 @@ db_params_make(struct db_params *p, const struct db_val *args, size_t n_args,
 	return rc;
 }
 
-/* ---- running
- * ----------------------------------------------------------------- */
+/* ---- running ---- */
 
 static unsigned
 db_slot(const struct db_stmt *st)

@@ -15,8 +15,7 @@
 #include "controlplane/store/store.h"
 #include "proto/headgate.pb-c.h"
 
-/* ---- ingest
- * ------------------------------------------------------------------ */
+/* ---- ingest ---- */
 
 struct usage_result {
 	uint64_t watermark; /* every seq <= this is committed */
@@ -60,8 +59,7 @@ typedef int usage_watermark_fn(void *ctx, const struct usage_watermark *w);
 int store_usage_watermarks(struct db *db, struct str agent_id,
     usage_watermark_fn *fn, void *ctx, struct error *e) MUST_CHECK;
 
-/* ---- rows
- * ---------------------------------------------------------------------- */
+/* ---- rows ---- */
 
 enum usage_kind { USAGE_RECORD = 0, USAGE_CORRECTION = 1 };
 
@@ -96,8 +94,7 @@ struct usage_filter {
 int store_usage_list(struct db *db, const struct usage_filter *f,
     usage_row_fn *fn, void *ctx, char *next_cursor, struct error *e) MUST_CHECK;
 
-/* ---- corrections
- * ---------------------------------------------------------------- */
+/* ---- corrections ---- */
 
 struct usage_evidence {
 	char request_id[37];
@@ -117,8 +114,7 @@ int store_usage_correct(struct db *db, const struct usage_evidence *ev,
     size_t n, struct str actor, struct correction_result *r,
     struct error *e) MUST_CHECK;
 
-/* ---- report
- * ------------------------------------------------------------------------ */
+/* ---- report ---- */
 
 enum report_group {
 	REPORT_TENANT = 1,

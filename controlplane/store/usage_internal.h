@@ -70,7 +70,7 @@ struct usage_entry {
 void usage_entry_key(struct usage_entry *e);
 int64_t usage_day(int64_t ns); /* days since 1970, rounded down */
 
-/* ---- usage_record.c ------------------------------------------------------ */
+/* ---- usage_record.c ---- */
 
 /* Why the record cannot be right; NULL = fine. */
 const char *usage_record_reject(const Hg__UsageRecord *r, int64_t now);
@@ -80,8 +80,7 @@ int usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],
     const Hg__UsageBatch *b, struct arena *a, struct usage_entry *en,
     struct error *e) MUST_CHECK;
 
-/* ---- usage_partition.c ------------------------------------------------------
- */
+/* ---- usage_partition.c ---- */
 
 /* Make the partitions of these days (may repeat) that do not exist. */
 int usage_make_days(
@@ -90,15 +89,13 @@ int usage_make_days(
 #define USAGE_PARTITION_NAME 64
 void usage_partition_name(int64_t day, char dst[USAGE_PARTITION_NAME]);
 
-/* ---- usage_copy.c
- * -------------------------------------------------------------- */
+/* ---- usage_copy.c ---- */
 
 /* COPY the rows into their days' partitions. */
 int usage_copy(struct db *db, int64_t batch_id,
     const struct usage_entry *entries, size_t n, struct error *e) MUST_CHECK;
 
-/* ---- usage_sums.c
- * ---------------------------------------------------------------- */
+/* ---- usage_sums.c ---- */
 
 /* Ledger rows, hourly and daily sums of the rows; memory from the arena. */
 int usage_sums(struct db *db, int64_t batch_id,
@@ -110,8 +107,7 @@ int usage_charge(struct db *db, struct str agent_id, bool correction,
     const struct usage_entry *entries, size_t n, struct arena *a,
     struct error *e) MUST_CHECK;
 
-/* ---- usage_price.c ---------------------------------------------------------
- */
+/* ---- usage_price.c ---- */
 
 /* Price lines of a model's spec (JSON) that hold at `at` (ns). */
 int usage_price(

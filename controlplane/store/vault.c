@@ -187,8 +187,7 @@ vault_unseal(const struct vault *v, const char *label, struct str bound,
 	return 0;
 }
 
-/* ---- does the key fit the database? -----------------------------------------
- */
+/* ---- does the key fit the database? ---- */
 
 static int
 vault_check_tx(struct db *db, void *ctx, struct error *e)
