@@ -59,5 +59,8 @@ problems_error(const struct problems *p, struct error *e)
 		return 0;
 	if (p->n == 0)
 		return err_set(e, p->code, "%s", err_text(p->code));
-	return err_set_field(e, p->code, p->v[0].field, "%s", p->v[0].detail);
+	return err_set_field(e, p->code, p->v[0].field, "%s%s%s",
+	    p->code == ERR_INVALID ? p->v[0].field : "",
+	    p->code == ERR_INVALID && p->v[0].field[0] ? ": " : "",
+	    p->v[0].detail);
 }

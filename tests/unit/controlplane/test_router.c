@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "common/io.h"
 #include "controlplane/rest/openapi_embedded.h"
 #include "controlplane/rest/rest.h"
 #include "controlplane/rest/router.h"
@@ -223,6 +224,24 @@ START_TEST(test_head)
 }
 END_TEST
 
+/* The table of routes in docs/API.md is this program's. */
+START_TEST(test_api_md)
+{
+	struct buf file, want;
+	struct error e;
+
+	buf_init(&file, 1 << 20);
+	buf_init(&want, 1 << 20);
+	ck_assert_int_eq(routes_markdown(&want), 0);
+	ck_assert_msg(io_read_file(io_system(), "docs/API.md", &file, &e) == 0,
+	    "%s", e.text);
+	ck_assert_msg(memmem(file.data, file.len, want.data, want.len) != NULL,
+	    "the table of routes in docs/API.md is not current");
+	buf_release(&file);
+	buf_release(&want);
+}
+END_TEST
+
 START_TEST(test_outputs)
 {
 	struct buf b;
@@ -251,6 +270,7 @@ main(void)
 	UNIT_ADD(s, test_openapi_routes);
 	UNIT_ADD(s, test_match);
 	UNIT_ADD(s, test_head);
+	UNIT_ADD(s, test_api_md);
 	UNIT_ADD(s, test_outputs);
 	return unit_run(s);
 }
