@@ -18,6 +18,7 @@
 #include "common/io.h"
 #include "common/log.h"
 #include "controlplane/boot.h"
+#include "controlplane/fleet/fleet.h"
 #include "controlplane/metrics.h"
 #include "controlplane/options.h"
 #include "controlplane/rest/rest.h"
@@ -29,7 +30,7 @@
 #ifndef HEADGATE_VERSION
 #define HEADGATE_VERSION "0.1.0"
 #endif
-#define TICK_MS	     500
+#define TICK_MS	     200
 #define HOUSEKEEP_MS 600000
 
 struct control {
@@ -37,7 +38,9 @@ struct control {
 	struct boot boot;
 	struct metric_set *metrics;
 	struct pki *pki;
+	struct fleet *fleet;
 	struct rest *rest;
+	struct fleet_stats counted; /* what the metrics have */
 	int signal_fd;
 	int64_t next_restart, next_housekeeping; /* mono ns */
 	int64_t restart_backoff_ms;
@@ -51,8 +54,7 @@ control_fail(const struct error *e)
 	return err_exit_code(e->code);
 }
 
-/* ---- starting
- * ------------------------------------------------------------------ */
+/* ---- starting ---- */
 
 /* Signals arrive by descriptor; threads started later inherit the mask. */
 static int
@@ -74,6 +76,25 @@ control_signals(struct control *c, struct error *e)
 }
 
 static int
+control_start_fleet(struct control *c, struct error *e)
+{
+	struct fleet_options fo = {
+	    .store = c->boot.store,
+	    .vault = c->boot.vault,
+	    .pki = c->pki,
+	    .listen = c->o->channel_listen,
+	    .listen_publish = c->o->publish_listen,
+	    .advertise = c->o->advertise,
+	    .advertise_publish = c->o->advertise_publish,
+	    .tls_name = c->o->tls_name,
+	    .n_workers = (unsigned)c->o->channel_threads,
+	    .heartbeat_ms = (uint32_t)c->o->heartbeat_ms,
+	};
+
+	return fleet_new(&fo, &c->fleet, e);
+}
+
+static int
 control_start_rest(struct control *c, struct error *e)
 {
 	struct rest_options ro = {
@@ -82,6 +103,8 @@ control_start_rest(struct control *c, struct error *e)
 	    .max_body = (size_t)c->o->max_body,
 	    .store = c->boot.store,
 	    .vault = c->boot.vault,
+	    .join_create = fleet_join_create,
+	    .join_ctx = c->fleet,
 	    .metrics = c->metrics,
 	};
 
@@ -94,8 +117,12 @@ control_ports(struct control *c, struct error *e)
 	char text[128];
 	int n;
 
-	n = snprintf(text, sizeof(text), "rest=%u\n", rest_port(c->rest));
-	log_info("listening", LFI("rest", rest_port(c->rest)));
+	n = snprintf(text, sizeof(text), "rest=%u\nchannel=%u\npublish=%u\n",
+	    rest_port(c->rest), fleet_port(c->fleet),
+	    fleet_publish_port(c->fleet));
+	log_info("listening", LFI("rest", rest_port(c->rest)),
+	    LFI("channel", fleet_port(c->fleet)),
+	    LFI("publish", fleet_publish_port(c->fleet)));
 	if (*c->o->ports_file == '\0')
 		return 0;
 	return io_write_file_atomic(
@@ -122,7 +149,9 @@ control_start(struct control *c, struct error *e)
 	c->metrics = control_metrics_new();
 	if (c->metrics == NULL)
 		return err_set(e, ERR_NOMEM, "no memory");
-	rc = control_start_rest(c, e);
+	rc = control_start_fleet(c, e);
+	if (rc == 0)
+		rc = control_start_rest(c, e);
 	if (rc == 0)
 		rc = boot_first_token(
 		    c->boot.store, c->o->bootstrap_token_file, &made, e);
@@ -136,8 +165,7 @@ control_start(struct control *c, struct error *e)
 	return rc;
 }
 
-/* ---- running
- * -------------------------------------------------------------------- */
+/* ---- running ---- */
 
 static void
 control_watch_store(struct control *c, int64_t now)
@@ -188,6 +216,28 @@ control_housekeep(struct control *c, int64_t now)
 		    LF("error", e.text));
 }
 
+static void
+control_count(struct control *c)
+{
+	struct fleet_stats *was = &c->counted, now;
+	struct metric_set *m = c->metrics;
+
+	fleet_stats(c->fleet, &now);
+	metric_set_gauge(m, CM_FLEET_CONNECTIONS, now.connections);
+	metric_set_gauge(m, CM_FLEET_AGENTS, now.agents);
+	metric_set_gauge(m, CM_FLEET_LAGGING, now.lagging);
+	metric_inc(
+	    m, CM_FLEET_REQUESTS, (int64_t)(now.requests - was->requests));
+	metric_inc(m, CM_FLEET_REFUSED, (int64_t)(now.refused - was->refused));
+	metric_inc(m, CM_USAGE_RECORDS,
+	    (int64_t)(now.usage_records - was->usage_records));
+	metric_inc(m, CM_USAGE_SLOWED,
+	    (int64_t)(now.usage_slowed - was->usage_slowed));
+	metric_inc(m, CM_LEASE_GRANTS, (int64_t)(now.grants - was->grants));
+	metric_inc(m, CM_LEASE_GRANTED_NANOUSD, now.granted - was->granted);
+	*was = now;
+}
+
 /* The signal that asks to stop, 0 = none. */
 static int
 control_signal(struct control *c)
@@ -220,11 +270,11 @@ control_run(struct control *c)
 		now = clock_mono(clock_system());
 		control_watch_store(c, now);
 		control_housekeep(c, now);
+		control_count(c);
 	}
 }
 
-/* ---- stopping
- * -------------------------------------------------------------------- */
+/* ---- stopping ---- */
 
 /* From here a second signal, or the deadline, ends the process at once; the
  * kernel then tells an embedded server to shut down. */
@@ -248,6 +298,7 @@ control_stop(struct control *c)
 	if (c->rest != NULL)
 		rest_drain(c->rest);
 	rest_stop(c->rest);
+	fleet_free(c->fleet);
 	pki_free(c->pki);
 	boot_close(&c->boot);
 	metric_set_free(c->metrics);
@@ -272,26 +323,29 @@ control_serve(const struct control_options *o)
 	return EXIT_SUCCESS;
 }
 
-/* ---- sub-commands
- * ------------------------------------------------------------------ */
+/* ---- sub-commands ---- */
 
+/* For people: a plain line, not a log record. */
 static int
 control_tool(const struct control_options *o, const char *verb)
 {
 	struct error e = {0};
-	struct boot b;
+	struct boot b = {0};
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);
 	rc = boot_open(o, BOOT_TOOL, &b, &e);
-	if (rc == 0 && verb != NULL)
+	if (rc == 0 && verb != NULL && strcmp(verb, "check") == 0)
+		rc = boot_check_books(b.store, &e);
+	else if (rc == 0 && verb != NULL)
 		rc = boot_admin_token(b.store, o, verb, &e);
 	if (rc == 0 && verb == NULL)
-		log_info("schema is current",
-		    LFI("version",
-			schema_migrations[n_schema_migrations - 1].version));
+		printf("schema version %d\n",
+		    schema_migrations[n_schema_migrations - 1].version);
 	boot_close(&b);
-	return rc == 0 ? EXIT_SUCCESS : control_fail(&e);
+	if (rc != 0)
+		fprintf(stderr, "headgate-control: %s\n", e.text);
+	return err_exit_code(rc);
 }
 
 static int
@@ -332,7 +386,10 @@ control_command(
 		return control_serve(o);
 	if (strcmp(cmd, "migrate") == 0 && n_args == 1)
 		return control_tool(o, NULL);
-	if (strcmp(cmd, "admin-token") == 0 && n_args == 2)
+	if (strcmp(cmd, "check") == 0 && n_args == 1)
+		return control_tool(o, "check");
+	if (strcmp(cmd, "admin-token") == 0 && n_args == 2 &&
+	    strcmp(args[1], "check") != 0)
 		return control_tool(o, args[1]);
 	if (strcmp(cmd, "openapi") == 0 && n_args == 1)
 		return control_print(openapi_render);

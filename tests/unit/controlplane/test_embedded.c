@@ -143,7 +143,7 @@ START_TEST(test_errors)
 		ck_assert_int_eq(embedded_start(&o, &em, &e), ERR_INVALID);
 		o.user = NULL;
 		snprintf(
-		    cmd, sizeof(cmd), "mkdir -m 0700 %s/closed", pgtest_dir());
+		    cmd, sizeof(cmd), "chmod 0700 %s/closed", pgtest_dir());
 		ck_assert_int_eq(system(cmd), 0);
 		ck_assert_int_eq(embedded_start(&o, &em, &e), ERR_FORBIDDEN);
 		ck_assert_ptr_nonnull(strstr(e.text, "cannot enter"));
