@@ -117,8 +117,7 @@ apply_explain(struct cli *c, const struct yaml_set *set, const json_t *problem)
 	json_t *errors = json_object_get(problem, "errors"), *one;
 	size_t i, n = json_array_size(errors);
 
-	json_array_foreach(errors, i, one)
-	{
+	json_array_foreach (errors, i, one) {
 		const char *field =
 		    json_string_value(json_object_get(one, "field"));
 		const char *detail =
@@ -158,8 +157,7 @@ apply_show_change(struct cli *c, const json_t *change)
 	    json_string_value(json_object_get(change, "name")));
 	if (mark[0] != '~')
 		return;
-	json_array_foreach(diff, i, d)
-	{
+	json_array_foreach (diff, i, d) {
 		struct buf old, new;
 
 		buf_init(&old, 1 << 20);
@@ -189,11 +187,12 @@ apply_show(struct cli *c, const json_t *reply)
 		show_json(c, reply);
 		return;
 	}
-	json_array_foreach(changes, i, one) apply_show_change(c, one);
-	json_array_foreach(secrets, i, one)
-	    fprintf(c->out, "secret of key %s (shown only now): %s\n",
-		json_string_value(json_object_get(one, "name")),
-		json_string_value(json_object_get(one, "secret")));
+	json_array_foreach (changes, i, one)
+		apply_show_change(c, one);
+	json_array_foreach (secrets, i, one)
+		fprintf(c->out, "secret of key %s (shown only now): %s\n",
+		    json_string_value(json_object_get(one, "name")),
+		    json_string_value(json_object_get(one, "secret")));
 	if (json_is_true(json_object_get(reply, "dry_run")))
 		fprintf(c->out,
 		    "Dry run: %zu to change, %lld unchanged; "

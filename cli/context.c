@@ -218,8 +218,7 @@ cmd_context_list(struct cli *c, const struct cli_args *a)
 		return rc;
 	current = json_string_value(json_object_get(doc, "current"));
 	table_init(&t, "CURRENT,NAME,SERVER");
-	json_object_foreach(json_object_get(doc, "contexts"), name, ctx)
-	{
+	json_object_foreach (json_object_get(doc, "contexts"), name, ctx) {
 		bool is = current != NULL && strcmp(current, name) == 0;
 
 		table_cell(&t, is ? "*" : " ");
@@ -294,9 +293,10 @@ cmd_whoami(struct cli *c, const struct cli_args *a)
 		json_dumpf(me, c->out, JSON_INDENT(2));
 		fputc('\n', c->out);
 	} else {
-		json_object_foreach(me, key, value) if (json_is_string(value))
-		    fprintf(
-			c->out, "%-12s %s\n", key, json_string_value(value));
+		json_object_foreach (me, key, value)
+			if (json_is_string(value))
+				fprintf(c->out, "%-12s %s\n", key,
+				    json_string_value(value));
 	}
 	json_decref(me);
 	return 0;

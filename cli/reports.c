@@ -46,8 +46,7 @@ chargeback_table(struct cli *c, const json_t *report, const char *group_by)
 		buf_addc(&heads, *p == ',' ? ',' : (char)(*p - ('a' - 'A')));
 	buf_addz(&heads, ",REQUESTS>,INPUT TOKENS>,OUTPUT TOKENS>,COST>");
 	table_init(&t, buf_cstr(&heads));
-	json_array_foreach(rows, i, row)
-	{
+	json_array_foreach (rows, i, row) {
 		json_t *tokens = json_object_get(row, "tokens");
 
 		for (rest = str_of(group_by); rest.len > 0;) {

@@ -34,8 +34,7 @@ show_value(struct buf *b, const json_t *v)
 		buf_addf(b, "%g", json_real_value(v));
 		break;
 	case JSON_ARRAY:
-		json_array_foreach(v, i, e)
-		{
+		json_array_foreach (v, i, e) {
 			if (i > 0)
 				buf_addz(b, ", ");
 			show_value(b, e);
@@ -43,8 +42,7 @@ show_value(struct buf *b, const json_t *v)
 		break;
 	case JSON_OBJECT:
 		i = 0;
-		json_object_foreach((json_t *)(uintptr_t)v, key, e)
-		{
+		json_object_foreach ((json_t *)(uintptr_t)v, key, e) {
 			buf_addf(b, "%s%s=", i++ > 0 ? " " : "", key);
 			show_value(b, e);
 		}
@@ -125,8 +123,7 @@ show_list(struct cli *c, const json_t *items, const char *columns)
 		return;
 	}
 	if (c->output == OUT_NAME) {
-		json_array_foreach(items, i, item)
-		{
+		json_array_foreach (items, i, item) {
 			json_t *name = json_object_get(item, "name");
 
 			if (name == NULL)
@@ -139,8 +136,10 @@ show_list(struct cli *c, const json_t *items, const char *columns)
 	buf_init(&heads, 4096);
 	n = show_columns(columns, cols, &heads);
 	table_init(&t, buf_cstr(&heads));
-	json_array_foreach(items, i, item) for (size_t k = 0; k < n; k++)
-	    show_cell(&t, &cols[k], json_object_get(item, cols[k].field));
+	json_array_foreach (items, i, item)
+		for (size_t k = 0; k < n; k++)
+			show_cell(
+			    &t, &cols[k], json_object_get(item, cols[k].field));
 	table_print(&t, c->out);
 	table_release(&t);
 	buf_release(&heads);
@@ -156,16 +155,14 @@ show_fields(struct cli *c, const json_t *obj)
 		show_json(c, obj);
 		return;
 	}
-	json_object_foreach((json_t *)(uintptr_t)obj, key, v)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)obj, key, v) {
 		struct buf b;
 		size_t i;
 		json_t *e;
 
 		if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
 			fprintf(c->out, "%s:\n", key);
-			json_array_foreach(v, i, e)
-			{
+			json_array_foreach (v, i, e) {
 				buf_init(&b, 1 << 20);
 				show_value(&b, e);
 				fprintf(c->out, "  - %s\n", buf_cstr(&b));

@@ -23,7 +23,8 @@ cmd_version_list(struct cli *c, const struct cli_args *a)
 	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
 	if (rc == 0)
 		show_list(c, json_object_get(reply, "items"),
-		    "version#,at,author,changes#,rollback_of#,message");
+		    "version#,at,author,changes:n_changes#,rollback_of#,"
+		    "message");
 	json_decref(reply);
 	buf_release(&path);
 	return rc;
@@ -55,14 +56,12 @@ diff_show(struct cli *c, const json_t *changes)
 	json_t *one, *d;
 	size_t i, k;
 
-	json_array_foreach(changes, i, one)
-	{
+	json_array_foreach (changes, i, one) {
 		fprintf(c->out, "%-6s %s %s\n",
 		    json_string_value(json_object_get(one, "op")),
 		    json_string_value(json_object_get(one, "kind")),
 		    json_string_value(json_object_get(one, "name")));
-		json_array_foreach(json_object_get(one, "diff"), k, d)
-		{
+		json_array_foreach (json_object_get(one, "diff"), k, d) {
 			struct buf b;
 
 			buf_init(&b, 1 << 20);
