@@ -148,6 +148,25 @@ commit_load(struct commit *c)
 	return rc;
 }
 
+/* Uids of the items that do not exist yet. */
+static int
+commit_uids(struct commit *c)
+{
+	uint64_t *uids = calloc(c->n + 1, sizeof(*uids));
+	size_t i, n = 0, k = 0;
+	int rc = uids ? 0 : err_set(c->e, ERR_NOMEM, "out of memory");
+
+	for (i = 0; i < c->n; i++)
+		n += c->w[i].uid == 0 && c->w[i].ch->op != CONFIG_DELETE;
+	if (rc == 0 && n > 0)
+		rc = store_config_new_uids(c->db, uids, n, c->e);
+	for (i = 0; rc == 0 && i < c->n; i++)
+		if (c->w[i].uid == 0 && c->w[i].ch->op != CONFIG_DELETE)
+			c->w[i].uid = uids[k++];
+	free(uids);
+	return rc;
+}
+
 /* ---- from changes to specs ------------------------------------------------
  */
 
@@ -450,6 +469,8 @@ commit_prepare(struct commit *c)
 		rc = store_config_lock(c->db, &latest, c->e);
 	if (rc == 0)
 		rc = commit_load(c);
+	if (rc == 0 && !c->req->dry_run)
+		rc = commit_uids(c);
 	return rc;
 }
 

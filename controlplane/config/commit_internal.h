@@ -40,7 +40,7 @@ struct commit {
 /* The item of this commit, or NULL. */
 struct work *commit_find(struct commit *c, int kind, struct str name);
 /* Complete w->spec by internal and read-only fields; makes keys, stores
- * credentials, allots the uid of new items. Problems go to c->p. */
+ * credentials. w->uid is known. Problems go to c->p. */
 int commit_secrets(struct commit *c, struct work *w) MUST_CHECK;
 
 #endif

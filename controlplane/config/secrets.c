@@ -30,14 +30,6 @@ secrets_bad(struct commit *c, struct work *w, int code, const char *field,
 }
 
 static int
-secrets_uid(struct commit *c, struct work *w)
-{
-	if (w->uid != 0 || c->req->dry_run)
-		return 0;
-	return store_config_new_uid(c->db, &w->uid, c->e);
-}
-
-static int
 secrets_copy(struct work *w, const char *field)
 {
 	json_t *v = json_object_get(w->old, field);
@@ -169,11 +161,11 @@ secrets_provider(struct commit *c, struct work *w)
 int
 commit_secrets(struct commit *c, struct work *w)
 {
-	int rc = secrets_uid(c, w);
+	int rc = 0;
 
-	if (rc == 0 && w->ch->k->kind == KIND_KEY)
+	if (w->ch->k->kind == KIND_KEY)
 		rc = secrets_key(c, w);
-	else if (rc == 0 && w->ch->k->kind == KIND_PROVIDER)
+	else if (w->ch->k->kind == KIND_PROVIDER)
 		rc = secrets_provider(c, w);
 	if (rc == ERR_NOMEM)
 		(void)err_set(c->e, rc, "out of memory");

@@ -20,7 +20,7 @@
 #include "common/clock.h"
 #include "controlplane/rest/server.h"
 
-#define SERVER_ARENA_MAX (1 << 20)
+#define SERVER_ARENA_MAX (64 << 20) /* of one request */
 #define SERVER_STACK	 (1 << 20)
 #define SERVER_DRAIN_MAX (64 << 20) /* bytes read and dropped after a 413 */
 

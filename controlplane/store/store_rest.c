@@ -129,6 +129,23 @@ store_config_referrers(struct db *db, int kind, const struct str *names,
 }
 
 int
+store_config_new_uids(struct db *db, uint64_t *dst, size_t n, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT nextval('item_uid_seq') "
+	    "FROM generate_series(1, $1::bigint)"};
+	struct db_rows *rows = NULL;
+	size_t i;
+	int rc;
+
+	rc = db_query(db, &st, DB_ARGS(DBI(n)), &rows, e);
+	for (i = 0; rc == 0 && i < n; i++)
+		dst[i] = (uint64_t)db_i64(rows, i, 0);
+	db_rows_free(rows);
+	return rc;
+}
+
+int
 store_key_by_digest(struct db *db, const char *hex, char *name, struct error *e)
 {
 	static const struct db_stmt st = {

@@ -22,6 +22,10 @@ int store_config_referrers(struct db *db, int kind, const struct str *names,
     size_t n, int limit, store_referrer_fn *fn, void *ctx,
     struct error *e) MUST_CHECK;
 
+/* n fresh uids, at most 20,000, into dst: one round trip. */
+int store_config_new_uids(
+    struct db *db, uint64_t *dst, size_t n, struct error *e) MUST_CHECK;
+
 /* Name of the key that has this digest (hexadecimal) into name[256]; "" when
  * there is none. */
 int store_key_by_digest(
