@@ -193,6 +193,7 @@ embedded_write_conf(const struct embedded *em, struct error *e)
 	    "log_parameter_max_length_on_error = 0\n"
 	    "lc_messages = 'C'\ntimezone = 'UTC'\n"
 	    "max_locks_per_transaction = 256\n"
+	    "recovery_init_sync_method = syncfs\n"
 	    "jit = off\nssl = off\nrandom_page_cost = 1.1\n",
 	    em->socket_dir, em->max_conns, (int)embedded_shared_buffers_mb());
 	if (em->unsafe_fast)

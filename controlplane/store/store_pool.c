@@ -35,7 +35,7 @@ store_connect_failed(PGconn *pg, struct error *e)
 	while (n > 0 && text[n - 1] == '\n')
 		text[--n] = '\0';
 	for (char *p = text; *p != '\0'; p++)
-		if (*p == '\n')
+		if ((unsigned char)*p < ' ')
 			*p = ' ';
 	return err_set(e, ERR_UNAVAILABLE, "database: %s",
 	    n > 0 ? text : "no memory for a connection");
