@@ -377,6 +377,12 @@ control_render_markdown(struct buf *out)
 }
 
 static int
+control_render_metrics(struct buf *out)
+{
+	return metric_markdown(control_metrics, CM_COUNT, out);
+}
+
+static int
 control_command(
     const struct control_options *o, char *const *args, size_t n_args)
 {
@@ -433,6 +439,8 @@ main(int argc, char **argv, char **envp)
 		return control_print(control_render_help);
 	if (cfg_wants(argc, argv, "--help-markdown"))
 		return control_print(control_render_markdown);
+	if (cfg_wants(argc, argv, "--metrics-markdown"))
+		return control_print(control_render_metrics);
 	if (cfg_wants(argc, argv, "--version")) {
 		puts("headgate-control " HEADGATE_VERSION);
 		return EXIT_SUCCESS;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The tables of docs/API.md, from docs/openapi.json (jq -r -f).
+# The tables of docs/ROUTES.md, from docs/openapi.json (jq -r -f).
 
 def methods: ["get", "post", "put", "patch", "delete"];
 def item: test("^/v1/[a-z]+(/\\{name\\})?$");

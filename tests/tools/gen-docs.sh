@@ -4,7 +4,7 @@
 # usage: tests/tools/gen-docs.sh FOLDER
 #
 # Writes the documents that the programs themselves know into FOLDER:
-# CONFIG.md (options), METRICS.md (metrics), openapi.json and API.md (REST). A
+# CONFIG.md (options), METRICS.md (metrics), openapi.json and ROUTES.md (REST). A
 # program that is not built contributes nothing. HG_BIN: folder of the programs.
 set -eu -o pipefail
 
@@ -54,28 +54,9 @@ fi
 if [ -x "$bin/headgate-control" ]; then
 	"$bin/headgate-control" openapi >"$out/openapi.json"
 	{
-		made "REST of the control plane"
-		cat <<'EOT'
-
-The description that tools read is [openapi.json](openapi.json), also served as
-`GET /v1/openapi.json`. This page lists it for people.
-
-- Send `Authorization: Bearer hga-…` (an admin token). Roles: `viewer` reads the
-  configuration, `finance` also usage and reports, `admin` also writes, `owner`
-  also manages admin tokens.
-- Errors are `application/problem+json`: `type`, `title`, `status`, `detail`, a
-  stable `code`, the `field` as JSON pointer where there is one, `request_id`.
-- Every write of an item makes a configuration version; `?message=` is its
-  message. An item's `ETag` may be given back as `If-Match`: 412 when somebody
-  else was faster.
-- Lists take `limit` and `cursor` and answer `items` and `next_cursor`.
-- A POST with an `Idempotency-Key` may be repeated for 24 hours: the first answer
-  comes again.
-- Money is in integers of nano-dollars (`…_nanousd`), beside decimal strings
-  (`…_usd`) for people. Times are RFC 3339 in UTC.
-- Secrets (keys, credentials, tokens) are shown once, when they are made.
-
-EOT
+		made "Routes of the control plane"
+		printf '\nHow to call them: [API.md](API.md). For tools: '
+		printf '[openapi.json](openapi.json).\n\n'
 		jq -r -f tests/tools/api-doc.jq "$out/openapi.json"
-	} >"$out/API.md"
+	} >"$out/ROUTES.md"
 fi
