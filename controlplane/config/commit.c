@@ -48,10 +48,16 @@ config_merge_patch(const json_t *target, const json_t *patch)
 	json_t *out, *v, *x;
 	const char *name;
 
+	/* Copies of jansson lose members without a word when memory ends. */
 	if (!json_is_object(patch))
-		return json_deep_copy(patch);
-	out = json_is_object(target) ? json_copy((json_t *)(uintptr_t)target)
-				     : json_object();
+		return json_incref((json_t *)(uintptr_t)patch);
+	out = json_object();
+	if (out == NULL ||
+	    (json_is_object(target) &&
+		json_object_update(out, (json_t *)(uintptr_t)target) != 0)) {
+		json_decref(out);
+		return NULL;
+	}
 	json_object_foreach ((json_t *)(uintptr_t)patch, name, v) {
 		if (json_is_null(v)) {
 			(void)json_object_del(out, name);

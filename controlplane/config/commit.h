@@ -76,7 +76,8 @@ int config_write(struct db *db, const struct config_result *r,
     struct str author, struct str message, uint64_t rollback_of,
     uint64_t *version, struct error *e) MUST_CHECK;
 
-/* RFC 7396: a new object, target with patch applied. NULL without memory. */
+/* RFC 7396: a new object, target with patch applied; shares values with both.
+ * NULL without memory. */
 json_t *config_merge_patch(const json_t *target, const json_t *patch);
 
 #endif

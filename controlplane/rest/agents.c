@@ -234,13 +234,14 @@ join_create(struct rest_call *c)
 		return rc;
 	}
 	out = join_json(&j);
-	if (out != NULL) {
-		(void)json_object_set_new(
-		    out, "token", json_strn(buf_str(&text)));
-		(void)json_object_del(out, "created_at");
-		(void)json_object_del(out, "revoked_at");
-		(void)json_object_del(out, "uses");
+	if (json_object_set_new(
+		out, "token", json_stringn(text.data, text.len)) != 0) {
+		json_decref(out);
+		out = NULL;
 	}
+	(void)json_object_del(out, "created_at");
+	(void)json_object_del(out, "revoked_at");
+	(void)json_object_del(out, "uses");
 	sodium_memzero(text.data, text.len);
 	buf_release(&text);
 	rest_audit(c, "create",

@@ -205,17 +205,25 @@ apply_prune(struct apply *a)
 /* ---- result
  * -------------------------------------------------------------------- */
 
+/* NULL without memory: a secret is shown now or never. */
 static json_t *
 apply_secrets(const struct config_result *r)
 {
 	json_t *out = json_array();
 	size_t i;
 
-	for (i = 0; i < r->n; i++)
-		if (r->v[i].secret != NULL)
-			(void)json_array_append_new(
-			    out, json_pack("{s:s, s:s}", "name", r->v[i].name,
-				     "secret", r->v[i].secret));
+	for (i = 0; i < r->n && out != NULL; i++) {
+		json_t *row;
+
+		if (r->v[i].secret == NULL)
+			continue;
+		row = json_pack("{s:s, s:s}", "name", r->v[i].name, "secret",
+		    r->v[i].secret);
+		if (json_array_append_new(out, row) != 0) {
+			json_decref(out);
+			return NULL;
+		}
+	}
 	return out;
 }
 

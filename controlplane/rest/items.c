@@ -279,9 +279,14 @@ items_create(struct rest_call *c)
 	(void)json_object_set_new(c->body, "name", json_string(name));
 	if (rc != 0)
 		return rc;
-	if (r.v[0].secret != NULL)
+	if (r.v[0].secret != NULL) {
 		secret = json_pack("{s:s}", "secret", r.v[0].secret);
+		if (secret == NULL)
+			rc = err_set(&c->e, ERR_NOMEM, "out of memory");
+	}
 	config_result_release(&r);
+	if (rc != 0)
+		return rc;
 	http_set_header(c->res, "Location", "/v1/%s/%s",
 	    kind_get(c->route->kind)->plural, name);
 	return items_answer(c, 201, str_of(name), secret);

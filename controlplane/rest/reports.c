@@ -138,16 +138,21 @@ static int
 report_json_row(struct report *r, const struct report_row *row)
 {
 	json_t *o = json_object();
-	int i;
+	int i, bad = o == NULL;
 
 	for (i = 0; i < REPORT_N_GROUPS; i++)
 		if (r->q.group_by & 1u << i)
-			(void)json_object_set_new(o, report_group_name(1u << i),
-			    json_strn(row->names[i]));
-	(void)json_object_set_new(o, "requests", json_integer(row->requests));
-	(void)json_object_set_new(o, "tokens", tokens_json(&row->tokens));
-	(void)json_object_set_new(o, "cost_nanousd", json_integer(row->cost));
-	(void)json_object_set_new(o, "cost_usd", json_usd(row->cost));
+			bad |=
+			    json_object_set_new(o, report_group_name(1u << i),
+				json_strn(row->names[i]));
+	bad |= json_object_set_new(o, "requests", json_integer(row->requests));
+	bad |= json_object_set_new(o, "tokens", tokens_json(&row->tokens));
+	bad |= json_object_set_new(o, "cost_nanousd", json_integer(row->cost));
+	bad |= json_object_set_new(o, "cost_usd", json_usd(row->cost));
+	if (bad) {
+		json_decref(o);
+		return ERR_NOMEM;
+	}
 	return json_array_append_new(r->rows, o) ? ERR_NOMEM : 0;
 }
 

@@ -92,8 +92,10 @@ tokens_create(struct rest_call *c)
 	if (rc != 0)
 		return rc;
 	out = token_json(&t);
-	if (out != NULL)
-		(void)json_object_set_new(out, "token", json_string(secret));
+	if (json_object_set_new(out, "token", json_string(secret)) != 0) {
+		json_decref(out);
+		out = NULL;
+	}
 	sodium_memzero(secret, sizeof(secret));
 	rest_audit(c, "create",
 	    json_pack("{s:s, s:o}", "role", admin_role_name(t.role),

@@ -22,10 +22,12 @@ tokens_json(const struct tokens *t)
 	int i;
 
 	for (i = 0; i < TC_COUNT; i++)
-		if (t->n[i] != 0)
-			(void)json_object_set_new(out,
-			    token_class_name((enum token_class)i),
-			    json_integer(t->n[i]));
+		if (t->n[i] != 0 && json_object_set_new(out,
+					token_class_name((enum token_class)i),
+					json_integer(t->n[i])) != 0) {
+			json_decref(out);
+			return NULL;
+		}
 	return out;
 }
 

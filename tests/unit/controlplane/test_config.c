@@ -66,8 +66,7 @@ commit_as(struct fixture *f, const char *text, bool dry_run, uint64_t version)
 	int rc;
 
 	ck_assert_msg(list != NULL, "bad test: %s", text);
-	json_array_foreach(list, i, row)
-	{
+	json_array_foreach (list, i, row) {
 		const char *op = json_string_value(json_array_get(row, 0));
 
 		memset(&ch[i], 0, sizeof(ch[i]));
@@ -76,8 +75,7 @@ commit_as(struct fixture *f, const char *text, bool dry_run, uint64_t version)
 				ch[i].op = (enum config_op)k;
 		ch[i].k = kind_find(
 		    str_of(json_string_value(json_array_get(row, 1))));
-		ch[i].name =
-		    str_of(json_string_value(json_array_get(row, 2)));
+		ch[i].name = str_of(json_string_value(json_array_get(row, 2)));
 		ch[i].spec = json_array_get(row, 3);
 		ch[i].at = "/spec";
 		ch[i].at_name = "/name";
@@ -101,8 +99,8 @@ commit(struct fixture *f, const char *text)
 {
 	int rc = commit_as(f, text, false, 0);
 
-	ck_assert_msg(rc == 0, "%s: %s %s", text,
-	    f->p.n ? f->p.v[0].field : "", f->p.n ? f->p.v[0].detail : "");
+	ck_assert_msg(rc == 0, "%s: %s %s", text, f->p.n ? f->p.v[0].field : "",
+	    f->p.n ? f->p.v[0].detail : "");
 }
 
 static void
@@ -118,21 +116,21 @@ refused(struct fixture *f, const char *text, int code, const char *field,
 	    f->p.v[0].detail);
 }
 
-#define ACME                                                 \
-	"[\"create\",\"tenant\",\"acme\",{}],"               \
-	"[\"create\",\"team\",\"acme.a\",{}],"               \
-	"[\"create\",\"project\",\"acme.a.b\",{}],"          \
-	"[\"create\",\"key\",\"acme.a.b.k\",{}],"            \
+#define ACME                                                        \
+	"[\"create\",\"tenant\",\"acme\",{}],"                      \
+	"[\"create\",\"team\",\"acme.a\",{}],"                      \
+	"[\"create\",\"project\",\"acme.a.b\",{}],"                 \
+	"[\"create\",\"key\",\"acme.a.b.k\",{}],"                   \
 	"[\"create\",\"provider\",\"sim\",{\"dialect\":\"openai\"," \
-	"\"base_url\":\"http://127.0.0.1:1/v1\","            \
-	"\"credential\":\"sk-canary-one\"}],"                \
-	"[\"create\",\"model\",\"m\",{}],"                   \
-	"[\"create\",\"deployment\",\"d\",{\"model\":\"m\"," \
-	"\"provider\":\"sim\",\"upstream_model\":\"m1\"}],"  \
-	"[\"create\",\"route\",\"r\",{\"targets\":"          \
-	"[{\"deployment\":\"d\"}]}],"                        \
-	"[\"create\",\"budget\",\"acme.m\",{\"scope\":\"acme.a\"," \
-	"\"limit_usd\":\"5\",\"period\":\"month\"}],"        \
+	"\"base_url\":\"http://127.0.0.1:1/v1\","                   \
+	"\"credential\":\"sk-canary-one\"}],"                       \
+	"[\"create\",\"model\",\"m\",{}],"                          \
+	"[\"create\",\"deployment\",\"d\",{\"model\":\"m\","        \
+	"\"provider\":\"sim\",\"upstream_model\":\"m1\"}],"         \
+	"[\"create\",\"route\",\"r\",{\"targets\":"                 \
+	"[{\"deployment\":\"d\"}]}],"                               \
+	"[\"create\",\"budget\",\"acme.m\",{\"scope\":\"acme.a\","  \
+	"\"limit_usd\":\"5\",\"period\":\"month\"}],"               \
 	"[\"create\",\"limit\",\"acme.l\",{\"scope\":\"acme.a.b.k\"}]"
 
 static int64_t
@@ -152,9 +150,8 @@ START_TEST(test_commit)
 	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_item"), 10);
 	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_change"), 10);
 	/* The same again is no version. */
-	commit(&f,
-	    "[[\"put\",\"tenant\",\"acme\",{}],"
-	    "[\"put\",\"key\",\"acme.a.b.k\",{\"disabled\":false}]]");
+	commit(&f, "[[\"put\",\"tenant\",\"acme\",{}],"
+		   "[\"put\",\"key\",\"acme.a.b.k\",{\"disabled\":false}]]");
 	ck_assert_uint_eq(f.r.version, 0);
 	ck_assert_uint_eq(f.r.unchanged, 2);
 	/* A dry run shows and leaves no trace. */
@@ -219,10 +216,9 @@ START_TEST(test_references)
 	    "\"limit_usd\":\"1\",\"period\":\"day\","
 	    "\"time_zone\":\"Europe/Atlantis\"}]]",
 	    ERR_INVALID, "/spec/time_zone", "is not known");
-	commit(&f,
-	    "[[\"create\",\"budget\",\"acme.x\",{\"scope\":\"acme\","
-	    "\"limit_usd\":\"1\",\"period\":\"day\","
-	    "\"time_zone\":\"Europe/Berlin\"}]]");
+	commit(&f, "[[\"create\",\"budget\",\"acme.x\",{\"scope\":\"acme\","
+		   "\"limit_usd\":\"1\",\"period\":\"day\","
+		   "\"time_zone\":\"Europe/Berlin\"}]]");
 	refused(&f, "[[\"delete\",\"tenant\",\"acme\",null]]", ERR_CONFLICT,
 	    "/name", "tenant acme is in use by");
 	refused(&f, "[[\"delete\",\"team\",\"acme.a\",null]]", ERR_CONFLICT,
@@ -233,19 +229,17 @@ START_TEST(test_references)
 	    "/name", "provider sim is in use by deployment d");
 	refused(&f, "[[\"delete\",\"deployment\",\"d\",null]]", ERR_CONFLICT,
 	    "/name", "deployment d is in use by route r");
-	refused(&f, "[[\"delete\",\"key\",\"acme.a.b.k\",null]]",
-	    ERR_CONFLICT, "/name", "key acme.a.b.k is in use by limit acme.l");
-	commit(&f,
-	    "[[\"patch\",\"team\",\"acme.a\",{\"routes\":[\"r\"]}]]");
+	refused(&f, "[[\"delete\",\"key\",\"acme.a.b.k\",null]]", ERR_CONFLICT,
+	    "/name", "key acme.a.b.k is in use by limit acme.l");
+	commit(&f, "[[\"patch\",\"team\",\"acme.a\",{\"routes\":[\"r\"]}]]");
 	refused(&f, "[[\"delete\",\"route\",\"r\",null]]", ERR_CONFLICT,
 	    "/name", "route r is in use by team acme.a");
 	/* A set that takes both sides away is fine, in any order. */
-	commit(&f,
-	    "[[\"delete\",\"route\",\"r\",null],"
-	    "[\"patch\",\"team\",\"acme.a\",{\"routes\":null}],"
-	    "[\"delete\",\"deployment\",\"d\",null],"
-	    "[\"delete\",\"provider\",\"sim\",null],"
-	    "[\"delete\",\"model\",\"m\",null]]");
+	commit(&f, "[[\"delete\",\"route\",\"r\",null],"
+		   "[\"patch\",\"team\",\"acme.a\",{\"routes\":null}],"
+		   "[\"delete\",\"deployment\",\"d\",null],"
+		   "[\"delete\",\"provider\",\"sim\",null],"
+		   "[\"delete\",\"model\",\"m\",null]]");
 	/* What is added by the set itself counts. */
 	refused(&f,
 	    "[[\"delete\",\"limit\",\"acme.l\",null],"
@@ -262,16 +256,14 @@ START_TEST(test_route_subset)
 
 	open_fixture(&f);
 	commit(&f, "[" ACME "]");
-	commit(&f,
-	    "[[\"create\",\"route\",\"r2\",{\"targets\":"
-	    "[{\"deployment\":\"d\"}]}],"
-	    "[\"patch\",\"tenant\",\"acme\",{\"routes\":[\"r\"]}]]");
+	commit(&f, "[[\"create\",\"route\",\"r2\",{\"targets\":"
+		   "[{\"deployment\":\"d\"}]}],"
+		   "[\"patch\",\"tenant\",\"acme\",{\"routes\":[\"r\"]}]]");
 	refused(&f,
 	    "[[\"patch\",\"key\",\"acme.a.b.k\",{\"routes\":[\"r\","
 	    "\"r2\"]}]]",
 	    ERR_INVALID, "/spec/routes/1", "route r2 is not allowed to acme");
-	commit(&f,
-	    "[[\"patch\",\"key\",\"acme.a.b.k\",{\"routes\":[\"r\"]}]]");
+	commit(&f, "[[\"patch\",\"key\",\"acme.a.b.k\",{\"routes\":[\"r\"]}]]");
 	close_fixture(&f);
 }
 END_TEST
@@ -286,8 +278,7 @@ stored_text(struct fixture *f, const char *name, const char *field, char *dst)
 	struct error e;
 
 	OK(store_take(f->s, &db, &e));
-	OK(db_query_one(
-	    db, &st, DB_ARGS(DBZ(name), DBZ(field)), &rows, &e));
+	OK(db_query_one(db, &st, DB_ARGS(DBZ(name), DBZ(field)), &rows, &e));
 	(void)snprintf(dst, 256, "%s", db_text(rows, 0, 0));
 	db_rows_free(rows);
 	store_give(db);
@@ -310,25 +301,22 @@ START_TEST(test_keys)
 	stored_text(&f, "acme.a.b.k", "prefix", again);
 	ck_assert_mem_eq(again, key + 3, 8);
 	/* Other changes keep it. */
-	commit(&f,
-	    "[[\"put\",\"key\",\"acme.a.b.k\",{\"display_name\":\"x\"}]]");
+	commit(
+	    &f, "[[\"put\",\"key\",\"acme.a.b.k\",{\"display_name\":\"x\"}]]");
 	ck_assert_ptr_null(f.r.v[0].secret);
 	stored_text(&f, "acme.a.b.k", "digest", again);
 	ck_assert_str_eq(digest, again);
 #define VALUE "hg-abcdefghijklmnopqrstuvwxyz0123456789_-ABCDEFG"
 	commit(&f,
-	    "[[\"patch\",\"key\",\"acme.a.b.k\",{\"value\":\"" VALUE
-	    "\"}]]");
+	    "[[\"patch\",\"key\",\"acme.a.b.k\",{\"value\":\"" VALUE "\"}]]");
 	ck_assert_ptr_null(f.r.v[0].secret);
 	stored_text(&f, "acme.a.b.k", "prefix", again);
 	ck_assert_str_eq(again, "abcdefgh");
 	refused(&f,
-	    "[[\"create\",\"key\",\"acme.a.b.k2\",{\"value\":\"" VALUE
-	    "\"}]]",
+	    "[[\"create\",\"key\",\"acme.a.b.k2\",{\"value\":\"" VALUE "\"}]]",
 	    ERR_CONFLICT, "/spec/value", "another key has this value");
-	ck_assert_int_eq(number(&f,
-			     "SELECT count(*) FROM config_change "
-			     "WHERE new::text LIKE '%abcdefghijk%'"),
+	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_change "
+				    "WHERE new::text LIKE '%abcdefghijk%'"),
 	    0);
 	close_fixture(&f);
 }
@@ -348,22 +336,19 @@ START_TEST(test_credentials)
 	ck_assert_int_eq(json_integer_value(json_object_get(
 			     f.r.v[4].new_spec, "credential_version")),
 	    1);
-	ck_assert_int_eq(number(&f,
-			     "SELECT count(*) FROM config_change "
-			     "WHERE new::text LIKE '%canary%'"),
+	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_change "
+				    "WHERE new::text LIKE '%canary%'"),
 	    0);
-	ck_assert_int_eq(number(&f,
-			     "SELECT count(*) FROM secret "
-			     "WHERE position('canary'::bytea in sealed) > 0"),
+	ck_assert_int_eq(
+	    number(&f, "SELECT count(*) FROM secret "
+		       "WHERE position('canary'::bytea in sealed) > 0"),
 	    0);
 	/* The same credential is no change, another one is version 2. */
-	commit(&f,
-	    "[[\"patch\",\"provider\",\"sim\",{\"credential\":"
-	    "\"sk-canary-one\"}]]");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"credential\":"
+		   "\"sk-canary-one\"}]]");
 	ck_assert_uint_eq(f.r.version, 0);
-	commit(&f,
-	    "[[\"patch\",\"provider\",\"sim\",{\"credential\":"
-	    "\"sk-canary-two\"}]]");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"credential\":"
+		   "\"sk-canary-two\"}]]");
 	ck_assert_uint_eq(f.r.version, 2);
 	OK(store_take(f.s, &db, &e));
 	buf_init(&clear, 100);
@@ -385,12 +370,10 @@ START_TEST(test_credentials)
 	    "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
 	    "\"http://127.0.0.1:2/v1\"}]]",
 	    ERR_INVALID, "/spec/credential", "must be given again");
-	commit(&f,
-	    "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
-	    "\"http://127.0.0.1:1/v2\"}]]");
-	commit(&f,
-	    "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
-	    "\"http://127.0.0.1:2/v2\",\"credential\":\"sk-3\"}]]");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
+		   "\"http://127.0.0.1:1/v2\"}]]");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
+		   "\"http://127.0.0.1:2/v2\",\"credential\":\"sk-3\"}]]");
 	close_fixture(&f);
 }
 END_TEST
@@ -405,8 +388,7 @@ rollback(struct fixture *f, uint64_t to)
 	config_result_release(&f->r);
 	OK(store_take(f->s, &db, &e));
 	OK(db_begin(db, &e));
-	rc = config_rollback(
-	    db, to, STR("test"), STR("back"), &f->r, &e);
+	rc = config_rollback(db, to, STR("test"), STR("back"), &f->r, &e);
 	if (rc == 0)
 		OK(db_commit(db, &e));
 	store_give(db);
@@ -425,12 +407,10 @@ START_TEST(test_rollback)
 	key_uid =
 	    number(&f, "SELECT uid FROM config_item WHERE name='acme.a.b.k'");
 	stored_text(&f, "acme.a.b.k", "digest", digest);
-	commit(&f,
-	    "[[\"patch\",\"budget\",\"acme.m\",{\"limit_usd\":\"7\"}]]");
-	commit(&f,
-	    "[[\"delete\",\"budget\",\"acme.m\",null],"
-	    "[\"delete\",\"limit\",\"acme.l\",null],"
-	    "[\"delete\",\"key\",\"acme.a.b.k\",null]]");
+	commit(&f, "[[\"patch\",\"budget\",\"acme.m\",{\"limit_usd\":\"7\"}]]");
+	commit(&f, "[[\"delete\",\"budget\",\"acme.m\",null],"
+		   "[\"delete\",\"limit\",\"acme.l\",null],"
+		   "[\"delete\",\"key\",\"acme.a.b.k\",null]]");
 	commit(&f,
 	    "[[\"create\",\"key\",\"acme.a.b.k\",{}],"
 	    "[\"create\",\"tenant\",\"other\",{}],"
@@ -450,9 +430,8 @@ START_TEST(test_rollback)
 	ck_assert_str_eq(again, "5.00");
 	stored_text(&f, "sim", "credential_version", again);
 	ck_assert_str_eq(again, "1");
-	ck_assert_int_eq(number(&f,
-			     "SELECT rollback_of FROM config_version "
-			     "WHERE version = 5"),
+	ck_assert_int_eq(number(&f, "SELECT rollback_of FROM config_version "
+				    "WHERE version = 5"),
 	    1);
 	/* Nothing left to do, and no such version. */
 	ck_assert_int_eq(rollback(&f, 1), 0);
@@ -477,9 +456,8 @@ START_TEST(test_version_diff)
 	open_fixture(&f);
 	commit(&f, "[[\"create\",\"tenant\",\"a\",{}]]");
 	commit(&f, "[[\"patch\",\"tenant\",\"a\",{\"disabled\":true}]]");
-	commit(&f,
-	    "[[\"patch\",\"tenant\",\"a\",{\"display_name\":\"A\"}],"
-	    "[\"create\",\"tenant\",\"b\",{}]]");
+	commit(&f, "[[\"patch\",\"tenant\",\"a\",{\"display_name\":\"A\"}],"
+		   "[\"create\",\"tenant\",\"b\",{}]]");
 	commit(&f, "[[\"delete\",\"tenant\",\"b\",null]]");
 	OK(store_take(f.s, &db, &e));
 	config_result_release(&f.r);
@@ -575,8 +553,7 @@ START_TEST(test_writers)
 	ck_assert_int_eq(done, 80);
 	ck_assert_int_eq(
 	    number(&f, "SELECT max(version) FROM config_version"), 80);
-	ck_assert_int_eq(
-	    number(&f, "SELECT count(*) FROM config_version"), 80);
+	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_version"), 80);
 	close_fixture(&f);
 }
 END_TEST

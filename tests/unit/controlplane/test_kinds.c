@@ -22,13 +22,12 @@ normalise(const char *kind, const char *text, char faults[512])
 
 	ck_assert_msg(in != NULL, "bad test: %s", text);
 	problems_init(&p);
-	rc = spec_normalise(
-	    kind_find(str_of(kind)), in, "/s", &spec, NULL, &p);
+	rc = spec_normalise(kind_find(str_of(kind)), in, "/s", &spec, NULL, &p);
 	ck_assert_int_eq(rc, p.total ? ERR_INVALID : 0);
 	faults[0] = '\0';
 	for (i = 0; i < p.n; i++)
-		n += (size_t)snprintf(faults + n, 512 - n, "%s%s",
-		    i ? ";" : "", p.v[i].field);
+		n += (size_t)snprintf(
+		    faults + n, 512 - n, "%s%s", i ? ";" : "", p.v[i].field);
 	problems_release(&p);
 	json_decref(in);
 	return spec;
@@ -41,8 +40,7 @@ expect(const char *kind, const char *text, const char *want)
 	json_t *spec = normalise(kind, text, faults);
 	char *got = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
 
-	ck_assert_msg(
-	    got != NULL, "%s %s: faults %s", kind, text, faults);
+	ck_assert_msg(got != NULL, "%s %s: faults %s", kind, text, faults);
 	ck_assert_str_eq(got, want);
 	free(got);
 	json_decref(spec);
@@ -77,9 +75,9 @@ START_TEST(test_table)
 			ck_assert_ptr_eq(kind_field(k, str_of(f->name)), f);
 			ck_assert_ptr_nonnull(f->help);
 			ck_assert_int_eq(f->help[strlen(f->help) - 1], '.');
-			v = f->example ? json_loads(f->example,
-					     JSON_DECODE_ANY, NULL)
-				       : json_null();
+			v = f->example
+				? json_loads(f->example, JSON_DECODE_ANY, NULL)
+				: json_null();
 			ck_assert_msg(v != NULL, "%s.%s", k->name, f->name);
 			json_decref(v);
 		}
@@ -105,9 +103,8 @@ START_TEST(test_examples)
 				json_object_set_new(in, k->fields[i].name,
 				    json_loads(k->fields[i].example,
 					JSON_DECODE_ANY, NULL));
-		ck_assert_msg(
-		    spec_normalise(k, in, "", &spec, NULL, &p) == 0, "%s: %s",
-		    k->name, p.n ? p.v[0].detail : "");
+		ck_assert_msg(spec_normalise(k, in, "", &spec, NULL, &p) == 0,
+		    "%s: %s", k->name, p.n ? p.v[0].detail : "");
 		json_decref(spec);
 		json_decref(in);
 		problems_release(&p);
@@ -128,8 +125,7 @@ START_TEST(test_names)
 	ck_assert_int_ne(kind_check_name(t, STR(""), &e), 0);
 	ck_assert_int_ne(kind_check_name(t, STR("a b"), &e), 0);
 	ck_assert_int_ne(kind_check_name(t, STR("-a"), &e), 0);
-	ck_assert_int_eq(
-	    kind_check_name(m, STR("gpt-4o:2024@x_Y.z"), &e), 0);
+	ck_assert_int_eq(kind_check_name(m, STR("gpt-4o:2024@x_Y.z"), &e), 0);
 	ck_assert_int_ne(kind_check_name(m, STR("a/b"), &e), 0);
 	ck_assert_int_ne(kind_check_name(m, STR(".a"), &e), 0);
 	ck_assert_int_ne(kind_check_name(m, STR("a\0b"), &e), 0);
@@ -174,8 +170,7 @@ START_TEST(test_refused)
 	refuse("tenant", "[]", "/s");
 	refuse("tenant", "{\"routes\":[]}", "/s/routes");
 	refuse("tenant", "{\"routes\":[\"a\",\"a\"]}", "/s/routes/1");
-	refuse("tenant", "{\"routes\":[\"a/b\",7]}",
-	    "/s/routes/0;/s/routes/1");
+	refuse("tenant", "{\"routes\":[\"a/b\",7]}", "/s/routes/0;/s/routes/1");
 	refuse("tenant", "{\"display_name\":\"a\\nb\"}", "/s/display_name");
 	refuse("key", "{\"digest\":\"00\"}", "/s/digest");
 	refuse("key", "{\"value\":\"hg-short\"}", "/s/value");
@@ -200,14 +195,13 @@ START_TEST(test_refused)
 	    "/s/limit_usd");
 	refuse("limit", "{\"scope\":\"Acme\",\"concurrency\":-1}",
 	    "/s/scope;/s/concurrency");
-	refuse("limit", "{\"scope\":\"a\",\"concurrency\":1.5}",
-	    "/s/concurrency");
+	refuse(
+	    "limit", "{\"scope\":\"a\",\"concurrency\":1.5}", "/s/concurrency");
 	refuse("route", "{\"targets\":[]}", "/s/targets");
 	refuse("route",
 	    "{\"targets\":[{\"deployment\":\"a\"},{\"deployment\":\"a\"}]}",
 	    "/s/targets/1");
-	refuse("route",
-	    "{\"targets\":[{\"weight\":0,\"x\":1}]}",
+	refuse("route", "{\"targets\":[{\"weight\":0,\"x\":1}]}",
 	    "/s/targets/0/x;/s/targets/0/deployment;/s/targets/0/weight");
 	refuse("model", "{\"capabilities\":[\"chat\",\"fly\"]}",
 	    "/s/capabilities/1");
@@ -221,17 +215,16 @@ END_TEST
 
 #define LINE(c, from, to) \
 	"{\"class\":\"" c "\",\"usd_per_mtok\":\"1\"" from to "}"
-#define FROM(d) ",\"from\":\"" d "\""
-#define TO(d)	",\"to\":\"" d "\""
+#define FROM(d)	    ",\"from\":\"" d "\""
+#define TO(d)	    ",\"to\":\"" d "\""
 #define PRICES(...) "{\"prices\":[" __VA_ARGS__ "]}"
 
 START_TEST(test_prices)
 {
 	char faults[512];
 	json_t *m = normalise("model",
-	    PRICES(LINE("input", , TO("2026-01-01")) ","
-		LINE("input", FROM("2026-01-01"), ) ","
-		LINE("output", , )),
+	    PRICES(LINE("input", , TO("2026-01-01")) "," LINE(
+		"input", FROM("2026-01-01"), ) "," LINE("output", , )),
 	    faults);
 
 	ck_assert_msg(m != NULL, "%s", faults);
@@ -239,8 +232,8 @@ START_TEST(test_prices)
 	refuse("model", PRICES(LINE("input", , ) "," LINE("input", , )),
 	    "/s/prices/1");
 	refuse("model",
-	    PRICES(LINE("input", FROM("2026-01-01"), TO("2026-03-01")) ","
-		LINE("input", FROM("2026-02-01"), )),
+	    PRICES(LINE("input", FROM("2026-01-01"), TO("2026-03-01")) "," LINE(
+		"input", FROM("2026-02-01"), )),
 	    "/s/prices/1");
 	refuse("model",
 	    PRICES(LINE("input", FROM("2026-01-01"), TO("2026-01-01"))),
@@ -310,8 +303,8 @@ START_TEST(test_twisted)
 					continue;
 				again = json_dumps(a, JSON_COMPACT);
 				b = normalise(k->name, again, faults);
-				ck_assert_msg(b && json_equal(a, b), "%s",
-				    again);
+				ck_assert_msg(
+				    b && json_equal(a, b), "%s", again);
 				free(again);
 				json_decref(a);
 				json_decref(b);
@@ -333,8 +326,7 @@ START_TEST(test_merge_patch)
 		"{\"a\":{\"b\":\"d\"}}"},
 	    {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
 	    {"{\"e\":null}", "{\"a\":1}", "{\"a\":1,\"e\":null}"},
-	    {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}",
-		"{\"a\":{\"bb\":{}}}"}};
+	    {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		json_t *t = json_loads(rows[i].target, 0, NULL);
@@ -357,10 +349,10 @@ END_TEST
 START_TEST(test_diff)
 {
 	const struct kind_def *k = kind_get(KIND_KEY);
-	json_t *a = json_pack("{s:b, s:s, s:s}", "disabled", 0, "digest",
-	    "aaaa", "prefix", "p1");
-	json_t *b = json_pack("{s:b, s:s, s:s, s:[s]}", "disabled", 0,
-	    "digest", "bbbb", "prefix", "p2", "routes", "r");
+	json_t *a = json_pack(
+	    "{s:b, s:s, s:s}", "disabled", 0, "digest", "aaaa", "prefix", "p1");
+	json_t *b = json_pack("{s:b, s:s, s:s, s:[s]}", "disabled", 0, "digest",
+	    "bbbb", "prefix", "p2", "routes", "r");
 	json_t *d = config_diff(k, a, b);
 	char *z = json_dumps(d, JSON_COMPACT);
 
