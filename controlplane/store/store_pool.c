@@ -45,12 +45,13 @@ static int
 store_session(const struct store *s, PGconn *pg, struct error *e)
 {
 	PGresult *res;
-	char sql[320];
+	char sql[384];
 	int rc = 0;
 
 	snprintf(sql, sizeof(sql),
 	    "SET TimeZone='UTC'; SET DateStyle='ISO,YMD'; "
 	    "SET IntervalStyle='postgres'; SET bytea_output='hex'; "
+	    "SET work_mem='32MB'; "
 	    "SET statement_timeout=%lld; SET client_min_messages='error'; "
 	    "SET idle_in_transaction_session_timeout=120000",
 	    (long long)s->statement_ms);
