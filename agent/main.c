@@ -166,6 +166,7 @@ app_control(struct app *app, struct error *e)
 	    .leases = app->leases,
 	    .subscribe = app_subscribe,
 	    .subscribe_ctx = app,
+	    .restart = process_ask_restart,
 	    .stale_after_ms = app->opt.stale_after};
 	struct ship_link link = {.send = ctl_ship};
 	uint8_t instance[16];
@@ -180,6 +181,9 @@ app_control(struct app *app, struct error *e)
 	app->line.boot_epoch = app->epoch;
 	app->line.transport = line_over_channel(app->channel);
 	app->line.metrics = app->agent.metrics;
+	/* Sequence numbers of a copy of this process are behind ours. */
+	atomic_store(&app->line.seq,
+	    (uint64_t)(clock_wall(app->agent.clock) / NS_PER_MS));
 	rc = ctl_new(&opt, &app->ctl, e);
 	if (rc != 0)
 		return rc;
@@ -392,32 +396,49 @@ app_log(const struct agent_options *o, struct error *e)
 	return 0;
 }
 
+/* From start to stop. Returns ERR_AGAIN to start over with a newer epoch. */
+static int
+app_run(struct app *app, const struct agent_options *opt, struct error *e)
+{
+	int rc, sig = 0;
+
+	memset(app, 0, sizeof(*app));
+	app->opt = *opt;
+	rc = app_start(app, e);
+	if (rc == 0)
+		sig = process_wait_signal(-1);
+	else
+		log_error("cannot start", LF("code", err_name(rc)),
+		    LF("field", e->field), LF("error", e->text));
+	if (sig == PROCESS_RESTART)
+		log_warn("starting over with a newer boot epoch");
+	app_stop(app);
+	return sig == PROCESS_RESTART ? ERR_AGAIN : rc;
+}
+
 int
 main(int argc, char **argv)
 {
-	static struct app app; /* large, and zeroed */
+	static struct app app; /* large */
+	struct agent_options opt = {0};
 	struct error e = {0};
 	int rc;
 
 	rc = app_texts(argc, argv);
 	if (rc >= 0)
 		return rc;
-	rc = agent_options_parse(&app.opt, argc, argv, environ, &e);
+	rc = agent_options_parse(&opt, argc, argv, environ, &e);
 	if (rc == 0)
-		rc = app_log(&app.opt, &e);
+		rc = app_log(&opt, &e);
 	if (rc != 0) {
 		(void)fprintf(stderr, "headgate-agent: %s%s%s\n", e.field,
 		    e.field[0] == '\0' ? "" : ": ", e.text);
-		agent_options_release(&app.opt);
+		agent_options_release(&opt);
 		return err_exit_code(rc);
 	}
-	rc = app_start(&app, &e);
-	if (rc == 0)
-		(void)process_wait_signal(-1);
-	else
-		log_error("cannot start", LF("code", err_name(rc)),
-		    LF("field", e.field), LF("error", e.text));
-	app_stop(&app);
-	agent_options_release(&app.opt);
+	do {
+		rc = app_run(&app, &opt, &e);
+	} while (rc == ERR_AGAIN);
+	agent_options_release(&opt);
 	return err_exit_code(rc);
 }

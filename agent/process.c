@@ -7,7 +7,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -97,9 +96,12 @@ process_enter(const char *data_dir, const char *user, struct error *e)
 int
 process_lock(const char *data_dir, struct error *e)
 {
+	static bool held; /* also when started over in the same process */
 	char path[PATH_MAX];
 	int n, fd;
 
+	if (held)
+		return 0;
 	n = snprintf(path, sizeof(path), "%s/lock", data_dir);
 	if (n < 0 || (size_t)n >= sizeof(path))
 		return err_set(e, ERR_TOO_LARGE, "data-dir is too long");
@@ -112,7 +114,8 @@ process_lock(const char *data_dir, struct error *e)
 		return err_set(
 		    e, ERR_CONFLICT, "another agent runs in %s", data_dir);
 	}
-	return 0; /* the descriptor stays open: it is the lock */
+	held = true; /* the descriptor stays open: it is the lock */
+	return 0;
 }
 
 static void
@@ -121,6 +124,14 @@ stop_signals(sigset_t *set)
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
 	sigaddset(set, SIGINT);
+	sigaddset(set, PROCESS_RESTART);
+}
+
+void
+process_ask_restart(void *unused)
+{
+	(void)unused;
+	(void)kill(getpid(), PROCESS_RESTART);
 }
 
 void

@@ -4,6 +4,7 @@
 #ifndef AGENT_PROCESS_H
 #define AGENT_PROCESS_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #include "common/io.h"
@@ -18,7 +19,10 @@ int process_enter(
 /* Take DIR/lock for the life of the process; ERR_CONFLICT when another
  * process has it. */
 int process_lock(const char *data_dir, struct error *e) MUST_CHECK;
-/* Block SIGTERM and SIGINT in this thread and all that it starts. */
+/* Ask process_wait_signal() to return PROCESS_RESTART. Any thread. */
+#define PROCESS_RESTART SIGUSR2
+void process_ask_restart(void *unused);
+/* Block SIGTERM, SIGINT and SIGUSR2 in this thread and all that it starts. */
 void process_block_signals(void);
 /* Wait up to ms for one of them (-1 = for ever): its number or 0. */
 int process_wait_signal(int ms);

@@ -21,6 +21,7 @@
 #define BACKOFF_MIN_MS	100
 #define BACKOFF_MAX_MS	5000
 #define FENCED_RETRY_MS 5000
+#define SETTLE_NS	(2 * NS_PER_S) /* for the first contact */
 #define PULL_FAILURES	3
 
 static const char *const ctl_names[CTL_N_STATES] = {
@@ -48,7 +49,7 @@ static bool
 ctl_is_fence(int rc)
 {
 	return rc == ERR_VERSION || rc == ERR_FORBIDDEN ||
-	       rc == ERR_UNAUTHENTICATED;
+	       rc == ERR_UNAUTHENTICATED || rc == ERR_EXISTS;
 }
 
 static void
@@ -59,7 +60,7 @@ ctl_contact(struct ctl *c)
 	c->backoff_ms = 0;
 	c->last_contact = ctl_now(c);
 	pthread_mutex_lock(&c->lock);
-	c->view.connected = true;
+	c->view.connected = c->view.settled = true;
 	c->view.last_contact = c->last_contact;
 	c->view.latest_version = c->latest_version;
 	c->view.last_error[0] = '\0';
@@ -97,6 +98,7 @@ ctl_lost(struct ctl *c, int rc, const struct error *e)
 	       fence != c->view.fenced;
 	c->view.connected = false;
 	c->view.fenced = fence;
+	c->view.settled = c->view.settled || fence;
 	snprintf(c->view.last_error, sizeof(c->view.last_error), "%s", e->text);
 	pthread_mutex_unlock(&c->lock);
 	atomic_store(&c->ship_open, false);
@@ -107,6 +109,10 @@ ctl_lost(struct ctl *c, int rc, const struct error *e)
 		    LF("code", err_name(rc)), LF("error", e->text));
 	if (fence)
 		lease_table_fence(c->opt.leases);
+	if (rc == ERR_EXISTS && c->opt.restart != NULL && !c->restarting) {
+		c->restarting = true;
+		c->opt.restart(c->opt.restart_ctx);
+	}
 	ctl_backoff(c, fence ? FENCED_RETRY_MS : 0);
 	return fence ? CTL_FENCED : CTL_HELLO;
 }
@@ -341,6 +347,8 @@ ctl_step(struct ctl *c)
 	ctl_check_stale(c, ctl_now(c));
 	pthread_mutex_lock(&c->lock);
 	c->view.state = next;
+	if (ctl_now(c) - c->started_at > SETTLE_NS)
+		c->view.settled = true;
 	pthread_mutex_unlock(&c->lock);
 	return ctl_wait_ms(c);
 }
@@ -429,7 +437,7 @@ ctl_new(const struct ctl_options *opt, struct ctl **ret, struct error *e)
 	arena_init(&c->arena, (size_t)64 << 10, ARENA_MAX);
 	buf_init(&c->pull.data, BUNDLE_MAX);
 	c->heartbeat_ns = HEARTBEAT_NS;
-	c->last_contact = ctl_now(c);
+	c->last_contact = c->started_at = ctl_now(c);
 	c->view.boot_epoch = opt->boot_epoch;
 	c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (c->wake_fd < 0) {

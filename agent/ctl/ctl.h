@@ -52,6 +52,10 @@ struct ctl_options {
 	 * Control thread. */
 	int (*subscribe)(void *ctx, struct error *e);
 	void *subscribe_ctx;
+	/* Called once when the boot epoch is taken by a process that is gone:
+	 * this one must start over with a newer epoch. Control thread. */
+	void (*restart)(void *ctx);
+	void *restart_ctx;
 	int64_t stale_after_ms; /* without contact, stop serving; 0 = never */
 };
 
@@ -80,6 +84,7 @@ struct ctl_view {
 	uint64_t boot_epoch, latest_version;
 	int64_t last_contact; /* mono, 0 = never */
 	bool connected, fenced, stale;
+	bool settled; /* the first contact was made, refused, or not in time */
 	char last_error[512];
 };
 void ctl_view(struct ctl *c, struct ctl_view *ret);

@@ -21,9 +21,9 @@ struct ctl {
 	struct pull pull;
 	/* monotonic ns */
 	int64_t next_heartbeat, last_urgent, retry_at, last_contact;
-	int64_t heartbeat_ns;
+	int64_t heartbeat_ns, started_at;
 	int backoff_ms;
-	bool subscribed, hello_done;
+	bool subscribed, hello_done, restarting;
 	uint64_t latest_version;
 	struct config_ack acks[CONFIG_MAX_ACKS];
 	/* any thread */

@@ -81,6 +81,7 @@ status_readyz(struct status *s, struct answer *a, bool verbose)
 	ctl_view(s->opt.ctl, &ctl);
 	ready_line(a, "configuration active", config.version > 0);
 	ready_line(a, "configuration not stale", !ctl.stale);
+	ready_line(a, "first contact tried", ctl.settled);
 	ready_line(a, "journal writable", backlog.writable);
 	ready_line(a, "not draining", atomic_load(&g->draining) == 0);
 	ready_line(a, "not fenced", !ctl.fenced);

@@ -139,6 +139,7 @@ store_agent_revoke(struct db *db, struct str id, struct error *e)
 struct hello {
 	const struct agent_hello *h;
 	char refused[200]; /* why; "" = accepted */
+	int code;	   /* of a refusal */
 };
 
 static int
@@ -176,7 +177,8 @@ static int
 hello_tx(struct db *db, void *ctx, struct error *e)
 {
 	static const struct db_stmt get = {
-	    "SELECT boot_epoch, instance_id, revoked_at IS NOT NULL "
+	    "SELECT boot_epoch, instance_id, revoked_at IS NOT NULL, "
+	    "coalesce(last_seen < now() - interval '10 seconds', true) "
 	    "FROM agent WHERE id = $1 FOR UPDATE"};
 	static const struct db_stmt refuse = {
 	    "UPDATE agent SET refused_at = now(), refused_reason = $2 "
@@ -199,6 +201,8 @@ hello_tx(struct db *db, void *ctx, struct error *e)
 	epoch = (uint64_t)db_i64(r, 0, 0);
 	same = str_eq(db_str(r, 0, 1), h->instance_id);
 	rc = db_bool(r, 0, 2) ? ERR_FORBIDDEN : 0;
+	/* A holder that fell silent: the agent may take a newer epoch. */
+	x->code = db_bool(r, 0, 3) ? ERR_EXISTS : ERR_VERSION;
 	db_rows_free(r);
 	if (rc != 0)
 		return err_set(e, rc, "this agent was revoked");
@@ -222,7 +226,7 @@ store_agent_hello(struct store *s, const struct agent_hello *h, struct error *e)
 	int rc = store_tx(s, 0, hello_tx, &x, e);
 
 	if (rc == 0 && x.refused[0] != '\0')
-		rc = err_set(e, ERR_VERSION, "%s", x.refused);
+		rc = err_set(e, x.code, "%s", x.refused);
 	return rc;
 }
 

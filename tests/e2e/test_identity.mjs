@@ -35,6 +35,10 @@ test('a copy of a running agent: one of the two serves, the other is fenced', as
   const twin = stack.agent('twin', { dir });
   await twin.start({ ready: false });
   const ready = async (a) => (await fetch(`${a.statusUrl}/readyz`)).ok;
+  // A process that has not met the control plane yet is not ready either.
+  const fenced = async (a) => (await (await fetch(`${a.statusUrl}/readyz?verbose`)).text())
+    .includes('[-] not fenced');
+  await until('one of them to be fenced', async () => await fenced(agent) || await fenced(twin));
   await until('exactly one of them to be ready', async () =>
     Number(await ready(agent)) + Number(await ready(twin)) === 1);
   const loser = (await ready(agent)) ? twin : agent;
