@@ -26,7 +26,6 @@ static struct str
 call_write_head(struct request *r)
 {
 	size_t n, cap = sizeof(r->up_head);
-	unsigned i;
 	int k;
 
 	k = snprintf(r->up_head, cap,
@@ -38,16 +37,9 @@ call_write_head(struct request *r)
 	    (unsigned)r->head.hops + 1);
 	n = (size_t)k;
 	MUST(k > 0 && n < cap);
-	if (!r->f->agent->opt->forward_sim_headers)
-		return str_make(r->up_head, n);
-	for (i = 0; i < r->head.n_sim; i++) {
-		k = snprintf(r->up_head + n, cap - n, "%.*s: %.*s\r\n",
-		    STR_ARG(r->head.sim[i][0]), STR_ARG(r->head.sim[i][1]));
-		if (k < 0 || (size_t)k >= cap - n)
-			break;
-		n += (size_t)k;
-	}
-	return str_make(r->up_head, n);
+	k = snprintf(r->up_head + n, cap - n, "%s", r->sim);
+	MUST(k >= 0 && (size_t)k < cap - n);
+	return str_make(r->up_head, n + (size_t)k);
 }
 
 /* "model-name" with quotes, in r->model_json. */

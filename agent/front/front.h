@@ -129,7 +129,7 @@ void server_quiesce(struct server *s);
 unsigned server_n_connections(const struct server *s);
 /* Cancel every request in flight. */
 void server_abort_all(struct server *s);
-const char *server_date(const struct server *s); /* for the Date field */
+const char *server_date(struct server *s); /* for the Date field */
 
 /* Lists of the turn. */
 void front_want_start(struct request *r);

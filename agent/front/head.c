@@ -4,6 +4,7 @@
  */
 #include "agent/front/head.h"
 
+#include <sodium.h>
 #include <string.h>
 
 /* Pass upstreams that are gateways themselves, but not for ever. */
@@ -38,6 +39,8 @@ static const struct {
 	"more than one credential was sent"},
     [HEAD_LOOP] = {"loop", ERR_INVALID,
 	"the request went through too many gateways"},
+    [HEAD_FIELDS_TOO_LARGE] = {"fields_too_large", ERR_TOO_LARGE,
+	"the request's header fields are too large"},
 };
 
 const char *
@@ -79,9 +82,10 @@ head_all(struct str s, const char *extra)
 }
 
 void
-head_target_parse(const char *raw, struct head_target *t)
+head_target_parse(struct str target, struct head_target *t)
 {
-	struct str target = str_of(raw), path, query;
+	const char *raw = target.p;
+	struct str path, query;
 	size_t i;
 
 	t->reason = HEAD_OK;
@@ -139,6 +143,23 @@ head_framing_fields(struct head *h, struct str name, struct str value)
 }
 
 static void
+head_connection_fields(struct head *h, struct str name, struct str value)
+{
+	struct str item;
+	bool more = true;
+
+	if (str_ieq(name, STR("expect")))
+		h->expects_continue = str_ieq(value, STR("100-continue"));
+	if (!str_ieq(name, STR("connection")))
+		return;
+	while (more) {
+		more = str_cut(value, ',', &item, &value);
+		if (str_ieq(str_trim(item), STR("close")))
+			h->wants_close = true;
+	}
+}
+
+static void
 head_credential_fields(struct head *h, struct str name, struct str value)
 {
 	if (str_ieq(name, STR("authorization"))) {
@@ -191,7 +212,13 @@ head_field(struct head *h, struct str name, struct str value)
 	case 'h':
 		head_host_fields(h, name, value);
 		break;
+	case 'e':
+		head_connection_fields(h, name, value);
+		break;
 	case 'c':
+		head_connection_fields(h, name, value);
+		head_framing_fields(h, name, value);
+		break;
 	case 't':
 		head_framing_fields(h, name, value);
 		break;
@@ -271,6 +298,14 @@ head_check(struct head *h, const struct head_target *t, struct str method,
 	if (!post && h->has_body)
 		return HEAD_BAD_LENGTH;
 	return h->loop ? HEAD_LOOP : HEAD_OK;
+}
+
+void
+head_digest(struct str secret, uint8_t digest[32])
+{
+	crypto_hash_sha256(digest,
+	    (const unsigned char *)(secret.len > 0 ? secret.p : ""),
+	    secret.len);
 }
 
 enum head_reason

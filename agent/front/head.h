@@ -32,6 +32,7 @@ enum head_reason {
 	HEAD_TOO_LARGE,
 	HEAD_TWO_CREDENTIALS,
 	HEAD_LOOP,
+	HEAD_FIELDS_TOO_LARGE,
 	HEAD_N_REASONS
 };
 const char *head_reason_name(enum head_reason r);
@@ -45,12 +46,12 @@ struct head_target {
 	enum oai_endpoint endpoint;
 	char model[OAI_MODEL_MAX + 1]; /* of /v1/models/{id} */
 };
-void head_target_parse(const char *raw, struct head_target *t);
+void head_target_parse(struct str raw, struct head_target *t);
 
 /* Fields that matter, collected one by one. Slices are the server's. */
 struct head {
 	unsigned n_host, n_length, n_coding, n_authorization, n_bad, n_fields;
-	bool has_body, loop;
+	bool has_body, loop, wants_close, expects_continue;
 	uint64_t hops; /* gateways passed so far */
 	struct str host, length, coding, content_encoding, authorization,
 	    api_key, x_api_key, user_agent;
@@ -64,6 +65,8 @@ void head_field(struct head *h, struct str name, struct str value);
 /* version: "HTTP/1.1". Sets h->content_length. */
 enum head_reason head_check(struct head *h, const struct head_target *t,
     struct str method, struct str version, size_t max_body);
+/* SHA-256 of a presented credential. */
+void head_digest(struct str secret, uint8_t digest[32]);
 /* The one credential presented; empty when there is none. */
 enum head_reason head_credential(const struct head *h, struct str *secret);
 

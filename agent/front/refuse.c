@@ -84,6 +84,10 @@ refuse_head(struct request *r, enum head_reason reason)
 	meter_count(&r->f->meter, AM_BAD_HEAD, head_reason_name(reason));
 	refuse_prepare(
 	    r, head_reason_code(reason), NULL, head_reason_text(reason), NULL);
+	if (reason == HEAD_FIELDS_TOO_LARGE)
+		r->answer.status = 431;
+	if (reason == HEAD_ENCODED_BODY)
+		r->answer.status = 415;
 	r->answer.close = true;
 	refuse_send(r);
 }

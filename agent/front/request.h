@@ -84,8 +84,7 @@ struct request {
 	struct loop_deferred deferred;
 	enum req_state state;
 	bool in_start, in_finish;
-	bool gone;    /* the client left */
-	bool resumed; /* the server owes us a call */
+	bool gone; /* the client left */
 	bool limits_held;
 	bool too_large;
 	bool stream_started; /* the client got a stream's head */
@@ -131,7 +130,8 @@ struct request {
 	struct buf held; /* end of a stream, until its usage is on disk */
 	struct answer answer;
 	char model_json[2 * OAI_MODEL_MAX];
-	char up_head[512]; /* header lines sent upstream */
+	char up_head[1024]; /* header lines sent upstream */
+	char sim[512];	    /* tests: x-sim-* lines, NUL-ended */
 
 	int error; /* ERR_* that ended it */
 	char error_code[32], reason[160], refused_by[EXPLAIN_NAME];

@@ -56,16 +56,14 @@ fuzz_request_head(const char *p, size_t n)
 {
 	struct head_target t;
 	struct head h;
-	struct str rest = {p, n}, line, name, value, secret;
-	char target[512];
+	struct str rest = {p, n}, line, name, value, secret, target;
 	bool more = true;
 
 	memset(&h, 0, sizeof(h));
 	memset(&t, 0, sizeof(t));
 	(void)str_cut(rest, '\n', &line, &rest);
-	if (str_copy(line, target, sizeof(target)) != 0)
-		return;
-	head_target_parse(target, &t);
+	head_target_parse(line, &t);
+	target = line;
 	while (more) {
 		more = str_cut(rest, '\n', &line, &rest);
 		if (str_cut(line, ':', &name, &value))
@@ -75,7 +73,7 @@ fuzz_request_head(const char *p, size_t n)
 		MUST(h.n_host == 1 && h.n_bad == 0);
 		MUST(h.n_length == 0 || h.n_coding == 0);
 		MUST(h.content_length <= 1000);
-		MUST(target[0] == '/');
+		MUST(target.p[0] == '/');
 	}
 	(void)head_credential(&h, &secret);
 }

@@ -13,7 +13,7 @@ target(const char *raw)
 	struct head_target t;
 
 	memset(&t, 0, sizeof(t));
-	head_target_parse(raw, &t);
+	head_target_parse(str_of(raw), &t);
 	return t;
 }
 
