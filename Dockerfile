@@ -7,10 +7,10 @@ FROM debian:12-slim AS build
 WORKDIR /src
 COPY tests/tools tests/tools
 RUN apt-get update -q \
-    && DEPS_NPM=0 bash tests/tools/deps.sh build \
+    && DEPS_NPM=0 bash tests/tools/deps.sh build data \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
-RUN make -j"$(nproc)" MODE=release B=/out all
+RUN make -j"$(nproc)" MODE=release B=/out all tokenizers
 
 FROM debian:12-slim AS base
 COPY tests/tools /tmp/tools/tests/tools
@@ -34,6 +34,7 @@ ENTRYPOINT ["headgate-control"]
 
 FROM base AS agent
 COPY --from=build /out/bin/headgate-agent /usr/local/bin/
+COPY --from=build /out/share/headgate /usr/local/share/headgate
 EXPOSE 7410
 HEALTHCHECK --interval=5s --timeout=3s --retries=12 \
     CMD curl -fsS -o /dev/null http://127.0.0.1:7411/readyz

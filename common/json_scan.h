@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Private to json: byte scanning shared by the validator and the cursor.
+ * Private to json and agent/tokenizer: byte scanning shared by the validator,
+ * the cursor and the counting of prompts.
  * Strings are searched eight bytes at a time (sixteen with SSE2).
  */
 #ifndef COMMON_JSON_SCAN_H

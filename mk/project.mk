@@ -9,8 +9,8 @@ CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
 demo: ## Install what is missing, build, run the whole loop, print the bill
-	@bash tests/tools/deps.sh build test
-	@$(MAKE) --no-print-directory all
+	@bash tests/tools/deps.sh build test data
+	@$(MAKE) --no-print-directory all tokenizers
 	@$(call script,demo,$(DEMO))
 
 demo-script:
@@ -20,8 +20,9 @@ down: ## Stop what `make demo` left running
 	@$(call script,down,$(wildcard tests/demo/down.sh))
 
 bench: ## Performance beside its baselines in the same run
-	@bash tests/tools/deps.sh build test bench
-	@$(MAKE) --no-print-directory MODE=release B=build/release bench-programs
+	@bash tests/tools/deps.sh build data test bench
+	@$(MAKE) --no-print-directory MODE=release B=build/release bench-programs \
+	    tokenizers
 	@$(call script,bench,$(BENCH),release)
 
 ifneq ($(RELIABILITY),)
@@ -38,7 +39,7 @@ script = $(if $(2),PATH="$(CURDIR)/build/tools/bin:$$PATH" \
 	echo 'make $(1): not there yet'; exit 1)
 
 deps: ## Install every package that any target needs (apt, npm)
-	@bash tests/tools/deps.sh build test lint fuzz bench
+	@bash tests/tools/deps.sh build data test lint fuzz bench
 
 docs: all ## Write the generated documents (docs/CONFIG.md, openapi.json, ...)
 	@HG_BIN='$(B)/bin' bash tests/tools/gen-docs.sh docs

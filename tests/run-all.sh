@@ -16,7 +16,7 @@ mkdir -p "$results"
 # An outer make's flags and job server are not ours.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES T C B MODE
 
-bash tests/tools/deps.sh build test || exit 1
+bash tests/tools/deps.sh build data test || exit 1
 
 # suite NAME COUNTS COMMAND...: run it; one that leaves no counts (it did not
 # build) is one failure.
@@ -55,9 +55,13 @@ run() {
 status=0
 for name in $suites; do
 	case $name in
-	unit) suite unit unit-dev run -k check ;;
+	unit)
+		run tokenizers
+		suite unit unit-dev run -k check
+		;;
 	replay) suite replay replay-dev run replay ;;
 	asan)
+		run MODE=asan B=build/asan tokenizers
 		suite asan unit-asan run MODE=asan B=build/asan -k check &&
 			suite asan-replay replay-asan run MODE=asan B=build/asan replay
 		;;

@@ -216,16 +216,16 @@ async function memory() {
   add('memory_agent', before / 1048576, 'MiB', null, null);
 }
 
-// The usage ingest benchmark is a program of its own.
-async function ingest() {
-  const program = path.join(bin, 'ingest_bench');
-  if (!fs.existsSync(program)) {
-    notes.push('usage ingest: no program, not measured');
+// Benchmarks that are programs of their own and print JSON lines.
+function program(name) {
+  const file = path.join(bin, name);
+  if (!fs.existsSync(file)) {
+    notes.push(`${name}: no program, not measured`);
     return;
   }
-  const got = spawnSync(program, [], { encoding: 'utf8', timeout: 300000 });
+  const got = spawnSync(file, [], { encoding: 'utf8', timeout: 300000 });
   if (got.status !== 0) {
-    notes.push(`usage ingest failed: ${(got.stderr || got.error?.message || '').slice(-500)}`);
+    notes.push(`${name} failed: ${(got.stderr || got.error?.message || '').slice(-500)}`);
     return;
   }
   for (const line of got.stdout.split('\n')) {
@@ -253,7 +253,8 @@ try {
   await streams();
   await latency(max);
   await memory();
-  await ingest();
+  program('ingest_bench');
+  program('tokenizer_bench');
   fs.writeFileSync(path.join(out, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
   print();
   await nginx.proc.stop();

@@ -4,8 +4,8 @@
 # usage: tests/tools/deps.sh [GROUP...]        (default: build test)
 #
 # Installs what is missing for the groups of packages.txt, by apt as root or
-# through sudo, and for `test` and `lint` the locked npm packages. Says what
-# it installs; needs no network and changes nothing when all is there.
+# through sudo, and the locked npm packages of `test`, `lint` and `data`. Says
+# what it installs; needs no network and changes nothing when all is there.
 # DEPS_NPM=0 leaves npm out.
 set -eu -o pipefail
 
@@ -141,5 +141,8 @@ if [ "${DEPS_NPM:-1}" != 0 ]; then
 	esac
 	case " $groups " in
 	*" lint "*) install_npm tests/lint ;;
+	esac
+	case " $groups " in
+	*" data "*) install_npm agent/tokenizer/data ;;
 	esac
 fi
