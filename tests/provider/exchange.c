@@ -73,6 +73,9 @@ exchange_bill(struct conn *c, int64_t generated, bool disconnected)
 	x->row.tokens[SIM_CACHE_WRITE] = x->cache_write_tokens;
 	x->row.tokens[SIM_OUTPUT] = generated - reasoning;
 	x->row.tokens[SIM_REASONING] = reasoning;
+	/* a provider that says 0 charges 0 */
+	if (exchange_fault_is(x, FAULT_ZERO_USAGE))
+		memset(x->row.tokens, 0, sizeof(x->row.tokens));
 	x->row.disconnected = disconnected;
 	x->row.events = (uint32_t)(x->step > 0 ? x->step - 1 : 0);
 	x->row.ended_at_ms = sim_wall_ms();

@@ -12,7 +12,7 @@ export function exchange(port, parts, { ms = 5000, enough = () => false, half = 
     const finish = () => {
       clearTimeout(timer);
       socket.destroy();
-      resolve({ text, closed, answers: (text.match(/^HTTP\/1\.[01] /gm) ?? []).length });
+      resolve({ text, closed, answers: (text.match(/HTTP\/1\.[01] \d{3} /g) ?? []).length });
     };
     const timer = setTimeout(finish, ms);
     socket.on('data', (data) => {

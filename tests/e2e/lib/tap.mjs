@@ -85,10 +85,17 @@ export function assert(condition, message) {
 }
 
 export function equal(got, want, what = 'value') {
-  const a = JSON.stringify(got);
-  const b = JSON.stringify(want);
-  if (a !== b)
-    throw new Error(`${what}: got ${a}, want ${b}`);
+  const plain = (_, v) => (typeof v === 'bigint' ? `${v}n` : v);
+  const a = JSON.stringify(got, plain);
+  const b = JSON.stringify(want, plain);
+  if (a === b)
+    return;
+  // Long values: from shortly before where they differ.
+  let at = 0;
+  while (a?.[at] === b?.[at])
+    at += 1;
+  const cut = (text) => String(text).slice(Math.max(0, at - 60), at + 300);
+  throw new Error(`${what}: got ${cut(a)}, want ${cut(b)}`);
 }
 
 export async function rejects(promise, check) {
