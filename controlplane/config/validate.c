@@ -152,10 +152,15 @@ spec_money(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	int64_t nano;
 	char z[32];
 
-	if (!json_is_string(v))
+	/* A bare whole number is exact in JSON; a fraction would not be. */
+	if (json_is_integer(v))
+		(void)snprintf(
+		    z, sizeof(z), "%lld", (long long)json_integer_value(v));
+	else if (!json_is_string(v))
 		return BAD(c, "must be a decimal number in a string, as "
 			      "\"12.50\"");
-	if (money_parse(spec_str(v), &nano) != 0)
+	if (money_parse(json_is_integer(v) ? str_of(z) : spec_str(v), &nano) !=
+	    0)
 		return BAD(c, "must be a decimal number without sign, with at "
 			      "most 9 decimals");
 	if (nano > f->max)

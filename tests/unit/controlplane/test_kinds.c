@@ -152,6 +152,10 @@ START_TEST(test_canonical)
 	    "{\"scope\":\"acme\",\"limit_usd\":\"500\",\"period\":\"month\"}",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"500.00\",\"mode\":\"hard\","
 	    "\"period\":\"month\",\"time_zone\":\"UTC\"}");
+	expect("budget",
+	    "{\"scope\":\"acme\",\"limit_usd\":500,\"period\":\"month\"}",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"500.00\",\"mode\":\"hard\","
+	    "\"period\":\"month\",\"time_zone\":\"UTC\"}");
 	expect("provider",
 	    "{\"dialect\":\"openai\",\"base_url\":\"HTTPS://API.x.com/v1//\","
 	    "\"credential\":\"sk\",\"headers\":{\"X-A\":\"b\"}}",
@@ -184,7 +188,7 @@ START_TEST(test_refused)
 	refuse("key", "{\"expires_at\":\"2027-02-30\"}", "/s/expires_at");
 	refuse("budget", "{}", "/s/scope;/s/limit_usd;/s/period");
 	refuse("budget",
-	    "{\"scope\":\"acme\",\"limit_usd\":5,\"period\":\"month\"}",
+	    "{\"scope\":\"acme\",\"limit_usd\":5.5,\"period\":\"month\"}",
 	    "/s/limit_usd");
 	refuse("budget",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"-5\",\"period\":\"eon\","
