@@ -139,6 +139,13 @@ static const struct field_def fields_model[] = {
 	.def = "0",
 	.help = "Most tokens of one answer; 0 means unknown.",
 	.example = "16384"},
+    {.name = "tokenizer",
+	.type = FT_TOKENS,
+	.max = 32,
+	.help =
+	    "How tokens are counted where the provider does not say: o200k, "
+	    "cl100k, or bytes:N for N bytes a token.",
+	.example = "\"o200k\""},
     {.name = "capabilities",
 	.type = FT_ENUMS,
 	.max = 5,

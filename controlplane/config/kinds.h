@@ -38,6 +38,7 @@ enum field_type {
 	FT_TIME,    /* RFC 3339 or a date; stored as UTC with seconds */
 	FT_URL,	    /* base URL of a provider */
 	FT_ZONE,    /* IANA time zone name */
+	FT_TOKENS,  /* how tokens are counted: o200k, cl100k, bytes:RATIO */
 	FT_REF,	    /* name of an item of kind ref */
 	FT_SCOPE,   /* name of a tenant, team, project or key */
 	FT_STRINGS, /* min..max short words */

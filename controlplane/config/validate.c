@@ -236,6 +236,39 @@ spec_zone(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	return json_stringn(s.p, s.len);
 }
 
+/* "bytes:3.6": 0.1 to 1000 bytes a token, at most three decimals. */
+static bool
+spec_is_ratio(struct str s)
+{
+	struct str whole, part;
+	uint64_t milli;
+	char digits[16];
+
+	if (!str_starts(s, STR("bytes:")))
+		return false;
+	s = str_make(s.p + 6, s.len - 6);
+	if (!str_cut(s, '.', &whole, &part))
+		part = STR("0");
+	if (whole.len == 0 || whole.len > 4 || part.len == 0 || part.len > 3)
+		return false;
+	(void)snprintf(digits, sizeof(digits), "%.*s%.*s%.*s", STR_ARG(whole),
+	    STR_ARG(part), (int)(3 - part.len), "000");
+	return str_to_u64(str_of(digits), &milli) == 0 && milli >= 100 &&
+	       milli <= 1000000;
+}
+
+static json_t *
+spec_tokens(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	struct str s = json_is_string(v) ? spec_str(v) : STR_NULL;
+
+	(void)f;
+	if (!str_eqz(s, "o200k") && !str_eqz(s, "cl100k") && !spec_is_ratio(s))
+		return BAD(c, "must be \"o200k\", \"cl100k\" or a ratio such "
+			      "as \"bytes:3.6\"");
+	return json_stringn(s.p, s.len);
+}
+
 static json_t *
 spec_ref(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 {
@@ -421,6 +454,7 @@ static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_TIME] = spec_time,
     [FT_URL] = spec_url,
     [FT_ZONE] = spec_zone,
+    [FT_TOKENS] = spec_tokens,
     [FT_REF] = spec_ref,
     [FT_SCOPE] = spec_scope,
     [FT_STRINGS] = spec_strings,

@@ -223,6 +223,7 @@ spec_model(const struct spec *s, Hg__Item *m)
 	model->context_tokens = spec_int(s->it->spec, "context_tokens", 0);
 	model->max_output_tokens =
 	    spec_int(s->it->spec, "max_output_tokens", 0);
+	model->tokenizer = spec_text(s->it->spec, "tokenizer");
 	rc = spec_strings(
 	    s, "capabilities", &model->capabilities, &model->n_capabilities);
 	if (rc != 0 || n == 0)

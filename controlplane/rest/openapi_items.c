@@ -91,6 +91,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 		return items_list(f, use);
 	case FT_STRING:
 	case FT_ZONE:
+	case FT_TOKENS:
 	case FT_REF:
 	case FT_SCOPE:
 		break;

@@ -27,7 +27,8 @@ static const struct {
 	"{\"dialect\":\"openai\",\"base_url\":\"http://u:1\","
 	"\"credential_version\":1}"},
     {6, "m",
-	"{\"max_output_tokens\":100,\"capabilities\":[\"chat\"],\"prices\":"
+	"{\"max_output_tokens\":100,\"tokenizer\":\"o200k\",\"capabilities\":["
+	"\"chat\"],\"prices\":"
 	"[{\"class\":\"output\",\"usd_per_mtok\":\"2.50\",\"from\":"
 	"\"2026-01-01T00:00:00Z\"}]}"},
     {7, "m-all",
@@ -154,6 +155,7 @@ START_TEST(fields_arrive)
 	m = item(&d, 6, 7);
 	ck_assert_int_eq(m->model->prices[0]->per_mtok, INT64_C(2500000000));
 	ck_assert_uint_eq(m->model->prices[0]->token_class, 4);
+	ck_assert_str_eq(m->model->tokenizer, "o200k");
 	free_item(m);
 	m = item(&d, 9, 11);
 	ck_assert_int_eq(m->budget->limit, INT64_C(12500000000));

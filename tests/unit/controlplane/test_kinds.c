@@ -161,6 +161,10 @@ START_TEST(test_canonical)
 	    "\"credential\":\"sk\",\"headers\":{\"X-A\":\"b\"}}",
 	    "{\"dialect\":\"openai\",\"base_url\":\"https://api.x.com/v1\","
 	    "\"headers\":{\"x-a\":\"b\"}}");
+	expect("model", "{\"tokenizer\":\"bytes:3.6\"}",
+	    "{\"context_tokens\":0,\"max_output_tokens\":0,"
+	    "\"tokenizer\":\"bytes:3.6\",\"capabilities\":[\"chat\"],"
+	    "\"prices\":[]}");
 	expect("limit", "{\"scope\":\"a.b.c.d\",\"concurrency\":3}",
 	    "{\"scope\":\"a.b.c.d\",\"requests_per_minute\":0,"
 	    "\"tokens_per_minute\":0,\"concurrency\":3}");
@@ -169,6 +173,16 @@ END_TEST
 
 START_TEST(test_refused)
 {
+	static const char *const ratios[] = {"", "o200", "bytes:", "bytes:0",
+	    "bytes:0.09", "bytes:1001", "bytes:3.", "bytes:.5", "bytes:3.6001",
+	    "bytes:-1", "bytes:3,6", "bytes:99999"};
+	char spec[64];
+
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		(void)snprintf(
+		    spec, sizeof(spec), "{\"tokenizer\":\"%s\"}", ratios[i]);
+		refuse("model", spec, "/s/tokenizer");
+	}
 	refuse("tenant", "{\"nope\":1,\"disabled\":0}", "/s/nope;/s/disabled");
 	refuse("tenant", "{\"a/b~c\":1}", "/s/a~1b~0c");
 	refuse("tenant", "[]", "/s");
