@@ -6,7 +6,10 @@
  *   cap   = free / (2 n)                (a geometric drain)
  *   grant = min(need, max(cap, short if it is free))
  * so one agent never takes more than its share of the rest, yet a waiting
- * request is served while the money for it is free.
+ * request is served while the money for it is free. Near the end of a budget,
+ * and while others wait for what an agent holds, only a waiting agent gets
+ * anything: else two agents that nobody asks would take turns holding the
+ * rest, and a request that fits would never be served.
  */
 #include "controlplane/money/grant.h"
 
@@ -111,7 +114,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
     const Hg__LeaseReport *r, int64_t now, struct grant_result *ret)
 {
 	struct grant_result d = {.recall_to = -1, .free = v->free};
-	int64_t n = v->n_active + 1, rights, shortfall = 0, w;
+	int64_t n = v->n_active + 1, rights, shortfall = 0, w, scarce;
 
 	d.w = (struct lease_write){.budget_uid = v->budget_uid,
 	    .period_start = v->period_start,
@@ -126,10 +129,13 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	d.free = add64(d.free, d.w.returned - v->returned);
 	rights = rights_of(v, &d.w);
 	decide_recall(v, r, rights, &d);
+	w = max64(positive(r->w_p99), positive(r->want_min));
+	scarce = mul64(mul64(cfg->tail_factor, n), w);
 	if (v->is_current && !v->soft) {
 		if (r->want_min > 0)
 			shortfall = positive(sub64(r->want_min, rights));
-		if (d.recall_to < 0)
+		if (d.recall_to < 0 &&
+		    (r->want_min > 0 || (!v->recall && d.free >= scarce)))
 			d.w.grant =
 			    grant_size(cfg, r, n, rights, shortfall, d.free);
 		if (shortfall > d.free) {
@@ -140,8 +146,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 		}
 	}
 	d.free -= d.w.grant;
-	w = max64(positive(r->w_p99), positive(r->want_min));
-	d.tail = !v->soft && d.free < mul64(mul64(cfg->tail_factor, n), w);
+	d.tail = !v->soft && d.free < scarce;
 	d.granted = v->granted + d.w.grant;
 	d.spent = v->spent;
 	d.move = d.w.grant > 0 || d.w.returned > v->returned ||
