@@ -62,8 +62,9 @@ for name in $suites; do
 	replay) suite replay replay-dev run replay ;;
 	asan)
 		run MODE=asan B=build/asan tokenizers
-		suite asan unit-asan run MODE=asan B=build/asan -k check &&
-			suite asan-replay replay-asan run MODE=asan B=build/asan replay
+		suite asan unit-asan run MODE=asan B=build/asan -k check ||
+			status=1
+		suite asan-replay replay-asan run MODE=asan B=build/asan replay
 		;;
 	e2e) suite e2e e2e run e2e ;;
 	demo) suite demo demo run_demo ;;
