@@ -74,7 +74,7 @@ struct channel_client_options {
 int channel_client_new(const struct channel_client_options *opt,
     struct channel_client **ret, struct error *e) MUST_CHECK;
 /* Is at least one control plane connected? Any thread. */
-bool channel_client_connected(const struct channel_client *c);
+bool channel_client_connected(struct channel_client *c);
 /* Wait until connected; 0 or ERR_TIMEOUT. */
 int channel_client_wait(struct channel_client *c, int timeout_ms) MUST_CHECK;
 
@@ -108,7 +108,7 @@ struct channel_sub_options {
 
 int channel_sub_new(const struct channel_sub_options *opt,
     struct channel_sub **ret, struct error *e) MUST_CHECK;
-bool channel_sub_connected(const struct channel_sub *s);
+bool channel_sub_connected(struct channel_sub *s);
 /* Ends the thread (on_message is not called afterwards). NULL is fine. */
 void channel_sub_free(struct channel_sub *s);
 

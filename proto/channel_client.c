@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Client side: one REQ socket with a dialer per control plane, and a fixed
- * number of call slots, each with a context of its own.
+ * Client side: call slots on a REQ socket with a dialer per control plane,
+ * each slot with a context of its own.
  *
  * The resend time of REQ is infinite: a request whose connection breaks ends
  * with NNG_ECONNRESET instead of being sent again behind our back; who calls
  * decides about a retry, with a fresh envelope. A call that has to give up on
  * an operation that nng does not end abandons the slot; it comes back when
  * nng ends it.
+ *
+ * nng 1.5.2 can lose an operation when a TLS connection breaks. Its one
+ * thread that takes connections apart then waits for ever, and no dialer of
+ * the process dials again. A fresh socket still connects. So the socket, its
+ * slots and dialers are a "link", and a link that lost its connection and
+ * does not get one within some seconds, or that takes no request any more, is
+ * replaced. A link that never had a connection needs none of that: its
+ * dialers work without that thread.
  */
 #include "proto/channel.h"
 
-#include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <stdlib.h>
@@ -22,33 +29,47 @@
 #define CLIENT_MAX_CALLS 64
 #define CLIENT_SEND_MS	 3000 /* connected, yet nng takes no request */
 #define CLIENT_DROP_MS	 3000 /* for the call to end after the drop */
+#define CLIENT_RESET_MS	 300  /* from a broken call to its connection's end */
+#define CLIENT_SLICE_MS	 100  /* between looks at the link while waiting */
 
 struct call_slot {
 	struct channel_op op; /* first: the callback gets its address */
-	struct channel_client *client;
+	struct link *link;
 	nng_ctx ctx;
-	bool has_ctx;
-	bool taken; /* under client->lock */
+	bool taken; /* under link->lock */
 	bool sending;
 };
 
-struct channel_client {
+struct link {
+	struct link *older; /* retired before; kept, nng may refer to it */
+	struct channel_client *client;
 	nng_socket req;
 	bool has_req;
-	nng_tls_config *tls;
 	struct channel_pipes pipes;
-	atomic_bool stop;
+	atomic_bool suspect;	  /* took no request though connected */
+	_Atomic int64_t reset_ms; /* a call broke; 0 = not, or dealt with */
 	pthread_mutex_t lock;
 	unsigned n_slots;
 	struct call_slot slots[CLIENT_MAX_CALLS];
 };
 
+struct channel_client {
+	char *addresses[CHANNEL_MAX_ADDRESSES];
+	unsigned n_addresses, max_calls;
+	nng_tls_config *tls;
+	atomic_bool stop;
+	pthread_mutex_t lock; /* of what follows */
+	struct link *link;    /* in use; the retired ones behind it */
+};
+
+/* ---- links --------------------------------------------------------------- */
+
 static void
 slot_put(struct call_slot *slot)
 {
-	pthread_mutex_lock(&slot->client->lock);
+	pthread_mutex_lock(&slot->link->lock);
 	slot->taken = false;
-	pthread_mutex_unlock(&slot->client->lock);
+	pthread_mutex_unlock(&slot->link->lock);
 }
 
 /* An operation nobody waits for ended: drop its message, free the slot. */
@@ -68,48 +89,159 @@ slot_on_abandoned(struct channel_op *op)
 }
 
 static int
-client_open(struct channel_client *c, const struct channel_client_options *opt,
-    struct error *e)
+link_open_slot(struct link *l, struct call_slot *slot, struct error *e)
 {
+	int rc, rv;
+
+	slot->link = l;
+	rc = channel_op_init(&slot->op, e);
+	if (rc != 0)
+		return rc;
+	slot->op.on_abandoned = slot_on_abandoned;
+	rv = nng_ctx_open(&slot->ctx, l->req);
+	if (rv == 0)
+		rv = nng_ctx_set_ms(
+		    slot->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	return rv == 0 ? 0 : channel_fail(e, rv, "context");
+}
+
+static int
+link_open(struct link *l, struct error *e)
+{
+	struct channel_client *c = l->client;
 	unsigned i;
 	int rc, rv;
 
-	rc = channel_tls_client(opt->ca_pem, opt->server_name, &c->tls, e);
-	if (rc != 0)
-		return rc;
-	rv = nng_req0_open(&c->req);
+	rv = nng_req0_open(&l->req);
 	if (rv != 0)
 		return channel_fail(e, rv, "REQ socket");
-	c->has_req = true;
+	l->has_req = true;
 	rv = nng_socket_set_ms(
-	    c->req, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
+	    l->req, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE);
 	if (rv == 0)
 		rv = nng_socket_set_size(
-		    c->req, NNG_OPT_RECVMAXSZ, CHANNEL_RECV_MAX);
+		    l->req, NNG_OPT_RECVMAXSZ, CHANNEL_RECV_MAX);
 	if (rv != 0)
 		return channel_fail(e, rv, "socket options");
-	for (i = 0; i < c->n_slots; i++) {
-		struct call_slot *slot = &c->slots[i];
-
-		slot->client = c;
-		rc = channel_op_init(&slot->op, e);
+	for (i = 0; i < l->n_slots; i++) {
+		rc = link_open_slot(l, &l->slots[i], e);
 		if (rc != 0)
 			return rc;
-		slot->op.on_abandoned = slot_on_abandoned;
-		rv = nng_ctx_open(&slot->ctx, c->req);
-		if (rv == 0) {
-			slot->has_ctx = true;
-			rv = nng_ctx_set_ms(slot->ctx, NNG_OPT_REQ_RESENDTIME,
-			    NNG_DURATION_INFINITE);
-		}
-		if (rv != 0)
-			return channel_fail(e, rv, "context");
 	}
-	rc = channel_pipes_watch(&c->pipes, c->req, e);
+	rc = channel_pipes_watch(&l->pipes, l->req, e);
 	if (rc == 0)
-		rc = channel_dial(
-		    c->req, opt->addresses, opt->n_addresses, c->tls, e);
+		rc = channel_dial(l->req, (const char *const *)c->addresses,
+		    c->n_addresses, c->tls, e);
 	return rc;
+}
+
+/* False: nng hangs, everything must stay. */
+static bool
+link_free(struct link *l)
+{
+	unsigned i;
+
+	if (l->has_req && !channel_close(l->req))
+		return false;
+	for (i = 0; i < l->n_slots; i++) {
+		struct call_slot *slot = &l->slots[i];
+
+		if (slot->op.aio == NULL)
+			continue;
+		if (!channel_op_wait(
+			&slot->op, channel_now_ms() + CLIENT_DROP_MS, NULL))
+			return false;
+		channel_op_release(&slot->op);
+	}
+	channel_pipes_release(&l->pipes);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+	return true;
+}
+
+static int
+link_new(struct channel_client *c, struct link **ret, struct error *e)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int rc;
+
+	if (l == NULL)
+		return err_set(e, ERR_NOMEM, "no memory for the channel");
+	l->client = c;
+	l->n_slots = c->max_calls;
+	pthread_mutex_init(&l->lock, NULL);
+	channel_pipes_init(&l->pipes);
+	rc = link_open(l, e);
+	if (rc != 0) {
+		(void)link_free(l);
+		return rc;
+	}
+	*ret = l;
+	return 0;
+}
+
+/* A call broke, yet nng has not taken its connection apart (so far). */
+static bool
+link_is_half_dead(struct link *l)
+{
+	int64_t reset = atomic_load(&l->reset_ms);
+
+	return reset != 0 &&
+	       atomic_load(&l->pipes.gone_ms) < reset - CLIENT_RESET_MS;
+}
+
+static bool
+link_is_past_hope(struct link *l)
+{
+	return atomic_load(&l->suspect) || channel_pipes_is_lost(&l->pipes) ||
+	       (link_is_half_dead(l) &&
+		   channel_now_ms() - atomic_load(&l->reset_ms) >
+		       CLIENT_RESET_MS);
+}
+
+/* The link in use, replaced first when it is past hope. Never NULL. */
+static struct link *
+client_link(struct channel_client *c)
+{
+	struct link *l, *fresh = NULL;
+
+	pthread_mutex_lock(&c->lock);
+	l = c->link;
+	if (!atomic_load(&c->stop) && link_is_past_hope(l) &&
+	    link_new(c, &fresh, NULL) == 0) {
+		fresh->older = l;
+		c->link = fresh;
+		channel_close_later(l->req);
+		l->has_req = false;
+		l = fresh;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return l;
+}
+
+static bool
+link_is_connected(struct link *l)
+{
+	return atomic_load(&l->pipes.n) > 0 && !link_is_half_dead(l);
+}
+
+/* ---- the client ------------------------------------------------------------
+ */
+
+static int
+client_addresses(struct channel_client *c,
+    const struct channel_client_options *opt, struct error *e)
+{
+	unsigned i;
+
+	for (i = 0; i < opt->n_addresses; i++) {
+		c->addresses[i] = str_dup(str_of(opt->addresses[i]));
+		if (c->addresses[i] == NULL)
+			return err_set(
+			    e, ERR_NOMEM, "no memory for the channel");
+		c->n_addresses++;
+	}
+	return 0;
 }
 
 int
@@ -128,9 +260,13 @@ channel_client_new(const struct channel_client_options *opt,
 	if (c == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
 	pthread_mutex_init(&c->lock, NULL);
-	channel_pipes_init(&c->pipes);
-	c->n_slots = opt->max_calls;
-	rc = client_open(c, opt, e);
+	c->max_calls = opt->max_calls;
+	rc = client_addresses(c, opt, e);
+	if (rc == 0)
+		rc = channel_tls_client(
+		    opt->ca_pem, opt->server_name, &c->tls, e);
+	if (rc == 0)
+		rc = link_new(c, &c->link, e);
 	if (rc != 0) {
 		channel_client_free(c);
 		return rc;
@@ -140,45 +276,46 @@ channel_client_new(const struct channel_client_options *opt,
 }
 
 bool
-channel_client_connected(const struct channel_client *c)
+channel_client_connected(struct channel_client *c)
 {
-	return atomic_load(&c->pipes.n) > 0;
+	return link_is_connected(client_link(c));
 }
 
 int
 channel_client_wait(struct channel_client *c, int timeout_ms)
 {
 	int64_t end = channel_now_ms() + timeout_ms;
-	struct timespec until = {end / 1000, end % 1000 * 1000000};
-	int rc = 0;
 
-	pthread_mutex_lock(&c->pipes.lock);
-	while (atomic_load(&c->pipes.n) == 0 && rc == 0) {
-		if (atomic_load(&c->stop))
-			rc = ERR_UNAVAILABLE;
-		else if (pthread_cond_timedwait(&c->pipes.change,
-			     &c->pipes.lock, &until) == ETIMEDOUT)
-			rc = ERR_TIMEOUT;
+	while (!atomic_load(&c->stop)) {
+		struct link *l = client_link(c);
+		int64_t now = channel_now_ms();
+
+		if (link_is_connected(l))
+			return 0;
+		if (now >= end)
+			return ERR_TIMEOUT;
+		channel_pipes_wait(&l->pipes,
+		    end - now < CLIENT_SLICE_MS ? end : now + CLIENT_SLICE_MS);
 	}
-	if (atomic_load(&c->pipes.n) > 0)
-		rc = 0;
-	pthread_mutex_unlock(&c->pipes.lock);
-	return rc;
+	return ERR_UNAVAILABLE;
 }
 
+/* ---- calls ------------------------------------------------------------------
+ */
+
 static struct call_slot *
-slot_take(struct channel_client *c)
+slot_take(struct link *l)
 {
 	struct call_slot *slot = NULL;
 	unsigned i;
 
-	pthread_mutex_lock(&c->lock);
-	for (i = 0; i < c->n_slots && slot == NULL; i++)
-		if (!c->slots[i].taken)
-			slot = &c->slots[i];
+	pthread_mutex_lock(&l->lock);
+	for (i = 0; i < l->n_slots && slot == NULL; i++)
+		if (!l->slots[i].taken)
+			slot = &l->slots[i];
 	if (slot != NULL)
 		slot->taken = true;
-	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_unlock(&l->lock);
 	return slot;
 }
 
@@ -187,25 +324,28 @@ slot_take(struct channel_client *c)
 static bool
 slot_finish(struct call_slot *slot, int64_t deadline, bool *timed_out)
 {
-	struct channel_client *c = slot->client;
+	struct link *l = slot->link;
+	const atomic_bool *stop = &l->client->stop;
 
 	*timed_out = false;
-	if (channel_op_wait(&slot->op, deadline, &c->stop))
+	if (channel_op_wait(&slot->op, deadline, stop))
 		return true;
-	if (!atomic_load(&c->stop)) {
+	if (!atomic_load(stop)) {
 		*timed_out = true;
-		channel_pipes_drop(&c->pipes);
-		if (channel_op_wait(
-			&slot->op, channel_now_ms() + CLIENT_DROP_MS, &c->stop))
+		channel_pipes_drop(&l->pipes);
+		if (!slot->sending &&
+		    channel_op_wait(
+			&slot->op, channel_now_ms() + CLIENT_DROP_MS, stop))
 			return true;
+		atomic_store(&l->suspect, true);
 	}
 	return !channel_op_abandon(&slot->op);
 }
 
 static int
-slot_fail(struct channel_client *c, bool timed_out, struct error *e)
+slot_fail(struct call_slot *slot, bool timed_out, struct error *e)
 {
-	if (atomic_load(&c->stop))
+	if (atomic_load(&slot->link->client->stop))
 		return err_set(
 		    e, ERR_UNAVAILABLE, "the channel is shutting down");
 	if (timed_out)
@@ -240,12 +380,12 @@ slot_send(
 	*lost =
 	    !slot_finish(slot, channel_now_ms() + CLIENT_SEND_MS, &timed_out);
 	if (*lost)
-		return slot_fail(slot->client, timed_out, e);
+		return slot_fail(slot, timed_out, e);
 	rv = nng_aio_result(slot->op.aio);
 	if (rv == 0)
 		return 0;
 	nng_msg_free(msg);
-	return slot_fail(slot->client, timed_out, e);
+	return slot_fail(slot, timed_out, e);
 }
 
 static int
@@ -262,10 +402,12 @@ slot_recv(struct call_slot *slot, int64_t deadline, struct buf *reply,
 	nng_ctx_recv(slot->ctx, slot->op.aio);
 	*lost = !slot_finish(slot, deadline, &timed_out);
 	if (*lost)
-		return slot_fail(slot->client, timed_out, e);
+		return slot_fail(slot, timed_out, e);
 	rv = nng_aio_result(slot->op.aio);
-	if (rv != 0)
-		return slot_fail(slot->client, timed_out, e);
+	if (rv != 0) {
+		atomic_store(&slot->link->reset_ms, channel_now_ms());
+		return slot_fail(slot, timed_out, e);
+	}
 	msg = nng_aio_get_msg(slot->op.aio);
 	rc = buf_add(reply, nng_msg_body(msg), nng_msg_len(msg));
 	nng_msg_free(msg);
@@ -279,18 +421,20 @@ channel_call(struct channel_client *c, struct str request, int timeout_ms,
 	int64_t deadline = channel_now_ms() + timeout_ms;
 	struct call_slot *slot;
 	bool lost = false;
+	struct link *l;
 	int rc;
 
 	if (request.len > CHANNEL_MESSAGE_MAX)
 		return err_set(
 		    e, ERR_TOO_LARGE, "request of %zu bytes", request.len);
-	if (atomic_load(&c->stop) || !channel_client_connected(c))
+	l = client_link(c);
+	if (atomic_load(&c->stop) || !link_is_connected(l))
 		return err_set(
 		    e, ERR_UNAVAILABLE, "no control plane is connected");
-	slot = slot_take(c);
+	slot = slot_take(l);
 	if (slot == NULL)
 		return err_set(
-		    e, ERR_LIMIT, "%u calls are running already", c->n_slots);
+		    e, ERR_LIMIT, "%u calls are running already", l->n_slots);
 	rc = slot_send(slot, request, &lost, e);
 	if (rc == 0)
 		rc = slot_recv(slot, deadline, reply, &lost, e);
@@ -299,46 +443,43 @@ channel_call(struct channel_client *c, struct str request, int timeout_ms,
 	return rc;
 }
 
+/* ---- the end
+ * ------------------------------------------------------------------ */
+
 void
 channel_client_shutdown(struct channel_client *c)
 {
+	struct link *l;
 	unsigned i;
 
 	atomic_store(&c->stop, true);
-	for (i = 0; i < c->n_slots; i++)
-		channel_op_kick(&c->slots[i].op);
-	pthread_mutex_lock(&c->pipes.lock);
-	pthread_cond_broadcast(&c->pipes.change);
-	pthread_mutex_unlock(&c->pipes.lock);
+	pthread_mutex_lock(&c->lock);
+	for (l = c->link; l != NULL; l = l->older) {
+		for (i = 0; i < l->n_slots; i++)
+			channel_op_kick(&l->slots[i].op);
+		channel_pipes_kick(&l->pipes);
+	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 void
 channel_client_free(struct channel_client *c)
 {
-	bool busy = false;
+	struct link *l;
 	unsigned i;
 
 	if (c == NULL)
 		return;
 	atomic_store(&c->stop, true);
-	if (c->has_req && !channel_close(c->req))
-		return; /* nng hangs: leak rather than crash */
-	for (i = 0; i < c->n_slots; i++) {
-		struct call_slot *slot = &c->slots[i];
-
-		if (slot->op.aio == NULL)
-			continue;
-		if (!channel_op_wait(
-			&slot->op, channel_now_ms() + CLIENT_DROP_MS, NULL))
-			busy = true;
-		else
-			channel_op_release(&slot->op);
+	while ((l = c->link) != NULL) {
+		c->link = l->older;
+		if (!link_free(l))
+			return; /* nng hangs: leak rather than crash */
 	}
-	if (busy)
-		return;
 	if (c->tls != NULL)
 		nng_tls_config_free(c->tls);
-	channel_pipes_release(&c->pipes);
+	for (i = 0; i < c->n_addresses; i++)
+		free(c->addresses[i]);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }

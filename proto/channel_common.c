@@ -13,6 +13,7 @@
 #define CLOSE_WAIT_MS	 5000
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 2000
+#define LOST_MS		 4000 /* twice the longest pause of a dialer */
 
 int64_t
 channel_now_ms(void)
@@ -210,17 +211,15 @@ timespec_of_ms(int64_t ms)
 	return (struct timespec){ms / 1000, ms % 1000 * 1000000};
 }
 
-bool
-channel_close(nng_socket sock)
+/* Started with two references: the thread's and the caller's. */
+static struct closer *
+closer_start(nng_socket sock)
 {
-	struct timespec until =
-	    timespec_of_ms(channel_now_ms() + CLOSE_WAIT_MS);
 	struct closer *c = calloc(1, sizeof(*c));
 	pthread_t thread;
-	bool done;
 
 	if (c == NULL)
-		return false;
+		return NULL;
 	c->sock = sock;
 	pthread_mutex_init(&c->lock, NULL);
 	cond_init_monotonic(&c->done_cond);
@@ -228,9 +227,22 @@ channel_close(nng_socket sock)
 	if (pthread_create(&thread, NULL, closer_main, c) != 0) {
 		atomic_store(&c->refs, 1);
 		closer_unref(c);
-		return false;
+		return NULL;
 	}
 	pthread_detach(thread);
+	return c;
+}
+
+bool
+channel_close(nng_socket sock)
+{
+	struct timespec until =
+	    timespec_of_ms(channel_now_ms() + CLOSE_WAIT_MS);
+	struct closer *c = closer_start(sock);
+	bool done;
+
+	if (c == NULL)
+		return false;
 	pthread_mutex_lock(&c->lock);
 	while (!c->done && pthread_cond_timedwait(
 			       &c->done_cond, &c->lock, &until) != ETIMEDOUT)
@@ -241,6 +253,15 @@ channel_close(nng_socket sock)
 	return done;
 }
 
+void
+channel_close_later(nng_socket sock)
+{
+	struct closer *c = closer_start(sock);
+
+	if (c != NULL)
+		closer_unref(c);
+}
+
 /* ---- connections -------------------------------------------------------- */
 
 void
@@ -249,6 +270,8 @@ channel_pipes_init(struct channel_pipes *p)
 	pthread_mutex_init(&p->lock, NULL);
 	cond_init_monotonic(&p->change);
 	p->n_known = 0;
+	p->lost_ms = 0;
+	atomic_init(&p->gone_ms, 0);
 	atomic_init(&p->n, 0);
 }
 
@@ -268,6 +291,7 @@ pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 	pthread_mutex_lock(&p->lock);
 	if (ev == NNG_PIPE_EV_ADD_POST) {
 		atomic_fetch_add(&p->n, 1);
+		p->lost_ms = 0;
 		if (p->n_known < CHANNEL_MAX_PIPES)
 			p->pipes[p->n_known++] = pipe;
 	} else {
@@ -276,8 +300,9 @@ pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 				break;
 		if (i < p->n_known)
 			p->pipes[i] = p->pipes[--p->n_known];
-		if (atomic_load(&p->n) > 0)
-			atomic_fetch_sub(&p->n, 1);
+		atomic_store(&p->gone_ms, channel_now_ms());
+		if (atomic_load(&p->n) > 0 && atomic_fetch_sub(&p->n, 1) == 1)
+			p->lost_ms = channel_now_ms();
 	}
 	pthread_cond_broadcast(&p->change);
 	pthread_mutex_unlock(&p->lock);
@@ -307,6 +332,49 @@ channel_pipes_drop(struct channel_pipes *p)
 	pthread_mutex_unlock(&p->lock);
 	for (i = 0; i < n; i++)
 		(void)nng_pipe_close(copy[i]);
+}
+
+bool
+channel_pipes_is_lost(struct channel_pipes *p)
+{
+	bool lost;
+
+	pthread_mutex_lock(&p->lock);
+	lost = p->lost_ms != 0 && channel_now_ms() - p->lost_ms > LOST_MS;
+	pthread_mutex_unlock(&p->lock);
+	return lost;
+}
+
+void
+channel_pipes_wait(struct channel_pipes *p, int64_t until_ms)
+{
+	struct timespec until = timespec_of_ms(until_ms);
+
+	pthread_mutex_lock(&p->lock);
+	if (atomic_load(&p->n) == 0)
+		(void)pthread_cond_timedwait(&p->change, &p->lock, &until);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+channel_pipes_pause(
+    struct channel_pipes *p, int64_t until_ms, const atomic_bool *stop)
+{
+	struct timespec until = timespec_of_ms(until_ms);
+
+	pthread_mutex_lock(&p->lock);
+	while (!atomic_load(stop) && pthread_cond_timedwait(&p->change,
+					 &p->lock, &until) != ETIMEDOUT)
+		;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
+channel_pipes_kick(struct channel_pipes *p)
+{
+	pthread_mutex_lock(&p->lock);
+	pthread_cond_broadcast(&p->change);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- operations --------------------------------------------------------- */

@@ -42,6 +42,15 @@ int channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
  * allocated. */
 bool channel_close(nng_socket sock);
 
+/* The same without waiting. */
+void channel_close_later(nng_socket sock);
+
+/* Published on this topic every CHANNEL_KEEPALIVE_MS, so that a subscriber
+ * that hears nothing for CHANNEL_SILENCE_MS knows that it is cut off. */
+#define CHANNEL_KEEPALIVE    "\001keepalive"
+#define CHANNEL_KEEPALIVE_MS 5000
+#define CHANNEL_SILENCE_MS   20000
+
 /* The connections of a socket, kept by its pipe callbacks. */
 #define CHANNEL_MAX_PIPES 64
 struct channel_pipes {
@@ -49,7 +58,10 @@ struct channel_pipes {
 	pthread_cond_t change;
 	nng_pipe pipes[CHANNEL_MAX_PIPES]; /* the first ones, to drop them */
 	unsigned n_known;
-	atomic_uint n; /* all */
+	atomic_uint n;		 /* all */
+	_Atomic int64_t gone_ms; /* when one went last */
+	int64_t lost_ms; /* when the last one went; 0 = never had one, or has
+			    one now */
 };
 void channel_pipes_init(struct channel_pipes *p);
 void channel_pipes_release(struct channel_pipes *p);
@@ -57,6 +69,14 @@ int channel_pipes_watch(
     struct channel_pipes *p, nng_socket sock, struct error *e) MUST_CHECK;
 /* Close all known connections; the dialers make new ones. */
 void channel_pipes_drop(struct channel_pipes *p);
+/* Had a connection, has none, and the dialers had time to make a new one. */
+bool channel_pipes_is_lost(struct channel_pipes *p);
+/* Wait for a change until then; channel_pipes_kick() ends it early. */
+void channel_pipes_wait(struct channel_pipes *p, int64_t until_ms);
+/* Wait until then, or until kicked with stop set. */
+void channel_pipes_pause(
+    struct channel_pipes *p, int64_t until_ms, const atomic_bool *stop);
+void channel_pipes_kick(struct channel_pipes *p);
 
 /* One nng operation at a time. */
 struct channel_op {

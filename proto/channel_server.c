@@ -15,14 +15,15 @@
 
 #define SERVER_MAX_WORKERS 64
 #define SERVER_SEND_MS	   20000 /* then the caller's connection is dropped */
+#define SERVER_DROP_MS	   5000	 /* for the operation to end after that */
 #define SERVER_PUB_QUEUE   256
 
 struct server_worker {
 	struct channel_server *server;
 	unsigned index;
 	nng_ctx ctx;
-	bool has_ctx, has_thread;
-	struct channel_op op;
+	bool has_thread;
+	struct channel_op *op;
 	pthread_t thread;
 	struct buf reply;
 };
@@ -37,32 +38,71 @@ struct channel_server {
 	void (*handle)(
 	    void *ctx, unsigned worker, struct str request, struct buf *reply);
 	void *ctx;
+	pthread_t keeper;
+	bool has_keeper;
 	unsigned n_workers;
 	struct server_worker workers[SERVER_MAX_WORKERS];
 };
 
-/* Give the reply to nng; a caller that does not read is disconnected. */
-static void
+/* A context and an operation for the worker. */
+static int
+worker_open(struct server_worker *w, struct error *e)
+{
+	struct channel_op *op = calloc(1, sizeof(*op));
+	int rc, rv;
+
+	if (op == NULL)
+		return err_set(e, ERR_NOMEM, "no memory for the channel");
+	rc = channel_op_init(op, e);
+	if (rc != 0) {
+		free(op);
+		return rc;
+	}
+	rv = nng_ctx_open(&w->ctx, w->server->rep);
+	if (rv != 0) {
+		channel_op_release(op);
+		free(op);
+		return channel_fail(e, rv, "context");
+	}
+	w->op = op;
+	return 0;
+}
+
+/* nng lost the operation: leave it behind and go on with a fresh one. */
+static bool
+worker_renew(struct server_worker *w)
+{
+	w->op = NULL;
+	return worker_open(w, NULL) == 0;
+}
+
+/* Give the reply to nng; a caller that does not read is disconnected. False:
+ * the worker cannot go on. */
+static bool
 worker_send(struct server_worker *w, nng_pipe caller)
 {
 	nng_msg *msg = NULL;
 
 	if (nng_msg_alloc(&msg, 0) != 0)
-		return;
+		return true;
 	if (w->reply.len != 0 &&
 	    nng_msg_append(msg, w->reply.data, w->reply.len) != 0) {
 		nng_msg_free(msg);
-		return;
+		return true;
 	}
-	nng_aio_set_msg(w->op.aio, msg);
-	channel_op_start(&w->op);
-	nng_ctx_send(w->ctx, w->op.aio);
-	if (!channel_op_wait(&w->op, channel_now_ms() + SERVER_SEND_MS, NULL)) {
+	nng_aio_set_msg(w->op->aio, msg);
+	channel_op_start(w->op);
+	nng_ctx_send(w->ctx, w->op->aio);
+	if (!channel_op_wait(w->op, channel_now_ms() + SERVER_SEND_MS, NULL)) {
 		(void)nng_pipe_close(caller);
-		(void)channel_op_wait(&w->op, -1, NULL);
+		if (!channel_op_wait(
+			w->op, channel_now_ms() + SERVER_DROP_MS, NULL) &&
+		    channel_op_abandon(w->op))
+			return worker_renew(w);
 	}
-	if (nng_aio_result(w->op.aio) != 0) /* it is still ours */
+	if (nng_aio_result(w->op->aio) != 0) /* it is still ours */
 		nng_msg_free(msg);
+	return true;
 }
 
 static void *
@@ -75,15 +115,15 @@ worker_main(void *arg)
 		nng_msg *msg;
 		int rv;
 
-		channel_op_start(&w->op);
-		nng_ctx_recv(w->ctx, w->op.aio);
-		(void)channel_op_wait(&w->op, -1, NULL);
-		rv = nng_aio_result(w->op.aio);
+		channel_op_start(w->op);
+		nng_ctx_recv(w->ctx, w->op->aio);
+		(void)channel_op_wait(w->op, -1, NULL);
+		rv = nng_aio_result(w->op->aio);
 		if (rv == NNG_ECLOSED)
 			break;
 		if (rv != 0)
 			continue;
-		msg = nng_aio_get_msg(w->op.aio);
+		msg = nng_aio_get_msg(w->op->aio);
 		caller = nng_msg_get_pipe(msg);
 		buf_clear(&w->reply);
 		w->server->handle(w->server->ctx, w->index,
@@ -91,7 +131,22 @@ worker_main(void *arg)
 		nng_msg_free(msg);
 		if (buf_error(&w->reply) != 0)
 			buf_clear(&w->reply);
-		worker_send(w, caller);
+		if (!worker_send(w, caller))
+			break;
+	}
+	return NULL;
+}
+
+/* Subscribers that hear nothing replace their connection. */
+static void *
+keeper_main(void *arg)
+{
+	struct channel_server *s = arg;
+
+	while (!atomic_load(&s->stop)) {
+		(void)!channel_publish(s, CHANNEL_KEEPALIVE, STR_NULL);
+		channel_pipes_pause(&s->pipes,
+		    channel_now_ms() + CHANNEL_KEEPALIVE_MS, &s->stop);
 	}
 	return NULL;
 }
@@ -100,18 +155,14 @@ static int
 server_start_worker(struct channel_server *s, unsigned i, struct error *e)
 {
 	struct server_worker *w = &s->workers[i];
-	int rc, rv;
+	int rc;
 
 	w->server = s;
 	w->index = i;
 	buf_init(&w->reply, CHANNEL_MESSAGE_MAX);
-	rc = channel_op_init(&w->op, e);
+	rc = worker_open(w, e);
 	if (rc != 0)
 		return rc;
-	rv = nng_ctx_open(&w->ctx, s->rep);
-	if (rv != 0)
-		return channel_fail(e, rv, "context");
-	w->has_ctx = true;
 	if (pthread_create(&w->thread, NULL, worker_main, w) != 0)
 		return err_set(e, ERR_NOMEM, "cannot start a thread");
 	w->has_thread = true;
@@ -171,8 +222,14 @@ channel_server_new(const struct channel_server_options *opt,
 	rc = server_open(s, opt, e);
 	for (i = 0; rc == 0 && i < s->n_workers; i++)
 		rc = server_start_worker(s, i, e);
+	if (rc == 0) {
+		s->has_keeper =
+		    pthread_create(&s->keeper, NULL, keeper_main, s) == 0;
+		if (!s->has_keeper)
+			rc = err_set(e, ERR_NOMEM, "cannot start a thread");
+	}
 	if (rc != 0) {
-		channel_server_free(s);
+		(void)channel_server_free(s);
 		return rc;
 	}
 	*ret = s;
@@ -226,6 +283,9 @@ channel_server_free(struct channel_server *s)
 	if (s == NULL)
 		return true;
 	atomic_store(&s->stop, true);
+	channel_pipes_kick(&s->pipes);
+	if (s->has_keeper)
+		pthread_join(s->keeper, NULL);
 	if (s->has_rep)
 		closed = channel_close(s->rep);
 	if (s->has_pub)
@@ -235,7 +295,9 @@ channel_server_free(struct channel_server *s)
 	for (i = 0; i < s->n_workers; i++) {
 		if (s->workers[i].has_thread)
 			pthread_join(s->workers[i].thread, NULL);
-		channel_op_release(&s->workers[i].op);
+		if (s->workers[i].op != NULL)
+			channel_op_release(s->workers[i].op);
+		free(s->workers[i].op);
 		buf_release(&s->workers[i].reply);
 	}
 	if (s->tls != NULL)
