@@ -86,6 +86,23 @@ show_columns(const char *spec, struct show_column *cols, struct buf *heads)
 	return n;
 }
 
+/* A list of objects in one cell: what each is called, the rest is for
+ * `describe`. */
+static void
+show_first_members(struct buf *b, const json_t *list)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach (list, i, one) {
+		void *first = json_object_iter(one);
+
+		if (i > 0)
+			buf_addz(b, ", ");
+		show_value(b, json_object_iter_value(first));
+	}
+}
+
 static void
 show_cell(struct table *t, const struct show_column *col, const json_t *v)
 {
@@ -104,7 +121,10 @@ show_cell(struct table *t, const struct show_column *col, const json_t *v)
 		return;
 	}
 	buf_init(&b, 1 << 20);
-	show_value(&b, v);
+	if (json_is_object(json_array_get(v, 0)))
+		show_first_members(&b, v);
+	else
+		show_value(&b, v);
 	table_cell(t, buf_cstr(&b));
 	buf_release(&b);
 }
