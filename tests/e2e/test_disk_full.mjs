@@ -19,14 +19,14 @@ let mounted = false;
 let agent;
 let key;
 
-teardown(async () => {
-  try {
-    await stack.stop();
-  } finally {
-    if (mounted)
-      spawnSync('umount', ['-l', mount]);
-  }
-});
+function unmount() {
+  if (mounted)
+    spawnSync('umount', ['-l', mount]);
+  mounted = false;
+}
+
+stack.beforeRemove = unmount;
+teardown(() => stack.stop().finally(unmount));
 
 test('the stack starts, the agent\'s data folder on a file system of 8 MiB', async () => {
   fs.mkdirSync(mount);

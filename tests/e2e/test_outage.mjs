@@ -70,12 +70,23 @@ class Load {
   }
 }
 
-test('control plane killed and away: agents go on; then usage arrives', async () => {
+// Runs fn while requests are sent; they end with it, also when it fails.
+async function underLoad(fn) {
   const load = new Load();
-  await load.more(100);
-  await stack.control.proc.kill();
-  await load.more(200);
-  await load.stop();
+  try {
+    await fn(load);
+  } finally {
+    await load.stop();
+  }
+  return load;
+}
+
+test('control plane killed and away: agents go on; then usage arrives', async () => {
+  const load = await underLoad(async (l) => {
+    await l.more(100);
+    await stack.control.proc.kill();
+    await l.more(200);
+  });
   equal(load.failed, 0, 'failed requests');
   await stack.control.start();
   agree(await reconcile(stack));
@@ -98,15 +109,14 @@ test('an agent starts with the control plane away, from its bundle on disk', asy
 }, { timeout: 120000 });
 
 test('PostgreSQL stopped "immediate" while usage flows, three times', async () => {
-  const load = new Load();
-  for (let i = 0; i < 3; i++) {
-    await load.more(60, 30000);
-    const pid = stack.control.postmaster();
-    assert(pid > 0, 'no postmaster.pid');
-    process.kill(pid, 'SIGQUIT'); // what pg_ctl stop -m immediate sends
-    await load.more(60, 30000);
-  }
-  await load.stop();
+  await underLoad(async (load) => {
+    for (let i = 0; i < 3; i++) {
+      await load.more(60, 30000);
+      const pid = await until('postmaster.pid', () => stack.control.postmaster(), 30000);
+      process.kill(pid, 'SIGQUIT'); // what pg_ctl stop -m immediate sends
+      await load.more(60, 30000);
+    }
+  });
   if (!stack.control.proc.running)
     await stack.control.start();
   await until('the control plane to be ready', async () =>
@@ -115,31 +125,31 @@ test('PostgreSQL stopped "immediate" while usage flows, three times', async () =
 }, { timeout: 200000 });
 
 test('an agent killed at random moments under load, ten times', async () => {
-  const load = new Load();
-  let seed = 12345;
-  for (let i = 0; i < 10; i++) {
-    seed = (seed * 1103515245 + 12345) % 2147483648;
-    const agent = agents[i % 2];
-    await load.more(10 + (seed % 60));
-    await agent.proc.kill();
-    await agent.start();
-  }
-  await load.more(50);
-  await load.stop();
+  await underLoad(async (load) => {
+    let seed = 12345;
+    for (let i = 0; i < 10; i++) {
+      seed = (seed * 1103515245 + 12345) % 2147483648;
+      const agent = agents[i % 2];
+      await load.more(10 + (seed % 60));
+      await agent.proc.kill();
+      await agent.start();
+    }
+    await load.more(50);
+  });
   const result = await reconcile(stack, 60000);
   agree(result);
   console.log(`# ${result.oracleRows} billed, ${result.corrected} corrected after crashes`);
 }, { timeout: 200000 });
 
 test('control plane killed at random moments under load, three times', async () => {
-  const load = new Load();
-  for (let i = 0; i < 3; i++) {
-    await load.more(50 + i * 17);
-    await stack.control.proc.kill();
-    await load.more(20);
-    await stack.control.start();
-  }
-  await load.stop();
+  await underLoad(async (load) => {
+    for (let i = 0; i < 3; i++) {
+      await load.more(50 + i * 17);
+      await stack.control.proc.kill();
+      await load.more(20);
+      await stack.control.start();
+    }
+  });
   agree(await reconcile(stack, 60000));
 }, { timeout: 200000 });
 

@@ -245,6 +245,7 @@ export class Stack {
       problems.push(`logs: ${this.dir}`);
       throw new Error(problems.join('\n'));
     }
+    this.beforeRemove?.();
     if (!process.env.KEEP && !this.options.dir)
       fs.rmSync(this.dir, { recursive: true, force: true });
   }
