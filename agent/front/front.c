@@ -23,6 +23,9 @@ front_share(int64_t total, unsigned n, size_t least)
 {
 	size_t share = total > 0 ? (size_t)total / n : 0;
 
+	/* The kernel spreads connections by hash, not evenly. */
+	if (n > 1)
+		share += share / 4;
 	return share > least ? share : least;
 }
 
@@ -223,18 +226,33 @@ front_flush(struct front *f)
 	front_finish_answers(f);
 }
 
+/* Add to a metric what changed since last time; gauges are sums over the
+ * workers that way. */
+static void
+front_publish(struct front *f, enum agent_metric m, int64_t now, int64_t *told)
+{
+	if (now != *told)
+		metric_inc(f->agent->metrics, (size_t)m, now - *told);
+	*told = now;
+}
+
 static void
 front_second(struct front *f)
 {
-	struct metric_set *m = f->agent->metrics;
-	uint64_t connects = upstream_connects(f->up);
+	struct front_told *t = &f->told;
 
 	f->next_second = f->loop.mono + NS_PER_S;
 	server_second(f->server);
-	metric_inc(m, AM_UP_CONNECTS, (int64_t)(connects - f->connects_seen));
-	f->connects_seen = connects;
-	metric_inc(m, AM_EVENTS, (int64_t)f->events);
-	f->events = 0;
+	front_publish(
+	    f, AM_UP_CONNECTS, (int64_t)upstream_connects(f->up), &t->connects);
+	front_publish(f, AM_EVENTS, (int64_t)f->events, &t->events);
+	front_publish(f, AM_STREAMS, f->n_streams, &t->streams);
+	front_publish(f, AM_UP_IN_FLIGHT, upstream_in_flight(f->up), &t->calls);
+	front_publish(f, AM_CONNECTIONS, server_n_connections(f->server),
+	    &t->connections);
+	front_publish(f, AM_IN_FLIGHT,
+	    atomic_load_explicit(&f->in_flight, memory_order_relaxed),
+	    &t->in_flight);
 }
 
 void

@@ -26,6 +26,11 @@ struct front_limits {
 	int64_t send_timeout; /* ns without progress towards the client */
 };
 
+/* What the metrics were told last. */
+struct front_told {
+	int64_t connects, events, streams, calls, connections, in_flight;
+};
+
 struct front {
 	struct agent *agent;
 	unsigned index; /* of the worker */
@@ -47,7 +52,8 @@ struct front {
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
-	uint64_t connects_seen, events; /* for the metrics, once a second */
+	uint64_t events; /* relayed */
+	struct front_told told;
 };
 
 /* Build on a bound, listening, non-blocking socket, which is taken over. */

@@ -153,6 +153,20 @@ settle_http_status(const struct request *r, const struct up_result *res)
 	return att->have_head ? (uint32_t)att->head.status : 0;
 }
 
+static void
+settle_note_finish(const struct request *r)
+{
+	static const char *const known[] = {"", "stop", "length", "tool_calls",
+	    "content_filter", "function_call"};
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strcmp(r->stream.sum.finish, known[i]) == 0)
+			return;
+	}
+	metric_inc(r->f->agent->metrics, AM_UNKNOWN_FINISH, 1);
+}
+
 /* Returns the cost. */
 static int64_t
 settle_record(struct request *r, const struct up_result *res, bool complete)
@@ -184,6 +198,7 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 		metric_inc(r->f->agent->metrics, AM_OVERRUN, 1);
 	if (r->stream.sum.clamped)
 		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
+	settle_note_finish(r);
 	lease_settle(&att->rights, u.cost);
 	r->tokens = u.tokens;
 	r->source = u.source;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/front/head.h"
+#include "agent/front/http.h"
 #include "agent/upstream/h1_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -51,6 +52,26 @@ fuzz_chunks(const char *p, size_t n, size_t step)
 	free(b);
 }
 
+/* A head that is complete stays the same in every split. */
+static void
+fuzz_head_scan(const char *p, size_t n)
+{
+	struct http_line line;
+	struct head h;
+	size_t scanned = 0, len = 0, len2 = 0, at;
+	int whole, rc = ERR_AGAIN;
+
+	whole = http_head_scan(p, n, &scanned, &len);
+	for (at = 0, scanned = 0; at <= n && rc == ERR_AGAIN; at++)
+		rc = http_head_scan(p, at, &scanned, &len2);
+	MUST(rc == whole && len == len2 && len <= n);
+	memset(&h, 0, sizeof(h));
+	if (whole == 0 && http_head_parse(str_make(p, len), &line, &h) == 0) {
+		MUST(line.method.len > 0 && line.target.len > 0);
+		MUST(line.target.p >= p && line.version.p <= p + len);
+	}
+}
+
 static void
 fuzz_request_head(const char *p, size_t n)
 {
@@ -89,6 +110,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	fuzz_chunks(p + 1, size - 1, 1 + (data[0] & 0x1f));
 	fuzz_request_head(p + 1, size - 1);
+	if (size < 4096)
+		fuzz_head_scan(p + 1, size - 1);
 	len = h1_head_len(p + 1, size - 1);
 	MUST(len <= size - 1);
 	if (len > 0 && h1_head_parse(str_make(p + 1, len), &h) == 0) {

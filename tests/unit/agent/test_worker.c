@@ -175,7 +175,7 @@ START_TEST(test_plain)
 }
 END_TEST
 
-/* Several requests on one connection, two of them pipelined. */
+/* Several requests on one connection. */
 START_TEST(test_keep_alive)
 {
 	struct rig_config c = {.budget = 1000000000};
@@ -193,6 +193,70 @@ START_TEST(test_keep_alive)
 	close(fd);
 	ck_assert_int_eq(fake.n_conns, 1); /* the provider's was kept too */
 	(void)usage(5);
+	end();
+}
+END_TEST
+
+static size_t
+count(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	while ((text = strstr(text, what)) != NULL) {
+		text += strlen(what);
+		n++;
+	}
+	return n;
+}
+
+/* Read to the end of the connection. */
+static void
+slurp(int fd)
+{
+	size_t n = 0;
+	ssize_t k;
+
+	while (n < sizeof(answer) - 1) {
+		k = recv(fd, answer + n, sizeof(answer) - 1 - n, 0);
+		if (k <= 0)
+			break;
+		n += (size_t)k;
+	}
+	answer[n] = '\0';
+}
+
+START_TEST(test_pipelined)
+{
+	struct rig_config c = {.budget = 1000000000};
+	char text[4096];
+	int fd, i, len;
+	size_t n = 0;
+
+	begin(serve_plain, &c);
+	for (i = 0; i < 4; i++) {
+		len = snprintf(text + n, sizeof(text) - n,
+		    "POST " CHAT " HTTP/1.1\r\nHost: t\r\n"
+		    "Authorization: Bearer " RIG_KEY "\r\n%s"
+		    "Content-Length: %zu\r\n\r\n" BODY,
+		    i == 3 ? "Connection: close\r\n" : "", strlen(BODY));
+		n += (size_t)len;
+	}
+	fd = http_connect(rig.port);
+	http_send(fd, text);
+	slurp(fd);
+	ck_assert_uint_eq(count(answer, "HTTP/1.1 200 OK\r\n"), 4);
+	close(fd);
+	/* byte by byte */
+	fd = http_connect(rig.port);
+	for (i = 0; i < (int)n; i++) {
+		char one[2] = {text[i], 0};
+
+		http_send(fd, one);
+	}
+	slurp(fd);
+	ck_assert_uint_eq(count(answer, "HTTP/1.1 200 OK\r\n"), 4);
+	close(fd);
+	(void)usage(8);
 	end();
 }
 END_TEST
@@ -233,6 +297,46 @@ START_TEST(test_stream)
 	ck_assert(u->head.streamed);
 	ck_assert_uint_eq(u->source, HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL);
 	ck_assert_int_eq(fake.n_conns, 1);
+	end();
+}
+END_TEST
+
+START_TEST(test_old_clients)
+{
+	struct rig_config c = {.budget = 1000000000};
+	char text[1024];
+	int fd;
+
+	begin(serve_stream, &c);
+	(void)snprintf(text, sizeof(text),
+	    "POST " CHAT " HTTP/1.0\r\nAuthorization: Bearer " RIG_KEY
+	    "\r\nContent-Length: %zu\r\n\r\n" STREAM,
+	    strlen(STREAM));
+	fd = http_connect(rig.port);
+	http_send(fd, text);
+	slurp(fd);
+	close(fd);
+	ck_assert_ptr_null(strstr(answer, "chunked"));
+	ck_assert_ptr_nonnull(strstr(answer, "\r\nconnection: close\r\n"));
+	ck_assert_ptr_nonnull(strstr(answer, "\r\n\r\ndata: {"));
+	ck_assert_str_eq(answer + strlen(answer) - 14, "data: [DONE]\n\n");
+	/* Expect: 100-continue */
+	(void)snprintf(text, sizeof(text),
+	    "POST " CHAT
+	    " HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " RIG_KEY
+	    "\r\nExpect: 100-continue\r\nConnection: close\r\n"
+	    "Content-Length: %zu\r\n\r\n",
+	    strlen(STREAM));
+	fd = http_connect(rig.port);
+	http_send(fd, text);
+	ck_assert_int_gt(recv(fd, answer, sizeof(answer), 0), 0);
+	ck_assert_int_eq(
+	    strncmp(answer, "HTTP/1.1 100 Continue\r\n\r\n", 25), 0);
+	http_send(fd, STREAM);
+	slurp(fd);
+	close(fd);
+	ck_assert_int_eq(http_status(answer), 200);
+	(void)usage(2);
 	end();
 }
 END_TEST
@@ -599,6 +703,26 @@ START_TEST(test_budget)
 }
 END_TEST
 
+START_TEST(test_client_leaves_while_waiting)
+{
+	struct rig_config c = {.budget = 1000000000, .conc = 1};
+	int fd, i;
+
+	begin(serve_plain, &c);
+	atomic_store(&rig.purse, 0);
+	fd = http_connect(rig.port);
+	http_post(fd, CHAT, RIG_KEY, "", BODY);
+	usleep(3000);
+	close(fd);
+	atomic_store(&rig.purse, 1000000000);
+	/* its place is free again */
+	for (i = 0; i < 2000 && ask(RIG_KEY, "", BODY) != 200; i++)
+		usleep(1000);
+	ck_assert_int_eq(http_status(answer), 200);
+	end();
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct rig_config c = {.rpm = 2};
@@ -911,7 +1035,9 @@ main(void)
 
 	ADD(s, test_plain);
 	ADD(s, test_keep_alive);
+	ADD(s, test_pipelined);
 	ADD(s, test_stream);
+	ADD(s, test_old_clients);
 	ADD(s, test_missing_usage_is_estimated);
 	ADD(s, test_client_leaves);
 	ADD(s, test_cut);
@@ -923,6 +1049,7 @@ main(void)
 	ADD(s, test_answer_is_not_json);
 	ADD(s, test_provider_refuses);
 	ADD(s, test_budget);
+	ADD(s, test_client_leaves_while_waiting);
 	ADD(s, test_limits);
 	ADD(s, test_smuggling);
 	ADD(s, test_too_large);
