@@ -26,6 +26,7 @@ WORKDIR /var/lib/headgate
 
 FROM base AS control
 COPY deploy/compose /usr/local/share/headgate/compose
+COPY examples/acme /usr/local/share/headgate/examples/acme
 COPY --from=build /out/bin/headgate-control /out/bin/headgate /usr/local/bin/
 EXPOSE 7400 7401 7402
 HEALTHCHECK --interval=5s --timeout=3s --retries=12 \
@@ -41,6 +42,7 @@ HEALTHCHECK --interval=5s --timeout=3s --retries=12 \
 ENTRYPOINT ["headgate-agent"]
 
 FROM base AS provider
+COPY tests/demo/models.json /usr/local/share/headgate/models.json
 COPY --from=build /out/bin/headgate-provider /usr/local/bin/
 EXPOSE 7420
 ENTRYPOINT ["headgate-provider"]
