@@ -369,6 +369,22 @@ metric_render_histogram(struct metric_series *m, struct buf *out)
 	(void)buf_addc(out, '\n');
 }
 
+int64_t
+metric_sum(struct metric_set *s, size_t index)
+{
+	struct metric_series *m;
+	int64_t sum = 0;
+
+	MUST(index < s->n);
+	(void)pthread_mutex_lock(&s->lock);
+	for (m = s->metrics[index].first; m != NULL; m = m->next)
+		sum += metric_value(m);
+	if (s->metrics[index].other != NULL)
+		sum += metric_value(s->metrics[index].other);
+	(void)pthread_mutex_unlock(&s->lock);
+	return sum;
+}
+
 static void
 metric_render_series(struct metric_series *m, struct buf *out)
 {

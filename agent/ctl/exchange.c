@@ -159,6 +159,7 @@ ctl_heartbeat(struct ctl *c, bool urgent, struct error *e)
 	arena_clear(&c->arena);
 	config_view(c->opt.config, &view);
 	ask.active_version = view.version;
+	ask.requests_total = metric_sum(c->opt.agent->metrics, AM_REQUESTS);
 	ask.state_hash.data = view.state_hash;
 	ask.state_hash.len = STATE_HASH_LEN;
 	ask.state = text(heartbeat_state(c));

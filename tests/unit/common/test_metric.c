@@ -132,6 +132,8 @@ START_TEST(test_exact)
 	    "# HELP headgate_wait_seconds Wait.\n"
 	    "# TYPE headgate_wait_seconds histogram\n");
 	ck_assert_int_eq(metric_value(metric_series(s, M_LATENCY, NULL, 0)), 3);
+	ck_assert_int_eq(metric_sum(s, M_REQUESTS), 8);
+	ck_assert_int_eq(metric_sum(s, M_PLAIN), 3);
 	metric_set_free(s);
 }
 END_TEST
