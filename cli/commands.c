@@ -79,7 +79,7 @@ const struct cli_cmd cli_commands[] = {
 	"headgate get budget acme.monthly -o json",
 	f_get, 1, 2, false, cmd_get},
     {"describe", "KIND NAME", "Show every field of a resource",
-	"headgate describe route gpt-5.4-mini", f_none, 2, 2, false,
+	"headgate describe route gpt-4o-mini", f_none, 2, 2, false,
 	cmd_describe},
     {"create", "KIND NAME [FIELD=VALUE]...", "Create a resource",
 	"headgate create tenant acme display_name='Acme Corp'\n"
