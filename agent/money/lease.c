@@ -67,6 +67,17 @@ lease_give_back(struct lease *l, int64_t amount)
 	atomic_fetch_add_explicit(&l->left, amount, memory_order_acq_rel);
 }
 
+/* *max is at least v from now on. */
+static void
+lease_raise(_Atomic int64_t *max, int64_t v)
+{
+	int64_t old = atomic_load_explicit(max, memory_order_relaxed);
+
+	while (v > old && !atomic_compare_exchange_weak_explicit(max, &old, v,
+			      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 /* One budget of the path. */
 static bool
 lease_reserve_one(
@@ -87,20 +98,16 @@ lease_reserve_one(
 			return false;
 	}
 	if (l != NULL)
-		atomic_fetch_add_explicit(
-		    &l->in_use, amount, memory_order_relaxed);
+		lease_raise(
+		    &cell->peak, amount + atomic_fetch_add_explicit(&l->in_use,
+					      amount, memory_order_relaxed));
 	return true;
 }
 
 static void
 lease_touch(struct budget_cell *cell, int64_t amount)
 {
-	int64_t max = atomic_load_explicit(&cell->w_max, memory_order_relaxed);
-
-	while (amount > max &&
-	       !atomic_compare_exchange_weak_explicit(&cell->w_max, &max,
-		   amount, memory_order_relaxed, memory_order_relaxed))
-		;
+	lease_raise(&cell->w_max, amount);
 	if (!atomic_load_explicit(&cell->touched, memory_order_relaxed))
 		atomic_store_explicit(
 		    &cell->touched, true, memory_order_relaxed);

@@ -38,6 +38,7 @@ struct lease {
 	int64_t sent_returned, sent_settled;
 	bool sent_idle; /* the report in flight said in_use 0 */
 	bool told;	/* such a report was answered: may be recycled */
+	bool pool;	/* waiters got nothing: what is left goes back */
 	bool tail;	/* control plane asks to give rests back at once */
 };
 
@@ -57,6 +58,7 @@ struct budget_cell {
 	_Atomic int64_t w_max;		      /* largest reservation lately */
 	_Atomic bool touched;	   /* reserved or wanted since last report */
 	_Atomic bool in_flight;	   /* a report of it awaits its reply */
+	_Atomic int64_t peak;	   /* most in use lately */
 	_Atomic int64_t low_water; /* set by C: below it, ask for more */
 	_Atomic bool refill;	   /* asked for since the last report */
 	/* C only */

@@ -250,6 +250,7 @@ cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
 	if (now - c->idle_since_mono >= t->tuning.idle_return_ns) {
 		c->rate_per_s = 0;
 		atomic_store(&c->w_max, 0);
+		atomic_store(&c->peak, 0);
 	} else if (!used && w > 0) {
 		/* Decays; the next large reservation raises it again. */
 		(void)atomic_compare_exchange_strong(
@@ -257,25 +258,49 @@ cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
 	}
 }
 
+/* Rights that lie still now but were in use a moment ago: the worst cases of
+ * as many requests as ran at the same time. They are kept and asked for, so
+ * that a swing of concurrency makes nobody wait. */
+static int64_t
+cell_headroom(const struct budget_cell *c, const struct lease *l)
+{
+	int64_t used = l == NULL ? 0 : atomic_load(&l->in_use);
+	int64_t peak = atomic_load(&c->peak);
+
+	return peak > used ? peak - used : 0;
+}
+
+static void
+cell_peak_decays(struct budget_cell *c, const struct lease *l)
+{
+	int64_t peak = atomic_load(&c->peak);
+	int64_t used = l == NULL ? 0 : atomic_load(&l->in_use);
+
+	if (peak > used)
+		(void)atomic_compare_exchange_strong(
+		    &c->peak, &peak, peak - (peak - used) / 8 - 1);
+}
+
 /* What a current lease keeps: everything beyond goes back. */
 static void
 table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
     int64_t now, bool urgent)
 {
-	int64_t left = atomic_load(&l->left), keep;
+	int64_t left = atomic_load(&l->left), keep, room;
 	bool waits = atomic_load(&c->want_total) > 0;
 
-	if (t->draining || (l->tail && !waits) || atomic_load(&c->deleted) ||
+	if (t->draining || (waits ? l->pool : l->tail) ||
+	    atomic_load(&c->deleted) ||
 	    (!waits && now - c->idle_since_mono >= t->tuning.idle_return_ns)) {
 		lease_give_up(l, left > 0 ? left : 0);
 		return;
 	}
 	if (urgent || waits)
 		return;
-	keep = add_cap(mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S),
-	    2 * atomic_load(&c->w_max));
-	atomic_store(
-	    &c->low_water, add_cap(c->rate_per_s, atomic_load(&c->w_max)));
+	room = add_cap(cell_headroom(c, l), atomic_load(&c->w_max));
+	keep = add_cap(
+	    mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S), room);
+	cell_peak_decays(c, l);
 	if (left > add_cap(keep, keep / 2))
 		lease_give_up(l, (left - keep) / 2);
 }
@@ -328,7 +353,7 @@ static void
 report_demand(
     const struct lease_table *t, Hg__LeaseReport *r, struct budget_cell *c)
 {
-	int64_t total, min;
+	int64_t total, min, room;
 
 	c->sent_demand = true;
 	atomic_store(&c->in_flight, true);
@@ -339,7 +364,12 @@ report_demand(
 	min = atomic_load(&c->want_min);
 	r->want_total = total;
 	r->want_min = min < total ? min : total;
-	r->rate_per_s = c->rate_per_s;
+	room = cell_headroom(c, atomic_load(&c->current));
+	r->rate_per_s = add_cap(
+	    c->rate_per_s, mul_div(room, NS_PER_S, t->tuning.horizon_ns));
+	/* Two seconds before it gets short, and early while traffic grows. */
+	atomic_store(&c->low_water,
+	    add_cap(2 * c->rate_per_s, room + 2 * atomic_load(&c->w_max)));
 	r->w_p99 = atomic_load(&c->w_max);
 }
 
@@ -481,7 +511,7 @@ lease_fresh(const struct lease_table *t, struct budget_cell *c, int64_t now)
 		atomic_store(&l->settled, 0);
 		atomic_store(&l->left, 0);
 		l->retired_mono = l->sent_returned = l->sent_settled = 0;
-		l->told = l->sent_idle = l->tail = false;
+		l->told = l->sent_idle = l->tail = l->pool = false;
 		return l;
 	}
 	return calloc(1, sizeof(struct lease));
@@ -581,8 +611,16 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 		if (l == NULL)
 			return false;
 	}
-	if (lease_merge(l, g->granted))
+	l->pool = false;
+	if (lease_merge(l, g->granted)) {
 		t->n_grants++;
+	} else {
+		/* Nothing to be had: do not ask again before the heartbeat.
+		 * Rights too small for those who still wait go back, or two
+		 * agents could each sit on half of what one request needs. */
+		atomic_store(&c->low_water, 0);
+		l->pool = c->sent_demand;
+	}
 	lease_times(l, g, sent_mono);
 	atomic_store(&c->current, l);
 	lease_told(l);
