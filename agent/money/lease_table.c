@@ -349,16 +349,17 @@ report_new(struct arena *a, struct budget_cell *c, struct lease *l)
 	return r;
 }
 
+/* `silent`: what goes back with this report must not be asked for in it. */
 static void
-report_demand(
-    const struct lease_table *t, Hg__LeaseReport *r, struct budget_cell *c)
+report_demand(const struct lease_table *t, Hg__LeaseReport *r,
+    struct budget_cell *c, bool silent)
 {
 	int64_t total, min, room;
 
 	c->sent_demand = true;
 	atomic_store(&c->in_flight, true);
 	atomic_store(&c->refill, false);
-	if (t->draining || atomic_load(&c->deleted))
+	if (t->draining || silent || atomic_load(&c->deleted))
 		return;
 	total = atomic_load(&c->want_total);
 	min = atomic_load(&c->want_min);
@@ -405,6 +406,8 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 	struct lease *l = atomic_load(&c->current);
 	bool touched =
 	    atomic_load(&c->touched) || atomic_load(&c->want_total) > 0;
+	bool pooled = l != NULL && l->pool && atomic_load(&l->left) > 0 &&
+		      atomic_load(&c->want_total) > 0;
 	Hg__LeaseReport *r;
 	int rc;
 
@@ -424,7 +427,7 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 		rc = report_push(list, r);
 		if (rc != 0)
 			return rc;
-		report_demand(t, r, c);
+		report_demand(t, r, c, pooled);
 	}
 	for (l = urgent ? NULL : c->old; l != NULL && list->n < list->cap;
 	     l = l->next) {
