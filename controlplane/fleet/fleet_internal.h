@@ -71,6 +71,8 @@ int msg_pull(struct request *rq) MUST_CHECK;
 int msg_heartbeat(struct request *rq) MUST_CHECK;
 int msg_usage(struct request *rq) MUST_CHECK;
 
+/* ERR_CONFLICT when this request came before. */
+int request_once(struct request *rq) MUST_CHECK;
 /* Unpack the payload; NULL with rq->e set. */
 void *request_unpack(
     struct request *rq, const ProtobufCMessageDescriptor *type);

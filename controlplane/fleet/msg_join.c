@@ -243,9 +243,6 @@ msg_hello(struct request *rq)
 		    rq->env.boot_epoch, &released, &rq->e);
 	if (rc != 0)
 		return rc;
-	/* its own sequence number belongs to the epoch that starts here */
-	(void)registry_accept(
-	    f->registry, rq->env.sender, rq->env.boot_epoch, rq->env.seq);
 	log_info("agent hello", LFS("agent", rq->env.sender),
 	    LFI("epoch", rq->env.boot_epoch),
 	    LF("version", m->software_version), LF("group", rq->agent.group),

@@ -149,6 +149,9 @@ msg_heartbeat(struct request *rq)
 	    !str_eqz(str_of(m->instance_id), rq->agent.instance_id))
 		return err_set(&rq->e, ERR_VERSION,
 		    "another process holds this boot epoch");
+	rc = request_once(rq);
+	if (rc != 0)
+		return rc;
 	x.lease_only = m->lease_only;
 	heartbeat_note(rq, m, now);
 	rc = heartbeat_store(rq, m, &x);

@@ -122,12 +122,18 @@ request_sender(struct request *rq)
 		return err_set(&rq->e, rc, "the signature is not the agent's");
 	if (rq->agent.revoked)
 		return err_set(&rq->e, ERR_FORBIDDEN, "this agent was revoked");
-	if (!registry_accept(rq->f->registry, rq->env.sender,
-		rq->env.boot_epoch, rq->env.seq))
-		return err_set(&rq->e, ERR_CONFLICT,
-		    "request %llu of this boot epoch came before",
-		    (unsigned long long)rq->env.seq);
 	return 0;
+}
+
+int
+request_once(struct request *rq)
+{
+	if (registry_accept(rq->f->registry, rq->env.sender, rq->env.boot_epoch,
+		rq->env.seq))
+		return 0;
+	return err_set(&rq->e, ERR_CONFLICT,
+	    "request %llu of this boot epoch came before",
+	    (unsigned long long)rq->env.seq);
 }
 
 /* Usage of an older process that said hello is still welcome. */
@@ -187,6 +193,11 @@ request_run(struct request *rq)
 	rc = request_sender(rq);
 	if (rc == 0)
 		rc = request_epoch(rq);
+	/* Hello and heartbeat look at the instance first: a second process
+	 * must not use up the sequence numbers of the first. */
+	if (rc == 0 && rq->env.type != HG__MESSAGE_TYPE__MSG_HELLO &&
+	    rq->env.type != HG__MESSAGE_TYPE__MSG_HEARTBEAT)
+		rc = request_once(rq);
 	if (rc != 0)
 		return rc;
 	switch (rq->env.type) {
