@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leases in PostgreSQL and over the channel: calendar periods, a budget run
+ * down by two agents, recall, dead processes, late usage, changed limits.
+ * After each test the books are checked: limit = free + live + settled.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "controlplane/money/exchange.h"
+#include "controlplane/store/store_lease.h"
+#include "tests/unit/controlplane/support/fleetlab.h"
+
+static struct error e;
+
+#define IS(call, code)                                                      \
+	do {                                                                \
+		int is_rc = (call);                                         \
+                                                                            \
+		ck_assert_msg(is_rc == (code), "%s: %d not %d (%s)", #call, \
+		    is_rc, (code), e.text);                                 \
+	} while (0)
+
+static struct str
+at_text(int64_t ns, char dst[40])
+{
+	if (ns == INT64_MAX)
+		return STR("never");
+	time_format(ns, 0, dst);
+	return str_of(dst);
+}
+
+START_TEST(test_periods)
+{
+	static const struct {
+		const char *period, *zone, *at, *start, *end;
+	} cases[] = {
+	    {"day", "UTC", "2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z",
+		"2026-03-30T00:00:00Z"},
+	    {"day", "Europe/Berlin", "2026-03-29T12:00:00Z",
+		"2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"}, /* 23 h */
+	    {"day", "Europe/Berlin", "2026-10-25T12:00:00Z",
+		"2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"}, /* 25 h */
+	    {"day", "Asia/Kathmandu", "2026-01-01T18:14:59Z",
+		"2025-12-31T18:15:00Z", "2026-01-01T18:15:00Z"},
+	    {"day", "Asia/Kathmandu", "2026-01-01T18:15:00Z",
+		"2026-01-01T18:15:00Z", "2026-01-02T18:15:00Z"},
+	    {"week", "UTC", "2026-11-22T23:59:59Z", "2026-11-16T00:00:00Z",
+		"2026-11-23T00:00:00Z"}, /* Monday */
+	    {"month", "UTC", "2024-02-29T00:00:00Z", "2024-02-01T00:00:00Z",
+		"2024-03-01T00:00:00Z"},
+	    {"month", "America/New_York", "2026-03-31T23:00:00Z",
+		"2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"},
+	    {"quarter", "UTC", "2026-12-31T23:59:59Z", "2026-10-01T00:00:00Z",
+		"2027-01-01T00:00:00Z"},
+	    {"year", "Pacific/Auckland", "2026-06-01T00:00:00Z",
+		"2025-12-31T11:00:00Z", "2026-12-31T11:00:00Z"},
+	    {"once", "UTC", "2026-06-01T00:00:00Z", "1970-01-01T00:00:00Z",
+		"never"},
+	};
+	int64_t at, start, end;
+	char a[40], b[40];
+	struct db *db = NULL;
+	struct lab l;
+	size_t i;
+
+	lab_open_store(&l);
+	IS(store_take(l.store, &db, &e), 0);
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		IS(time_parse(str_of(cases[i].at), &at), 0);
+		IS(store_period_bounds(db, cases[i].period, cases[i].zone, at,
+		       &start, &end, &e),
+		    0);
+		ck_assert_msg(str_eqz(at_text(start, a), cases[i].start) &&
+				  str_eqz(at_text(end, b), cases[i].end),
+		    "case %zu: %s to %s", i, a, b);
+		ck_assert_int_gt(start, 0); /* 0 means "the current one" */
+	}
+	IS(store_period_bounds(db, "day", "Mars/Olympus", 1, &start, &end, &e),
+	    ERR_INVALID);
+	store_give(db);
+	lab_close(&l);
+}
+END_TEST
+
+static int64_t
+books_wrong(struct lab *l)
+{
+	struct db *db = NULL;
+	int64_t wrong = -1;
+
+	IS(store_take(l->store, &db, &e), 0);
+	IS(store_lease_check(db, &wrong, &e), 0);
+	store_give(db);
+	return wrong;
+}
+
+static struct budget_status
+status(struct lab *l, uint64_t uid)
+{
+	struct budget_status s;
+	struct db *db = NULL;
+
+	IS(store_take(l->store, &db, &e), 0);
+	IS(store_budget_status(
+	       db, uid, clock_wall(clock_system()), &s, NULL, NULL, &e),
+	    0);
+	store_give(db);
+	return s;
+}
+
+static uint64_t
+budget(struct lab *l, const char *limit_usd)
+{
+	char spec[200];
+
+	snprintf(spec, sizeof(spec),
+	    "{\"scope\":\"acme\",\"limit_usd\":\"%s\",\"period\":\"month\","
+	    "\"time_zone\":\"UTC\"}",
+	    limit_usd);
+	(void)lab_put(l, 9, "acme.b", spec);
+	return lab_uid(l, 9, "acme.b");
+}
+
+static Hg__LeaseReport
+report(uint64_t uid, const Hg__LeaseGrant *g, int64_t returned, int64_t in_use,
+    int64_t want)
+{
+	Hg__LeaseReport r;
+
+	hg__lease_report__init(&r);
+	r.budget_uid = uid;
+	r.period_start = g != NULL ? g->period_start : 0;
+	r.granted = g != NULL ? g->granted : 0;
+	r.returned = returned;
+	r.in_use = in_use;
+	r.want_min = r.want_total = want;
+	return r;
+}
+
+START_TEST(test_run_down)
+{
+	Hg__LeaseGrant ga, gb;
+	Hg__LeaseReport r;
+	struct lab_agent a, b;
+	struct budget_status s;
+	Hg__UsageAck ack;
+	struct lab l;
+	uint64_t uid;
+	int i;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "0.000001"); /* 1000 nano-USD */
+	lab_agent(&l, "eu", &a);
+	lab_agent(&l, "us", &b);
+	s = status(&l, uid); /* nothing stored yet */
+	ck_assert_int_eq(s.limit, 1000);
+	ck_assert_int_eq(s.free, 1000);
+	r = report(uid, NULL, 0, 0, 300);
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(ga.granted, 300);
+	ck_assert_int_gt(ga.valid_ms, 0);
+	ck_assert_int_eq(ga.recall_to, -1);
+	ck_assert_int_eq(ga.limit, 1000);
+	/* the reply was lost: the same again, not more */
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(ga.granted, 300);
+	r = report(uid, NULL, 0, 0, 600);
+	IS(lab_beat(&b, &r, &gb), 0);
+	ck_assert_int_eq(gb.granted, 600);
+	/* 100 are free; a's 300 are idle, so b may hope for 400 */
+	r = report(uid, &ga, 0, 0, 0);
+	IS(lab_beat(&a, &r, &ga), 0);
+	r = report(uid, &gb, 0, 600, 401);
+	IS(lab_beat(&b, &r, &gb), 0);
+	ck_assert(gb.exhausted);
+	r = report(uid, &gb, 0, 600, 400);
+	IS(lab_beat(&b, &r, &gb), 0);
+	ck_assert(!gb.exhausted);
+	ck_assert_int_eq(gb.granted, 600);
+	r = report(uid, &ga, 0, 0, 0);
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(ga.recall_to, 0);
+	r = report(uid, &ga, 300, 0, 0);
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(ga.recall_to, -1);
+	r = report(uid, &gb, 0, 600, 400);
+	IS(lab_beat(&b, &r, &gb), 0);
+	ck_assert_int_eq(gb.granted, 1000);
+	s = status(&l, uid);
+	ck_assert_int_eq(s.free, 0);
+	ck_assert_int_eq(s.leased, 1000);
+	/* spent: ten records of 100, shipped twice */
+	for (i = 0; i < 2; i++) {
+		IS(lab_usage(
+		       &b, 1, 0, 1, 10, 100, uid, gb.period_start, false, &ack),
+		    0);
+		ck_assert_uint_eq(ack.watermark, 10);
+	}
+	s = status(&l, uid);
+	ck_assert_int_eq(s.settled, 1000);
+	ck_assert_int_eq(s.leased, 0);
+	ck_assert_int_eq(s.free, 0);
+	r = report(uid, &ga, 300, 0, 1);
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert(ga.exhausted);
+	ck_assert_int_eq(ga.spent, 1000);
+	/* a larger limit helps at once, a smaller one is visible */
+	(void)budget(&l, "0.0000011");
+	r = report(uid, &ga, 300, 0, 60);
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(ga.granted, 360);
+	(void)budget(&l, "0.0000005");
+	IS(lab_beat(&a, &r, &ga), 0);
+	ck_assert_int_eq(status(&l, uid).free, -560);
+	ck_assert_int_eq(status(&l, uid).limit, 500);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_agent_free(&b);
+	lab_close(&l);
+}
+END_TEST
+
+START_TEST(test_dead_process)
+{
+	struct lab_agent a;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	struct budget_status s;
+	Hg__UsageAck ack;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "0.000001");
+	lab_agent(&l, "eu", &a); /* two shards */
+	r = report(uid, NULL, 0, 0, 700);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 700);
+	IS(lab_usage(&a, 1, 0, 1, 1, 100, uid, g.period_start, false, &ack), 0);
+	/* killed and started again */
+	a.boot_epoch = 2;
+	a.instance = "again";
+	IS(lab_hello(&a, 2), 0);
+	s = status(&l, uid);
+	ck_assert_int_eq(s.doubtful, 600);
+	ck_assert_int_eq(s.free, 300);
+	IS(lab_usage(&a, 1, 0, 2, 1, 50, uid, g.period_start, true, &ack), 0);
+	ck_assert_int_eq(status(&l, uid).doubtful, 550); /* one shard open */
+	IS(lab_usage(&a, 1, 1, 1, 0, 0, uid, g.period_start, true, &ack), 0);
+	s = status(&l, uid);
+	ck_assert_int_eq(s.doubtful, 0);
+	ck_assert_int_eq(s.free, 850);
+	ck_assert_int_eq(s.settled, 150);
+	/* a new lease of the new process */
+	r = report(uid, NULL, 0, 0, 850);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 850);
+	/* usage that should not exist any more: out of free, never lost */
+	IS(lab_usage(&a, 1, 5, 1, 1, 30, uid, g.period_start, false, &ack), 0);
+	s = status(&l, uid);
+	ck_assert_int_eq(s.free, -30);
+	ck_assert_int_eq(s.settled, 180);
+	/* on no lease at all (soft budgets), current period */
+	IS(lab_usage(&a, 2, 0, 1, 1, 5, uid, 0, false, &ack), 0);
+	ck_assert_int_eq(status(&l, uid).settled, 185);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
+START_TEST(test_other_periods)
+{
+	struct lab_agent a;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	Hg__UsageAck ack;
+	struct lab l;
+	int64_t old;
+	uint64_t uid, soft;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "0.000001");
+	lab_agent(&l, "eu", &a);
+	r = report(uid, NULL, 0, 0, 400);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 400);
+	/* time passes: make the period one of last year */
+	old = g.period_start - INT64_C(31536000) * NS_PER_S;
+	pgtest_sql(l.store, "ALTER TABLE lease DROP CONSTRAINT "
+			    "lease_budget_uid_period_start_fkey");
+	pgtest_sql(l.store, "UPDATE lease SET period_start = period_start "
+			    "- 31536000000000000::bigint");
+	pgtest_sql(l.store,
+	    "UPDATE budget_period SET period_start = period_start "
+	    "- 31536000000000000::bigint, period_end = period_end "
+	    "- 31536000000000000::bigint");
+	g.period_start = old;
+	r = report(uid, &g, 0, 100, 200); /* it has not noticed yet */
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.period_start, old);
+	ck_assert_int_eq(g.valid_ms, 0);
+	ck_assert_int_eq(g.recall_to, 100);
+	ck_assert_int_eq(g.granted, 400);
+	/* the current period was granted in the same reply */
+	ck_assert_int_eq(status(&l, uid).leased, 200);
+	/* what it gives back goes to the old period, usage too */
+	r = report(uid, &g, 300, 100, 0);
+	IS(lab_beat(&a, &r, &g), 0);
+	IS(lab_usage(&a, 1, 0, 1, 1, 100, uid, old, false, &ack), 0);
+	ck_assert_int_eq(
+	    pgtest_number(l.store,
+		"SELECT free FROM budget_period ORDER BY 1 DESC LIMIT 1"),
+	    900);
+	ck_assert_int_eq(status(&l, uid).settled, 0);
+	/* soft: no money moves, the period is told, usage counts */
+	(void)lab_put(&l, 9, "acme.soft",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.00000001\","
+	    "\"period\":\"once\",\"mode\":\"soft\"}");
+	soft = lab_uid(&l, 9, "acme.soft");
+	r = report(soft, NULL, 0, 0, 500);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 0);
+	ck_assert(!g.exhausted);
+	ck_assert_int_eq(g.period_start, 1);
+	ck_assert_int_eq(g.period_end, INT64_MAX);
+	IS(lab_usage(&a, 1, 0, 2, 1, 70, soft, 1, false, &ack), 0);
+	ck_assert_int_eq(status(&l, soft).settled, 70);
+	ck_assert_int_eq(status(&l, soft).free, -60);
+	/* a budget that does not exist */
+	r = report(999999, NULL, 0, 0, 500);
+	g.granted = 5;
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 0);
+	ck_assert_uint_eq(g.budget_uid, 0);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
+/* ---- many at once
+ * -------------------------------------------------------------- */
+
+struct racer {
+	struct lab *l;
+	char id[AGENT_ID_CAP];
+	uint64_t uid;
+	int64_t spent, granted, returned;
+	unsigned seed;
+	pthread_t thread;
+};
+
+/* An agent that spends what it gets as fast as it can, straight on the
+ * exchange and the charge, until the budget is exhausted. */
+static void *
+racer_main(void *arg)
+{
+	struct racer *x = arg;
+	struct rng_seeded rng;
+	struct db *db = NULL;
+	struct arena a;
+	int64_t period = 0;
+
+	rng_seeded_init(&rng, x->seed);
+	arena_init(&a, 4096, 1 << 20);
+	MUST(store_take(x->l->store, &db, NULL) == 0);
+	for (;;) {
+		struct exchange ex = {.agent_id = str_of(x->id),
+		    .boot_epoch = 1,
+		    .now = clock_wall(clock_system()),
+		    .cfg = &grant_default};
+		int64_t w = 1 + (int64_t)rng_below(&rng.rng, 400), cost;
+		struct lease_charge c;
+		Hg__LeaseReport r, *list = &r;
+		bool exhausted;
+
+		hg__lease_report__init(&r);
+		r.budget_uid = x->uid;
+		r.period_start = period;
+		r.granted = x->granted;
+		r.settled = x->spent;
+		r.returned = x->returned;
+		r.want_min = r.want_total = w;
+		r.rate_per_s = (int64_t)rng_below(&rng.rng, 300);
+		arena_clear(&a);
+		MUST(exchange_run(&ex, db, &list, 1, &a, NULL) == 0);
+		MUST(ex.n_grants == 1);
+		period = ex.grants[0]->period_start;
+		exhausted = ex.grants[0]->exhausted;
+		if (ex.grants[0]->granted > x->granted)
+			x->granted = ex.grants[0]->granted;
+		if (ex.grants[0]->recall_to == 0)
+			x->returned = x->granted - x->spent;
+		if (x->granted - x->spent - x->returned < w) {
+			if (exhausted)
+				break;
+			/* give back, so that nobody waits for nobody */
+			x->returned = x->granted - x->spent;
+			continue;
+		}
+		cost = (int64_t)rng_below(&rng.rng, (uint64_t)w + 1);
+		c = (struct lease_charge){.budget_uid = x->uid,
+		    .period_start = period,
+		    .boot_epoch = 1,
+		    .cost = cost,
+		    .last_at = ex.now};
+		x->spent += cost;
+		MUST(db_begin(db, NULL) == 0);
+		MUST(store_lease_charge(db, str_of(x->id), &c, 1, NULL) == 0);
+		MUST(db_commit(db, NULL) == 0);
+	}
+	store_give(db);
+	arena_release(&a);
+	return NULL;
+}
+
+START_TEST(test_race)
+{
+	struct racer r[6];
+	struct budget_status s;
+	int64_t spent = 0;
+	struct lab l;
+	uint64_t uid;
+	int i;
+
+	lab_open_store(&l);
+	(void)lab_put(&l, 1, "acme", "{}");
+	uid = budget(&l, "0.00005"); /* 50,000 */
+	for (i = 0; i < 6; i++) {
+		memset(&r[i], 0, sizeof(r[i]));
+		r[i].l = &l;
+		r[i].uid = uid;
+		r[i].seed = (unsigned)i;
+		snprintf(r[i].id, sizeof(r[i].id),
+		    "01890000-0000-7000-8000-00000000000%d", i);
+		pthread_create(&r[i].thread, NULL, racer_main, &r[i]);
+	}
+	for (i = 0; i < 6; i++) {
+		pthread_join(r[i].thread, NULL);
+		spent += r[i].spent;
+	}
+	s = status(&l, uid);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	ck_assert_int_eq(s.settled, spent);
+	ck_assert_int_le(spent, 50000);
+	ck_assert_int_ge(s.free, 0);
+	/* it stopped because it was empty, not because it was stuck */
+	ck_assert_int_gt(spent, 50000 - 6 * 400);
+	lab_close(&l);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("controlplane/lease");
+
+	UNIT_ADD(s, test_periods);
+	UNIT_ADD(s, test_run_down);
+	UNIT_ADD(s, test_dead_process);
+	UNIT_ADD(s, test_other_periods);
+	UNIT_ADD(s, test_race);
+	return pgtest_run(s);
+}
