@@ -3,124 +3,11 @@
  * The data path end to end in one process: real workers, configuration,
  * leases and journal between a bare client and a scripted provider.
  */
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "tests/unit/agent/scene.h"
 
 #include "proto/headgate.pb-c.h"
-#include "tests/unit/agent/fake.h"
-#include "tests/unit/agent/rig.h"
-#include "tests/unit/support/unit.h"
 
-#define CHAT "/v1/chat/completions"
-#define BODY                                                                \
-	"{\"model\":\"chat\",\"messages\":[{\"role\":\"user\",\"content\":" \
-	"\"hello there\"}],\"max_tokens\":100}"
-#define STREAM                                                         \
-	"{\"model\":\"chat\",\"stream\":true,\"messages\":[{\"role\":" \
-	"\"user\",\"content\":\"hello there\"}],\"max_tokens\":100}"
-#define ANSWER                                                            \
-	"{\"id\":\"x\",\"choices\":[{\"index\":0,\"message\":{\"role\":"  \
-	"\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}]," \
-	"\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5,"        \
-	"\"total_tokens\":15,\"prompt_tokens_details\":"                  \
-	"{\"cached_tokens\":4}}}"
-#define EVENT_HEAD                                               \
-	"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" \
-	"Transfer-Encoding: chunked\r\n\r\n"
-#define EVENT                                                      \
-	"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":" \
-	"\"12345678\"},\"finish_reason\":null}],\"usage\":null}\n\n"
-#define EVENT_END                                        \
-	"data: {\"choices\":[{\"index\":0,\"delta\":{}," \
-	"\"finish_reason\":\"stop\"}],\"usage\":null}\n\n"
-#define EVENT_USAGE                                              \
-	"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10," \
-	"\"completion_tokens\":5,\"total_tokens\":15}}\n\n"
-#define EVENT_DONE "data: [DONE]\n\n"
-
-static struct fake fake, second;
-static struct rig rig;
-static char answer[65536];
-static bool clean;
-
-static void
-send_answer(int fd, const char *status, const char *fields, const char *body)
-{
-	char text[4096];
-
-	(void)snprintf(text, sizeof(text),
-	    "HTTP/1.1 %s\r\nContent-Type: application/json\r\n"
-	    "Content-Length: %zu\r\n%s\r\n%s",
-	    status, strlen(body), fields, body);
-	fake_send(fd, text);
-}
-
-static void
-send_chunk(int fd, const char *data)
-{
-	char text[1024];
-
-	(void)snprintf(text, sizeof(text), "%zx\r\n%s\r\n", strlen(data), data);
-	fake_send(fd, text);
-}
-
-/* Every test runs with both engines: a host name goes to libcurl. */
-static void
-begin_with(int engine, fake_fn *serve, struct rig_config *c)
-{
-	fake_start(&fake, serve);
-	if (engine == 1)
-		(void)snprintf(fake.url, sizeof(fake.url),
-		    "http://LOCALHOST:%d/v1", fake.port);
-	c->url[0] = fake.url;
-	rig_start(&rig, c);
-}
-#define begin(serve, c) begin_with(_i, serve, c)
-
-static void
-end(void)
-{
-	rig_stop(&rig);
-	fake_stop(&fake);
-}
-
-/* One request on a connection of its own. */
-static int
-ask(const char *key, const char *extra, const char *body)
-{
-	int fd = http_connect(rig.port);
-
-	http_post(fd, CHAT, key, extra, body);
-	ck_assert_int_gt(http_recv(fd, answer, sizeof(answer), &clean), 0);
-	close(fd);
-	return http_status(answer);
-}
-
-static struct journal_usage *
-usage(size_t want)
-{
-	static struct journal_usage u[64];
-	int i;
-
-	/* A record may be written a turn after its client was served. */
-	for (i = 0; i < 2000 && rig_usage(&rig, u, 64) < want; i++)
-		usleep(1000);
-	ck_assert_uint_eq(rig_usage(&rig, u, 64), want);
-	return u;
-}
-
-static bool
-serve_plain(struct fake *f, int fd, const char *request, int n)
-{
-	(void)f;
-	(void)request;
-	(void)n;
-	send_answer(
-	    fd, "200 OK", "x-request-id: up-1\r\nset-cookie: a=b\r\n", ANSWER);
-	return true;
-}
+static struct fake second;
 
 START_TEST(test_plain)
 {
@@ -175,108 +62,6 @@ START_TEST(test_plain)
 }
 END_TEST
 
-/* Several requests on one connection. */
-START_TEST(test_keep_alive)
-{
-	struct rig_config c = {.budget = 1000000000};
-	int fd, i;
-
-	begin(serve_plain, &c);
-	fd = http_connect(rig.port);
-	for (i = 0; i < 5; i++) {
-		http_post(fd, CHAT, RIG_KEY, "", BODY);
-		ck_assert_int_gt(
-		    http_recv(fd, answer, sizeof(answer), &clean), 0);
-		ck_assert(clean);
-		ck_assert_int_eq(http_status(answer), 200);
-	}
-	close(fd);
-	ck_assert_int_eq(fake.n_conns, 1); /* the provider's was kept too */
-	(void)usage(5);
-	end();
-}
-END_TEST
-
-static size_t
-count(const char *text, const char *what)
-{
-	size_t n = 0;
-
-	while ((text = strstr(text, what)) != NULL) {
-		text += strlen(what);
-		n++;
-	}
-	return n;
-}
-
-/* Read to the end of the connection. */
-static void
-slurp(int fd)
-{
-	size_t n = 0;
-	ssize_t k;
-
-	while (n < sizeof(answer) - 1) {
-		k = recv(fd, answer + n, sizeof(answer) - 1 - n, 0);
-		if (k <= 0)
-			break;
-		n += (size_t)k;
-	}
-	answer[n] = '\0';
-}
-
-START_TEST(test_pipelined)
-{
-	struct rig_config c = {.budget = 1000000000};
-	char text[4096];
-	int fd, i, len;
-	size_t n = 0;
-
-	begin(serve_plain, &c);
-	for (i = 0; i < 4; i++) {
-		len = snprintf(text + n, sizeof(text) - n,
-		    "POST " CHAT " HTTP/1.1\r\nHost: t\r\n"
-		    "Authorization: Bearer " RIG_KEY "\r\n%s"
-		    "Content-Length: %zu\r\n\r\n" BODY,
-		    i == 3 ? "Connection: close\r\n" : "", strlen(BODY));
-		n += (size_t)len;
-	}
-	fd = http_connect(rig.port);
-	http_send(fd, text);
-	slurp(fd);
-	ck_assert_uint_eq(count(answer, "HTTP/1.1 200 OK\r\n"), 4);
-	close(fd);
-	/* byte by byte */
-	fd = http_connect(rig.port);
-	for (i = 0; i < (int)n; i++) {
-		char one[2] = {text[i], 0};
-
-		http_send(fd, one);
-	}
-	slurp(fd);
-	ck_assert_uint_eq(count(answer, "HTTP/1.1 200 OK\r\n"), 4);
-	close(fd);
-	(void)usage(8);
-	end();
-}
-END_TEST
-
-static bool
-serve_stream(struct fake *f, int fd, const char *request, int n)
-{
-	(void)f;
-	(void)request;
-	(void)n;
-	fake_send(fd, EVENT_HEAD);
-	send_chunk(fd, EVENT);
-	send_chunk(fd, EVENT);
-	send_chunk(fd, EVENT_END);
-	send_chunk(fd, EVENT_USAGE);
-	send_chunk(fd, EVENT_DONE);
-	fake_send(fd, "0\r\n\r\n");
-	return true;
-}
-
 START_TEST(test_stream)
 {
 	struct rig_config c = {.budget = 1000000000};
@@ -297,46 +82,6 @@ START_TEST(test_stream)
 	ck_assert(u->head.streamed);
 	ck_assert_uint_eq(u->source, HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL);
 	ck_assert_int_eq(fake.n_conns, 1);
-	end();
-}
-END_TEST
-
-START_TEST(test_old_clients)
-{
-	struct rig_config c = {.budget = 1000000000};
-	char text[1024];
-	int fd;
-
-	begin(serve_stream, &c);
-	(void)snprintf(text, sizeof(text),
-	    "POST " CHAT " HTTP/1.0\r\nAuthorization: Bearer " RIG_KEY
-	    "\r\nContent-Length: %zu\r\n\r\n" STREAM,
-	    strlen(STREAM));
-	fd = http_connect(rig.port);
-	http_send(fd, text);
-	slurp(fd);
-	close(fd);
-	ck_assert_ptr_null(strstr(answer, "chunked"));
-	ck_assert_ptr_nonnull(strstr(answer, "\r\nconnection: close\r\n"));
-	ck_assert_ptr_nonnull(strstr(answer, "\r\n\r\ndata: {"));
-	ck_assert_str_eq(answer + strlen(answer) - 14, "data: [DONE]\n\n");
-	/* Expect: 100-continue */
-	(void)snprintf(text, sizeof(text),
-	    "POST " CHAT
-	    " HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " RIG_KEY
-	    "\r\nExpect: 100-continue\r\nConnection: close\r\n"
-	    "Content-Length: %zu\r\n\r\n",
-	    strlen(STREAM));
-	fd = http_connect(rig.port);
-	http_send(fd, text);
-	ck_assert_int_gt(recv(fd, answer, sizeof(answer), 0), 0);
-	ck_assert_int_eq(
-	    strncmp(answer, "HTTP/1.1 100 Continue\r\n\r\n", 25), 0);
-	http_send(fd, STREAM);
-	slurp(fd);
-	close(fd);
-	ck_assert_int_eq(http_status(answer), 200);
-	(void)usage(2);
 	end();
 }
 END_TEST
@@ -471,19 +216,6 @@ START_TEST(test_cut)
 	end();
 }
 END_TEST
-
-static bool
-serve_stall(struct fake *f, int fd, const char *request, int n)
-{
-	(void)f;
-	(void)n;
-	if (strstr(request, "\"stream\":true") != NULL) {
-		fake_send(fd, EVENT_HEAD);
-		send_chunk(fd, EVENT);
-	}
-	(void)fake_wait_gone(fd, 5000);
-	return false;
-}
 
 START_TEST(test_timeouts)
 {
@@ -740,183 +472,6 @@ START_TEST(test_limits)
 }
 END_TEST
 
-/* ---- hostile clients ---- */
-
-static int
-raw(const char *text)
-{
-	int fd = http_connect(rig.port);
-
-	http_send(fd, text);
-	ck_assert_int_gt(http_recv(fd, answer, sizeof(answer), &clean), 0);
-	close(fd);
-	return http_status(answer);
-}
-
-#define AUTH "Authorization: Bearer " RIG_KEY "\r\n"
-
-START_TEST(test_smuggling)
-{
-	struct rig_config c = {.budget = 1000000000};
-	int fd;
-	long n;
-
-	begin(serve_plain, &c);
-	fd = http_connect(rig.port);
-	http_send(fd,
-	    "POST " CHAT " HTTP/1.1\r\nHost: t\r\n" AUTH
-	    "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n"
-	    "0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: t\r\n" AUTH "\r\n");
-	n = 0;
-	for (;;) {
-		ssize_t k =
-		    recv(fd, answer + n, sizeof(answer) - 1 - (size_t)n, 0);
-
-		if (k <= 0)
-			break;
-		n += k;
-	}
-	answer[n] = '\0';
-	close(fd);
-	ck_assert_int_eq(http_status(answer), 400);
-	ck_assert_ptr_null(strstr(answer + 10, "HTTP/1.1"));
-	ck_assert_ptr_null(strstr(answer, "\"list\""));
-	ck_assert_int_eq(raw("POST " CHAT " HTTP/1.1\r\nHost: t\r\n" AUTH
-			     "Transfer-Encoding: gzip, chunked\r\n\r\n"),
-	    400);
-	ck_assert_int_eq(
-	    raw("POST " CHAT " HTTP/1.1\r\nHost: a\r\nHost: b\r\n" AUTH
-		"Content-Length: 0\r\n\r\n"),
-	    400);
-	ck_assert_int_eq(
-	    raw("GET http://t/v1/models HTTP/1.1\r\nHost: t\r\n" AUTH "\r\n"),
-	    400);
-	ck_assert_int_eq(
-	    raw("GET //v1/models HTTP/1.1\r\nHost: t\r\n" AUTH "\r\n"), 404);
-	ck_assert_int_eq(
-	    raw("GET /v1/%6dodels HTTP/1.1\r\nHost: t\r\n" AUTH "\r\n"), 404);
-	ck_assert_int_eq(
-	    raw("GET /v1/models HTTP/1.1\r\nHost: t\r\n" AUTH "\r\n"), 200);
-	ck_assert_int_eq(fake.n_requests, 0);
-	end();
-}
-END_TEST
-
-START_TEST(test_too_large)
-{
-	struct rig_config c = {.budget = 1000000000};
-	static char text[20000];
-	size_t n;
-
-	begin(serve_plain, &c);
-	/* 413 comes although not one byte of the body does */
-	ck_assert_int_eq(raw("POST " CHAT " HTTP/1.1\r\nHost: t\r\n" AUTH
-			     "Content-Length: 1048577\r\n\r\n"),
-	    413);
-	n = (size_t)snprintf(text, sizeof(text),
-	    "GET /v1/models HTTP/1.1\r\nHost: t\r\nX-Long: ");
-	memset(text + n, 'a', sizeof(text) - n - 5);
-	memcpy(text + sizeof(text) - 5, "\r\n\r\n", 5);
-	ck_assert_int_eq(raw(text), 431);
-	end();
-}
-END_TEST
-
-START_TEST(test_large_bodies)
-{
-	struct rig_config c = {.budget = 10000000000};
-	static char chunk[65536 + 1], body[400000];
-	size_t n;
-	int fd, i;
-
-	begin(serve_stall, &c);
-	/* chunked and above the limit */
-	fd = http_connect(rig.port);
-	http_send(fd, "POST " CHAT " HTTP/1.1\r\nHost: t\r\n" AUTH
-		      "Transfer-Encoding: chunked\r\n\r\n");
-	memset(chunk, 'x', 65536);
-	for (i = 0; i < 17; i++) {
-		http_send(fd, "10000\r\n");
-		http_send(fd, chunk);
-		http_send(fd, "\r\n");
-	}
-	http_send(fd, "0\r\n\r\n");
-	ck_assert_int_gt(http_recv(fd, answer, sizeof(answer), &clean), 0);
-	ck_assert_int_eq(http_status(answer), 413);
-	close(fd);
-	end();
-	/* large and fine */
-	begin(serve_plain, &c);
-	n = (size_t)snprintf(body, sizeof(body),
-	    "{\"model\":\"chat\",\"max_tokens\":5,\"messages\":[{\"role\":"
-	    "\"user\",\"content\":\"");
-	memset(body + n, 'y', 15000 - n);
-	memcpy(body + 15000, "\"}]}", 5);
-	ck_assert_int_eq(ask(RIG_KEY, "", body), 200);
-	ck_assert_ptr_nonnull(strstr(fake.last, "yyy\"}]}"));
-	end();
-}
-END_TEST
-
-START_TEST(test_bad_input)
-{
-	struct rig_config c = {.budget = 1000000000};
-
-	begin(serve_plain, &c);
-	ck_assert_int_eq(ask(RIG_KEY, "", "{\"model\":"), 400);
-	ck_assert_int_eq(ask(RIG_KEY, "", "{}"), 400);
-	ck_assert_ptr_nonnull(strstr(answer, "\"param\":\"model\""));
-	ck_assert_int_eq(
-	    ask(RIG_KEY, "",
-		"{\"model\":\"nope\",\"messages\":[{\"role\":\"user\"}]}"),
-	    404);
-	ck_assert_ptr_nonnull(strstr(answer, "\"model_not_found\""));
-	ck_assert_int_eq(
-	    ask(RIG_KEY, "",
-		"{\"model\":\"secret\",\"messages\":[{\"role\":\"user\"}]}"),
-	    404);
-	ck_assert_int_eq(
-	    ask(RIG_KEY, "",
-		"{\"model\":\"embed\",\"messages\":[{\"role\":\"user\"}]}"),
-	    503);
-	ck_assert_int_eq(ask(RIG_KEY, "Content-Encoding: gzip\r\n", BODY), 415);
-	ck_assert_int_eq(ask(RIG_KEY, "x-api-key: hg-other\r\n", BODY), 400);
-	ck_assert_int_eq(fake.n_requests, 0);
-	end();
-}
-END_TEST
-
-/* Everything of the answer but what differs by nature. */
-static void
-mask(char *text)
-{
-	char *p = strstr(text, "x-request-id: ");
-
-	ck_assert_ptr_nonnull(p);
-	memset(p + 14, '-', 36);
-	p = strstr(text, "date: ");
-	ck_assert_ptr_nonnull(p);
-	memset(p + 6, '-', 29);
-}
-
-START_TEST(test_unknown_keys_look_alike)
-{
-	static char first[65536];
-	struct rig_config c = {.budget = 1000000000};
-
-	begin(serve_plain, &c);
-	ck_assert_int_eq(ask("hg-unknown", "", BODY), 401);
-	mask(answer);
-	memcpy(first, answer, sizeof(first));
-	ck_assert_int_eq(ask(RIG_OTHER, "", BODY), 401);
-	mask(answer);
-	ck_assert_str_eq(answer, first);
-	ck_assert_int_eq(
-	    ask("' OR (SELECT pg_sleep(8)) IS NOT NULL --", "", BODY), 401);
-	end();
-}
-END_TEST
-
 /* ---- back-pressure, draining ---- */
 
 static atomic_long flooded;
@@ -1016,28 +571,13 @@ START_TEST(test_stop_cancels_what_runs)
 }
 END_TEST
 
-static void
-add(Suite *s, const char *name, const TTest *test)
-{
-	TCase *tc = tcase_create(name);
-
-	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, test, 0, 2);
-	suite_add_tcase(s, tc);
-}
-
-#define ADD(s, test) add(s, #test, test)
-
 int
 main(void)
 {
 	Suite *s = suite_create("agent/worker");
 
 	ADD(s, test_plain);
-	ADD(s, test_keep_alive);
-	ADD(s, test_pipelined);
 	ADD(s, test_stream);
-	ADD(s, test_old_clients);
 	ADD(s, test_missing_usage_is_estimated);
 	ADD(s, test_client_leaves);
 	ADD(s, test_cut);
@@ -1051,11 +591,6 @@ main(void)
 	ADD(s, test_budget);
 	ADD(s, test_client_leaves_while_waiting);
 	ADD(s, test_limits);
-	ADD(s, test_smuggling);
-	ADD(s, test_too_large);
-	ADD(s, test_large_bodies);
-	ADD(s, test_bad_input);
-	ADD(s, test_unknown_keys_look_alike);
 	ADD(s, test_slow_client_holds_provider_back);
 	ADD(s, test_drain_finishes_what_runs);
 	ADD(s, test_stop_cancels_what_runs);
