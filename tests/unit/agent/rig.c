@@ -381,13 +381,16 @@ rig_start(struct rig *r, const struct rig_config *c)
 	struct journal_replay found;
 	struct error e = {0};
 	struct agent *a = &r->agent;
+	const char *tmp;
 	unsigned i;
 
 	memset(r, 0, sizeof(*r));
 	ck_assert_int_ge(sodium_init(), 0);
 	rig_options(r);
 	atomic_store(&r->purse, c->budget);
-	(void)snprintf(r->dir, sizeof(r->dir), "/tmp/headgate-rig-XXXXXX");
+	tmp = getenv("TMPDIR");
+	(void)snprintf(r->dir, sizeof(r->dir), "%s/headgate-rig-XXXXXX",
+	    tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(r->dir));
 	a->opt = &r->opt;
 	a->clock = clock_system();

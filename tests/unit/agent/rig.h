@@ -42,7 +42,7 @@ struct rig {
 	_Atomic bool stop;
 	_Atomic int64_t purse; /* nano-USD that may still be granted */
 	int64_t granted;
-	char dir[64];
+	char dir[256];
 	int port;
 };
 
