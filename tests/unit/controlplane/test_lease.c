@@ -208,18 +208,42 @@ START_TEST(test_run_down)
 	IS(lab_beat(&a, &r, &ga), 0);
 	ck_assert(ga.exhausted);
 	ck_assert_int_eq(ga.spent, 1000);
-	/* a larger limit helps at once, a smaller one is visible */
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_agent_free(&b);
+	lab_close(&l);
+}
+END_TEST
+
+/* A larger limit helps at once, a smaller one is visible as debt. */
+START_TEST(test_changed_limit)
+{
+	struct lab_agent a;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "0.000001");
+	lab_agent(&l, "eu", &a);
+	r = report(uid, NULL, 0, 0, 1000);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 1000);
+	r = report(uid, &g, 0, 1000, 60);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert(g.exhausted);
 	(void)budget(&l, "0.0000011");
-	r = report(uid, &ga, 300, 0, 60);
-	IS(lab_beat(&a, &r, &ga), 0);
-	ck_assert_int_eq(ga.granted, 360);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(g.granted, 1060);
+	ck_assert_int_eq(g.limit, 1100);
 	(void)budget(&l, "0.0000005");
-	IS(lab_beat(&a, &r, &ga), 0);
+	IS(lab_beat(&a, &r, &g), 0);
 	ck_assert_int_eq(status(&l, uid).free, -560);
 	ck_assert_int_eq(status(&l, uid).limit, 500);
 	ck_assert_int_eq(books_wrong(&l), 0);
 	lab_agent_free(&a);
-	lab_agent_free(&b);
 	lab_close(&l);
 }
 END_TEST
@@ -464,6 +488,7 @@ main(void)
 
 	UNIT_ADD(s, test_periods);
 	UNIT_ADD(s, test_run_down);
+	UNIT_ADD(s, test_changed_limit);
 	UNIT_ADD(s, test_dead_process);
 	UNIT_ADD(s, test_other_periods);
 	UNIT_ADD(s, test_race);
