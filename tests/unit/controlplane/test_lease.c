@@ -463,7 +463,7 @@ START_TEST(test_race)
 		r[i].uid = uid;
 		r[i].seed = (unsigned)i;
 		snprintf(r[i].id, sizeof(r[i].id),
-		    "01890000-0000-7000-8000-00000000000%d", i);
+		    "01890000-0000-7000-8000-00000000000%u", r[i].seed % 10);
 		pthread_create(&r[i].thread, NULL, racer_main, &r[i]);
 	}
 	for (i = 0; i < 6; i++) {
