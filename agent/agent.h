@@ -22,7 +22,8 @@
 /* Table-driven options of the program (agent/options.c). */
 struct agent_options {
 	const char *data_listen, *status_listen, *data_dir, *join_token,
-	    *log_format, *log_level, *disk_key, *ports_file, *name, *user;
+	    *log_format, *log_level, *disk_key, *ports_file, *name, *user,
+	    *upstream_ca_file;
 	/* sizes in bytes, durations in milliseconds */
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,

@@ -71,6 +71,9 @@ static const struct cfg_option agent_option_list[] = {
 	"requests with budgets are refused."),
     OPT("group-commit", CFG_DURATION, group_commit, "5ms", 0, 1000, "TIME",
 	"How long journal writes are gathered for one fsync."),
+    OPT("upstream-ca-file", CFG_STRING, upstream_ca_file, "", 0, 0, "FILE",
+	"PEM file of the authorities that may certify providers, instead of "
+	"the system's."),
     OPT("disk-key", CFG_SECRET, disk_key, "", 0, 0, "KEY",
 	"Encrypts the cached configuration; default: a key made in the data "
 	"folder."),

@@ -90,7 +90,8 @@ front_init(struct front *f, struct agent *a, unsigned index, int listen_fd,
 		return rc;
 	}
 	up = (struct up_limits){f->lim.max_requests, FRONT_MAX_IDLE,
-	    f->json.max_bytes < 32768 ? 32768 : 65536, FRONT_IDLE_AGE};
+	    f->json.max_bytes < 32768 ? 32768 : 65536, FRONT_IDLE_AGE,
+	    a->opt->upstream_ca_file};
 	f->health = calloc(1, sizeof(*f->health));
 	f->up = upstream_new(&f->loop, &up, e);
 	if (f->health == NULL || f->up == NULL) {

@@ -490,6 +490,8 @@ upcurl_options(
 	curl_easy_setopt(k, CURLOPT_BUFFERSIZE, 16384L);
 	curl_easy_setopt(k, CURLOPT_MAXAGE_CONN,
 	    (long)(c->engine->lim.max_idle_age / NS_PER_S));
+	if (c->engine->lim.ca_file != NULL && c->engine->lim.ca_file[0] != '\0')
+		curl_easy_setopt(k, CURLOPT_CAINFO, c->engine->lim.ca_file);
 	curl_easy_setopt(k, CURLOPT_FRESH_CONNECT, rq->fresh ? 1L : 0L);
 	curl_easy_setopt(k, CURLOPT_HTTP_CONTENT_DECODING, 0L);
 }

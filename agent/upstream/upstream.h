@@ -29,6 +29,7 @@ struct up_limits {
 	size_t max_idle;      /* kept-alive connections per origin */
 	size_t max_head;      /* bytes of an answer's head */
 	int64_t max_idle_age; /* ns a connection may rest */
+	const char *ca_file;  /* PEM, for https; NULL or "" = the system's */
 };
 
 /* All slices must live until done or up_cancel(). */
