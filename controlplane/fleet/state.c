@@ -89,6 +89,7 @@ load_credential(void *ctx, uint64_t provider_uid, uint64_t version,
 	return credential_get(l->db, l->vault, provider_uid, version, out, e);
 }
 
+/* *ret stays NULL when the loaded version is the latest one. */
 static int
 state_load(struct state *s, struct store *store, struct derive_world **ret,
     uint64_t *version, struct error *e)
@@ -96,10 +97,18 @@ state_load(struct state *s, struct store *store, struct derive_world **ret,
 	struct loading l = {.vault = s->vault, .e = e};
 	int rc;
 
+	rc = store_take(store, &l.db, e);
+	if (rc == 0)
+		rc = store_config_version(l.db, version, e);
+	if (rc != 0 ||
+	    (s->world != NULL && *version == atomic_load(&s->version))) {
+		store_give(l.db);
+		return rc;
+	}
+
 	l.world = derive_world_new();
 	if (l.world == NULL)
-		return err_set(e, ERR_NOMEM, "no memory for the state");
-	rc = store_take(store, &l.db, e);
+		rc = err_set(e, ERR_NOMEM, "no memory for the state");
 	if (rc == 0)
 		rc = store_config_snapshot(l.db, 0, version, load_item, &l, e);
 	if (rc == 0)
@@ -212,7 +221,7 @@ state_refresh(struct state *s, struct store *store, uint64_t *from,
 	pthread_mutex_lock(&s->refreshing);
 	*from = *to = atomic_load(&s->version);
 	rc = state_load(s, store, &world, &version, e);
-	if (rc == 0 && (version > *from || s->world == NULL)) {
+	if (rc == 0 && world != NULL) {
 		pthread_mutex_lock(&s->lock);
 		rc = state_move(s, world, version, e);
 		if (rc == 0) {

@@ -415,22 +415,27 @@ on_push(void *ctx, struct str message)
 	pthread_mutex_unlock(&pushed.lock);
 }
 
+static unsigned
+n_pushed(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&pushed.lock);
+	n = pushed.n;
+	pthread_mutex_unlock(&pushed.lock);
+	return n;
+}
+
 /* Wait for the k-th publication and open it; false when not for this key. */
 static bool
 take_push(struct lab_agent *a, unsigned k, struct buf *out)
 {
 	struct envelope env;
-	bool have;
 	int i;
 
-	for (i = 0, have = false; i < 10000 && !have; i++) {
-		pthread_mutex_lock(&pushed.lock);
-		have = pushed.n > k;
-		pthread_mutex_unlock(&pushed.lock);
-		if (!have)
-			poll(NULL, 0, 1);
-	}
-	ck_assert_msg(have, "nothing was published");
+	for (i = 0; i < 10000 && n_pushed() <= k; i++)
+		poll(NULL, 0, 1);
+	ck_assert_msg(n_pushed() > k, "nothing was published");
 	ck_assert_int_eq(
 	    envelope_open(str_make(pushed.bytes[k], pushed.len[k]), &env, &e),
 	    0);
@@ -483,12 +488,12 @@ START_TEST(test_push)
 	ck_assert(replica_apply(r, &l, buf_str(&bundle)));
 	sub = subscribe(&l, "eu");
 	/* until the server's side of the subscription is there */
-	for (i = 0; i < 50 && pushed.n == 0; i++) {
+	for (i = 0; i < 50 && n_pushed() == 0; i++) {
 		lab_wait_version(&l, lab_put(&l, 1, "acme",
 					 i % 2 ? "{}" : "{\"disabled\":true}"));
 		poll(NULL, 0, 20);
 	}
-	for (applied = false; k < pushed.n; k++)
+	for (applied = false; k < n_pushed(); k++)
 		if (take_push(&a, k, &bundle))
 			applied |= replica_apply(r, &l, buf_str(&bundle));
 	if (!applied) { /* the first ones were missed: repaired by a pull */
