@@ -25,6 +25,7 @@ test('the stack starts: two agents, two budgets', async () => {
     item('budget', 'nested.project', {
       scope: 'nested.team.project', limit_usd: '0.04', mode: 'hard', period: 'day',
     }),
+    ...tenant('vectors', ['app'], { budget: '0.0004' }),
     ...tenant('soft', ['app'], { budget: '0.001', mode: 'soft' }),
   ]));
   agents = [stack.agent('agent-1'), stack.agent('agent-2')];
@@ -82,6 +83,26 @@ test('the project\'s budget ends first, the tenant\'s goes on', async () => {
   const inner = await stack.rest.get('/v1/budgets/nested.project/status');
   equal(outer.spent_nanousd, inner.spent_nanousd, 'both budgets saw the same money');
 }, { timeout: 120000 });
+
+test('embeddings of token ids, which hold no text, are reserved for too', async () => {
+  const key = secrets['vectors.team.project.app'];
+  const count = {};
+  await Promise.all(Array.from({ length: 32 }, async (_, i) => {
+    const input = i % 2 ? Array(2000).fill(1) : [Array(1000).fill(7), Array(1000).fill(8)];
+    const r = await fetch(`${agents[i % 2].url}/v1/embeddings`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'sim-embed', input, dimensions: 8 }),
+    });
+    await r.text();
+    count[r.status] = (count[r.status] ?? 0) + 1;
+  }));
+  agree(await reconcile(stack));
+  const status = await stack.rest.get('/v1/budgets/vectors.main/status');
+  assert(count[200] > 0, JSON.stringify(count));
+  assert(BigInt(status.spent_nanousd) <= BigInt(status.limit_nanousd),
+    `spent ${status.spent_nanousd} of ${status.limit_nanousd}, ${JSON.stringify(count)}`);
+});
 
 test('a SOFT budget warns and never blocks', async () => {
   const key = secrets['soft.team.project.app'];
