@@ -30,20 +30,23 @@ derive_world_new(void)
 	return w;
 }
 
+static void
+world_item_release(struct world_item *it)
+{
+	if (it->credential != NULL)
+		sodium_memzero(it->credential, it->credential_len);
+	free(it->credential);
+	free(it->name);
+	json_decref(it->spec);
+}
+
 void
 derive_world_free(struct derive_world *w)
 {
 	if (w == NULL)
 		return;
-	for (size_t i = 0; i < w->n; i++) {
-		struct world_item *it = &w->items[i];
-
-		if (it->credential != NULL)
-			sodium_memzero(it->credential, it->credential_len);
-		free(it->credential);
-		free(it->name);
-		json_decref(it->spec);
-	}
+	for (size_t i = 0; i < w->n; i++)
+		world_item_release(&w->items[i]);
 	free(w->items);
 	json_decref(w->index);
 	free(w);
@@ -110,8 +113,9 @@ world_uid(const struct derive_world *w, uint32_t kind, const char *name)
 	return (uint64_t)json_integer_value(json_object_get(w->index, key));
 }
 
-const struct world_item *
-world_find(const struct derive_world *w, uint32_t kind, uint64_t uid)
+/* Index of the item, or where it belongs. */
+static size_t
+world_place(const struct derive_world *w, uint32_t kind, uint64_t uid)
 {
 	size_t lo = 0, hi = w->n;
 
@@ -120,14 +124,60 @@ world_find(const struct derive_world *w, uint32_t kind, uint64_t uid)
 		size_t mid = lo + (hi - lo) / 2;
 		const struct world_item *it = &w->items[mid];
 
-		if (it->kind == kind && it->uid == uid)
-			return it;
 		if (it->kind < kind || (it->kind == kind && it->uid < uid))
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return NULL;
+	return lo;
+}
+
+const struct world_item *
+world_find(const struct derive_world *w, uint32_t kind, uint64_t uid)
+{
+	size_t i = world_place(w, kind, uid);
+
+	if (i == w->n || w->items[i].kind != kind || w->items[i].uid != uid)
+		return NULL;
+	return &w->items[i];
+}
+
+int
+derive_world_put(
+    struct derive_world *w, const struct store_item *src, struct error *e)
+{
+	struct world_item fresh;
+	size_t at;
+	int rc;
+
+	derive_world_remove(w, (uint32_t)src->kind, src->uid);
+	at = world_place(w, (uint32_t)src->kind, src->uid);
+	rc = derive_world_add(w, src, e); /* at the end */
+	if (rc != 0)
+		return rc;
+	fresh = w->items[w->n - 1];
+	memmove(&w->items[at + 1], &w->items[at],
+	    (w->n - 1 - at) * sizeof(w->items[0]));
+	w->items[at] = fresh;
+	w->sorted = true;
+	return 0;
+}
+
+void
+derive_world_remove(struct derive_world *w, uint32_t kind, uint64_t uid)
+{
+	size_t at = world_place(w, kind, uid);
+	struct world_item *it = &w->items[at];
+	char key[512];
+
+	if (at == w->n || it->kind != kind || it->uid != uid)
+		return;
+	(void)snprintf(key, sizeof(key), "%u %s", kind, it->name);
+	if (world_uid(w, kind, it->name) == uid)
+		(void)json_object_del(w->index, key);
+	world_item_release(it);
+	w->n--;
+	memmove(it, it + 1, (w->n - at) * sizeof(*it));
 }
 
 int
@@ -140,7 +190,8 @@ derive_world_credentials(struct derive_world *w, derive_credential_fn *fn,
 		struct buf clear;
 		int rc;
 
-		if (it->kind != HG__ITEM_KIND__ITEM_PROVIDER)
+		if (it->kind != HG__ITEM_KIND__ITEM_PROVIDER ||
+		    it->credential != NULL)
 			continue;
 		version = json_integer_value(
 		    json_object_get(it->spec, "credential_version"));

@@ -32,7 +32,12 @@ void derive_world_free(struct derive_world *w); /* wipes; NULL is fine */
 /* Add one item as stored; copies. ERR_CORRUPT when the spec is not JSON. */
 int derive_world_add(struct derive_world *w, const struct store_item *it,
     struct error *e) MUST_CHECK;
-/* Fetch the credentials of all providers that were added. */
+/* Add or replace one item, or take it out, in a world that is complete (and
+ * so sorted). After a failure the world is to be loaded anew. */
+int derive_world_put(struct derive_world *w, const struct store_item *it,
+    struct error *e) MUST_CHECK;
+void derive_world_remove(struct derive_world *w, uint32_t kind, uint64_t uid);
+/* Fetch the credentials of all providers that have come since the last time. */
 int derive_world_credentials(struct derive_world *w, derive_credential_fn *fn,
     void *ctx, struct error *e) MUST_CHECK;
 

@@ -89,10 +89,76 @@ load_credential(void *ctx, uint64_t provider_uid, uint64_t version,
 	return credential_get(l->db, l->vault, provider_uid, version, out, e);
 }
 
-/* *ret stays NULL when the loaded version is the latest one. */
 static int
-state_load(struct state *s, struct store *store, struct derive_world **ret,
-    uint64_t *version, struct error *e)
+load_change(void *ctx, uint64_t version, const struct store_change *c)
+{
+	struct loading *l = ctx;
+	struct store_item it = {.kind = c->kind,
+	    .uid = c->uid,
+	    .name = c->name,
+	    .version = version,
+	    .spec = c->new_spec};
+
+	if (c->op == STORE_OP_DELETE) {
+		derive_world_remove(l->world, (uint32_t)c->kind, c->uid);
+		return 0;
+	}
+	return derive_world_put(l->world, &it, l->e);
+}
+
+/* Everything, into a fresh world. */
+static int
+state_load_all(struct state *s, struct loading *l, uint64_t *version)
+{
+	struct derive_world *world = derive_world_new();
+	int rc;
+
+	if (world == NULL)
+		return err_set(l->e, ERR_NOMEM, "no memory for the state");
+	l->world = world;
+	rc = store_config_snapshot(l->db, 0, version, load_item, l, l->e);
+	if (rc == 0)
+		rc = derive_world_credentials(world, load_credential, l, l->e);
+	if (rc != 0) {
+		derive_world_free(world);
+		return rc;
+	}
+	pthread_mutex_lock(&s->lock);
+	derive_world_free(s->world);
+	s->world = world;
+	s->world_version = *version;
+	s->world_good = true;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
+/* What changed since, into the world there is. The lock is held, because a
+ * new group may be derived from it at any time. */
+static int
+state_load_changes(struct state *s, struct loading *l, uint64_t version)
+{
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	l->world = s->world;
+	s->world_good = false; /* until all of it is there */
+	rc = store_config_changes(
+	    l->db, s->world_version, version, load_change, l, l->e);
+	if (rc == 0)
+		rc = derive_world_credentials(
+		    l->world, load_credential, l, l->e);
+	if (rc == 0) {
+		s->world_good = true;
+		s->world_version = version;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+/* Bring s->world to the latest version; *version is it. */
+static int
+state_load(
+    struct state *s, struct store *store, uint64_t *version, struct error *e)
 {
 	struct loading l = {.vault = s->vault, .e = e};
 	int rc;
@@ -100,26 +166,15 @@ state_load(struct state *s, struct store *store, struct derive_world **ret,
 	rc = store_take(store, &l.db, e);
 	if (rc == 0)
 		rc = store_config_version(l.db, version, e);
-	if (rc != 0 ||
-	    (s->world != NULL && *version == atomic_load(&s->version))) {
-		store_give(l.db);
-		return rc;
+	if (rc == 0) {
+		if (!s->world_good || s->world_version == 0 ||
+		    *version < s->world_version)
+			rc = state_load_all(s, &l, version);
+		else if (*version > s->world_version)
+			rc = state_load_changes(s, &l, *version);
 	}
-
-	l.world = derive_world_new();
-	if (l.world == NULL)
-		rc = err_set(e, ERR_NOMEM, "no memory for the state");
-	if (rc == 0)
-		rc = store_config_snapshot(l.db, 0, version, load_item, &l, e);
-	if (rc == 0)
-		rc = derive_world_credentials(l.world, load_credential, &l, e);
 	store_give(l.db);
-	if (rc != 0) {
-		derive_world_free(l.world);
-		return rc;
-	}
-	*ret = l.world;
-	return 0;
+	return rc;
 }
 
 /* ---- steps ----------------------------------------------------------------
@@ -186,10 +241,9 @@ group_step(struct group *g, struct derived *next, uint64_t version)
 /* ---- refresh ---------------------------------------------------------------
  */
 
-/* Move every group to the new world, or none. */
+/* Move every group to the world's version, or none. */
 static int
-state_move(struct state *s, struct derive_world *world, uint64_t version,
-    struct error *e)
+state_move(struct state *s, uint64_t version, struct error *e)
 {
 	struct derived next[STATE_MAX_GROUPS];
 	struct group *g;
@@ -197,7 +251,7 @@ state_move(struct state *s, struct derive_world *world, uint64_t version,
 	int rc = 0;
 
 	for (g = s->groups; g != NULL && rc == 0; g = g->next) {
-		rc = derive_group(world, g->name, &next[n], e);
+		rc = derive_group(s->world, g->name, &next[n], e);
 		n += rc == 0;
 	}
 	for (g = s->groups; g != NULL && rc == 0; g = g->next) {
@@ -213,27 +267,24 @@ int
 state_refresh(struct state *s, struct store *store, uint64_t *from,
     uint64_t *to, struct error *e)
 {
-	struct derive_world *world = NULL;
 	uint64_t version = 0;
 	int rc;
 
 	/* two threads must not load and step in turns */
 	pthread_mutex_lock(&s->refreshing);
 	*from = *to = atomic_load(&s->version);
-	rc = state_load(s, store, &world, &version, e);
-	if (rc == 0 && world != NULL) {
+	rc = state_load(s, store, &version, e);
+	if (rc == 0 && version != *from) {
 		pthread_mutex_lock(&s->lock);
-		rc = state_move(s, world, version, e);
+		rc = state_move(s, version, e);
 		if (rc == 0) {
-			derive_world_free(s->world);
-			s->world = world;
-			world = NULL;
 			atomic_store(&s->version, version);
 			*to = version;
+		} else {
+			s->world_good = false; /* load all next time */
 		}
 		pthread_mutex_unlock(&s->lock);
 	}
-	derive_world_free(world);
 	pthread_mutex_unlock(&s->refreshing);
 	return rc;
 }
@@ -262,9 +313,9 @@ state_load_group(struct state *s, const char *name, struct error *e)
 	if (s->n_groups == STATE_MAX_GROUPS)
 		return err_set(e, ERR_LIMIT, "more than %d agent groups",
 		    STATE_MAX_GROUPS);
-	if (s->world == NULL)
+	if (!s->world_good)
 		return err_set(
-		    e, ERR_NOT_READY, "the configuration is not loaded yet");
+		    e, ERR_AGAIN, "the configuration is not loaded yet");
 	g = calloc(1, sizeof(*g));
 	if (g == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for a group");
@@ -275,7 +326,7 @@ state_load_group(struct state *s, const char *name, struct error *e)
 		free(g);
 		return rc;
 	}
-	g->version = atomic_load(&s->version);
+	g->version = s->world_version;
 	g->next = s->groups;
 	s->groups = g;
 	s->n_groups++;

@@ -39,12 +39,16 @@ struct group {
 };
 
 struct state {
-	pthread_mutex_t lock; /* everything below but version */
-	pthread_mutex_t refreshing;
+	pthread_mutex_t lock;	    /* everything below but version */
+	pthread_mutex_t refreshing; /* one refresh at a time */
 	const struct vault *vault;
 	struct clock *clock;
 	uint8_t sign_sk[SIGN_SECRET_LEN];
+	/* Written by a refresh only, under lock; so a refresh may read them
+	 * without. */
 	struct derive_world *world;
+	bool world_good; /* complete, of world_version */
+	uint64_t world_version;
 	struct group *groups;
 	size_t n_groups;
 	_Atomic uint64_t version;

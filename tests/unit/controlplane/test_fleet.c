@@ -369,12 +369,7 @@ START_TEST(test_large_pull)
 
 	lab_open(&l);
 	lab_config(&l);
-	pgtest_sql(l.store,
-	    "INSERT INTO config_item (uid, kind, name, version, created_at, "
-	    "updated_at, spec) SELECT 100000 + i, 4, 'acme.r.c.x' || i, 1, "
-	    "now(), now(), json_build_object('digest', "
-	    "lpad(to_hex(i), 64, '0')) FROM generate_series(1, 19000) i");
-	lab_wait_version(&l, lab_put(&l, 1, "acme", "{}"));
+	lab_wait_version(&l, lab_put_keys(&l, 19000));
 	lab_agent(&l, "eu", &a);
 	buf_init(&bundle, BUNDLE_MAX);
 	IS(pull(&a, 0, NULL, &bundle), 0);

@@ -148,6 +148,37 @@ lab_uid(struct lab *l, int kind, const char *name)
 	return x.uid;
 }
 
+uint64_t
+lab_put_keys(struct lab *l, unsigned n)
+{
+	struct store_change *c = calloc(n, sizeof(*c));
+	struct error e = {0};
+	struct db *db = NULL;
+	uint64_t version = 0;
+	struct arena a;
+	unsigned i;
+
+	arena_init(&a, 1 << 20, 256 << 20);
+	OK(store_take(l->store, &db, &e));
+	OK(db_begin(db, &e));
+	OK(store_config_lock(db, &version, &e));
+	for (i = 0; i < n; i++) {
+		c[i].op = STORE_OP_CREATE;
+		c[i].kind = 4;
+		OK(store_config_new_uid(db, &c[i].uid, &e));
+		c[i].name = str_of(arena_printf(&a, "acme.r.c.x%u", i + 1));
+		c[i].new_spec =
+		    str_of(arena_printf(&a, "{\"digest\":\"%064x\"}", i + 1));
+	}
+	OK(store_config_commit(
+	    db, c, n, STR("test"), STR("keys"), 0, &version, &e));
+	OK(db_commit(db, &e));
+	store_give(db);
+	arena_release(&a);
+	free(c);
+	return version;
+}
+
 void
 lab_config(struct lab *l)
 {

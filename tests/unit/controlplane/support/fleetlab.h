@@ -34,6 +34,8 @@ void lab_open_store(struct lab *l);
 uint64_t lab_put(struct lab *l, int kind, const char *name, const char *spec);
 uint64_t lab_delete(struct lab *l, int kind, const char *name);
 uint64_t lab_uid(struct lab *l, int kind, const char *name);
+/* n keys acme.r.c.x1 ... in one version. */
+uint64_t lab_put_keys(struct lab *l, unsigned n);
 /* tenant acme, team acme.r, project acme.r.c, key acme.r.c.k, provider p,
  * model m, deployments d (all) and d-eu (group eu), route m over both. */
 void lab_config(struct lab *l);
