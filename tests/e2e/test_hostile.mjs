@@ -107,6 +107,15 @@ const refused = {
   'obfuscated transfer coding': () => post('transfer-encoding: xchunked\r\n', chunked),
   'transfer coding with a tab': () => post('transfer-encoding:\tidentity\r\n', chunked),
   'space before colon': () => post(`content-length : ${body.length}\r\n`),
+  'folded header': () => post(`x-a: 1\r\n 2\r\n${len}`),
+  'folded framing header': () => post('transfer-encoding:\r\n chunked\r\n', chunked),
+  'NUL in a header value': () => post(`x-a: 1\0002\r\n${len}`),
+  'bare CR in a header value': () => post(`x-a: 1\r2\r\n${len}`),
+  'bare LF ends a header': () => post(`x-a: 1\nx-b: 2\r\n${len}`),
+  'empty header name': () => post(`: 1\r\n${len}`),
+  'header name that is no token': () => post(`x a: 1\r\n${len}`),
+  'chunk extension with bare LF': () => post('transfer-encoding: chunked\r\n', `5;a\nb\r\n12345\r\n0\r\n\r\n`),
+  'chunk without CRLF behind it': () => post('transfer-encoding: chunked\r\n', `2\r\n{}0\r\n\r\n`),
   'two hosts': () => `POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nhost: b\r\n${auth()}${len}\r\n${body}`,
   'chunk size overflow': () => post('transfer-encoding: chunked\r\n', `ffffffffffffffff1\r\n${body}\r\n0\r\n\r\n`),
   'bad chunk size': () => post('transfer-encoding: chunked\r\n', `zz\r\n${body}\r\n0\r\n\r\n`),
@@ -120,9 +129,8 @@ for (const [name, make] of Object.entries(refused)) {
     const got = await exchange(agent.ports.data, make() + smuggled, { ms: 3000 });
     const status = statusOf(got.text);
     assert(status === 0 || (status >= 400 && status < 600), `status ${status}`);
-    // libmicrohttpd may write the head of its own refusal twice.
-    const heads = new Set(got.text.match(/HTTP\/1\.[01] \d{3} [^\r]*/g));
-    assert(heads.size <= 1, `${[...heads]}: a request was smuggled\n${got.text.slice(0, 1500)}`);
+    const heads = got.text.match(/HTTP\/1\.[01] \d{3} [^\r]*/g) ?? [];
+    assert(heads.length <= 1, `${[...heads]}: a request was smuggled\n${got.text.slice(0, 1500)}`);
     assert(got.closed, 'the connection stays open');
     await unharmed(before);
   });
