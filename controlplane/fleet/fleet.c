@@ -9,10 +9,12 @@
 #include "common/log.h"
 #include "controlplane/fleet/fleet_internal.h"
 
-#define FLUSH_MS     500
-#define FLUSH_MAX    512
-#define CONNECTED_NS (5 * NS_PER_S)
-#define POLL_FLUSHES 10 /* look for missed commits every 5 s */
+#define FLUSH_MS      500
+#define FLUSH_MAX     512
+#define CONNECTED_NS  (5 * NS_PER_S)
+#define KEEP_ACKS     500  /* versions */
+#define PRUNE_FLUSHES 7200 /* once an hour */
+#define POLL_FLUSHES  10   /* look for missed commits every 5 s */
 
 /* ---- writing what heartbeats said -------------------------------------------
  */
@@ -46,6 +48,21 @@ flush_some(struct fleet *f, struct flush *x, size_t *n, struct error *e)
 		rc = store_agents_seen(db, x->seen, *n, e);
 	store_give(db);
 	return rc;
+}
+
+static void
+flush_prune(struct fleet *f)
+{
+	struct error e = {0};
+	struct db *db = NULL;
+	int rc;
+
+	rc = store_take(f->o.store, &db, &e);
+	if (rc == 0)
+		rc = store_ack_prune(db, KEEP_ACKS, &e);
+	store_give(db);
+	if (rc != 0)
+		log_warn("cannot forget old acks", LF("error", e.text));
 }
 
 /* False when it is time to stop. */
@@ -90,6 +107,8 @@ flusher_main(void *arg)
 		if (round % POLL_FLUSHES == 0 && fleet_catch_up(f, &e) != 0)
 			log_warn("cannot look for new versions",
 			    LF("error", e.text));
+		if (round % PRUNE_FLUSHES == PRUNE_FLUSHES - 1)
+			flush_prune(f);
 	}
 	free(x);
 	return NULL;

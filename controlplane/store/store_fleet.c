@@ -339,6 +339,16 @@ store_ack_put(struct db *db, struct str agent_id, const struct ack_new *a,
 }
 
 int
+store_ack_prune(struct db *db, int64_t keep, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "DELETE FROM config_ack WHERE version < (SELECT max(version) "
+	    "FROM config_version) - $1"};
+
+	return db_exec(db, &st, DB_ARGS(DBI(keep)), NULL, e);
+}
+
+int
 store_ack_rollout(
     struct db *db, uint64_t version, ack_row_fn *fn, void *ctx, struct error *e)
 {

@@ -141,6 +141,8 @@ struct ack_new {
 /* First time wins for each level. */
 int store_ack_put(struct db *db, struct str agent_id, const struct ack_new *a,
     size_t n, struct error *e) MUST_CHECK;
+/* Forget acks of versions more than `keep` behind the latest. */
+int store_ack_prune(struct db *db, int64_t keep, struct error *e) MUST_CHECK;
 /* One row for every agent that is not revoked, ordered by id; agents that
  * never acked this version have zero times (active_version may be past it). */
 int store_ack_rollout(struct db *db, uint64_t version, ack_row_fn *fn,

@@ -275,7 +275,15 @@ START_TEST(test_dead_process)
 	ck_assert_int_eq(s.free, 300);
 	IS(lab_usage(&a, 1, 0, 2, 1, 50, uid, g.period_start, true, &ack), 0);
 	ck_assert_int_eq(status(&l, uid).doubtful, 550); /* one shard open */
+	/* the last words may come from the old process itself */
+	a.boot_epoch = 1;
+	a.instance = "one";
+	IS(lab_beat(&a, NULL, NULL), ERR_VERSION);
+	IS(lab_usage(&a, 2, 1, 1, 0, 0, uid, g.period_start, true, &ack),
+	    ERR_INVALID);
 	IS(lab_usage(&a, 1, 1, 1, 0, 0, uid, g.period_start, true, &ack), 0);
+	a.boot_epoch = 2;
+	a.instance = "again";
 	s = status(&l, uid);
 	ck_assert_int_eq(s.doubtful, 0);
 	ck_assert_int_eq(s.free, 850);
