@@ -13,6 +13,7 @@
 
 #include "agent/config/bundle.h"
 #include "agent/journal/journal.h"
+#include "agent/tokenizer/tokenizer.h"
 #include "common/clock.h"
 #include "common/metric.h"
 #include "common/rng.h"
@@ -23,7 +24,7 @@
 struct agent_options {
 	const char *data_listen, *status_listen, *data_dir, *join_token,
 	    *log_format, *log_level, *disk_key, *ports_file, *name, *user,
-	    *upstream_ca_file;
+	    *upstream_ca_file, *tokenizer_dir;
 	/* sizes in bytes, durations in milliseconds */
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
@@ -50,6 +51,7 @@ struct agent {
 	_Atomic int ready;     /* a bundle is active */
 	_Atomic int data_port; /* bound by worker 0 */
 	void *explain;	       /* agent/front/explain.h */
+	struct tokenizer_set tokenizers;
 };
 
 /* Control thread: hand a compiled bundle to all workers (takes a reference

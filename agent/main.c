@@ -229,6 +229,27 @@ app_serve(struct app *app, struct error *e)
 	return rc;
 }
 
+/* Estimates are made without the tables too, less exactly. */
+static void
+app_tokenizers(struct app *app)
+{
+	const char *dir = app->opt.tokenizer_dir;
+	bool asked = dir[0] != '\0';
+	char found[4096];
+	struct error e = {0};
+	int rc;
+
+	if (!asked) {
+		process_share_dir(found, sizeof(found));
+		dir = found;
+	}
+	rc = tokenizer_set_open(&app->agent.tokenizers, dir, &e);
+	if (rc != 0)
+		log_event(asked || rc != ERR_NOT_FOUND ? LOG_WARN : LOG_INFO,
+		    "tokenizer tables are missing: usage is estimated by bytes",
+		    LF("dir", dir), LF("error", e.text));
+}
+
 static int
 app_base(struct app *app, struct error *e)
 {
@@ -242,6 +263,7 @@ app_base(struct app *app, struct error *e)
 	a->explain = explain_new(a->n_workers, EXPLAIN_PER_WORKER);
 	if (a->metrics == NULL || a->explain == NULL)
 		return err_set(e, ERR_NOMEM, "out of memory");
+	app_tokenizers(app);
 	for (unsigned i = 0; i < a->n_workers; i++) {
 		a->links[i].wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (a->links[i].wake_fd < 0)
@@ -350,6 +372,7 @@ app_stop(struct app *app)
 	config_free(app->config);
 	lease_table_free(app->leases);
 	explain_free(a->explain);
+	tokenizer_set_close(&a->tokenizers);
 	metric_set_free(a->metrics);
 	identity_release(&app->identity);
 	log_info("stopped");

@@ -74,6 +74,10 @@ static const struct cfg_option agent_option_list[] = {
     OPT("upstream-ca-file", CFG_STRING, upstream_ca_file, "", 0, 0, "FILE",
 	"PEM file of the authorities that may certify providers, instead of "
 	"the system's."),
+    OPT("tokenizer-dir", CFG_STRING, tokenizer_dir, "", 0, 0, "DIR",
+	"Tokenizer tables (*.bpe) for estimates of usage; default: "
+	"../share/headgate beside the program's folder. Without them bytes "
+	"are counted."),
     OPT("disk-key", CFG_SECRET, disk_key, "", 0, 0, "KEY",
 	"Encrypts the cached configuration; default: a key made in the data "
 	"folder."),

@@ -158,6 +158,18 @@ process_wait_signal(int ms)
 	return sig < 0 ? 0 : sig;
 }
 
+void
+process_share_dir(char *dst, size_t cap)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	exe[n > 0 ? n : 0] = '\0';
+	for (; n > 0 && exe[n - 1] != '/'; n--)
+		exe[n - 1] = '\0';
+	(void)snprintf(dst, cap, "%s../share/headgate", exe);
+}
+
 int
 process_write_ports(
     struct io *io, const char *path, int data, int status, struct error *e)

@@ -5,6 +5,7 @@
 #define AGENT_PROCESS_H
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/io.h"
@@ -26,6 +27,9 @@ void process_ask_restart(void *unused);
 void process_block_signals(void);
 /* Wait up to ms for one of them (-1 = for ever): its number or 0. */
 int process_wait_signal(int ms);
+/* ../share/headgate beside the folder of the running program; relative to the
+ * working folder when the system does not say where that is. */
+void process_share_dir(char *dst, size_t cap);
 /* "data=PORT\nstatus=PORT\n", written atomically; "" = no file. */
 int process_write_ports(struct io *io, const char *path, int data, int status,
     struct error *e) MUST_CHECK;

@@ -66,6 +66,7 @@ struct b_price_line {
 struct b_model {
 	uint64_t uid, version; /* version of the item: the price version */
 	struct str name;
+	struct str tokenizer; /* agent/tokenizer; empty = default ratio */
 	int64_t context_tokens, max_output_tokens;
 	unsigned n_prices;
 	const struct b_price_line *prices;

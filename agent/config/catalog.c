@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "agent/config/bundle_priv.h"
+#include "agent/tokenizer/tokenizer.h"
 #include "proto/headgate.pb-c.h"
 
 #define HEADERS_MAX 32
@@ -224,6 +225,13 @@ compile_model(struct compile *c, const Hg__Item *item, struct b_model *m)
 			m->can_chat = true;
 		if (strcmp(body->capabilities[i], "embeddings") == 0)
 			m->can_embed = true;
+	}
+	/* A name that a newer control plane knows and we do not costs accuracy
+	 * of estimates, no more. */
+	if (tokenizer_name_is_valid(str_of(body->tokenizer))) {
+		m->tokenizer = compile_str(c, body->tokenizer);
+		if (m->tokenizer.p == NULL)
+			return compile_nomem(c);
 	}
 	m->name = compile_str(c, item->name);
 	return m->name.p == NULL ? compile_nomem(c)

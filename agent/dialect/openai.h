@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "agent/dialect/sse.h"
+#include "agent/tokenizer/tokenizer.h"
 #include "common/json.h"
 #include "common/money.h"
 
@@ -42,6 +43,7 @@ struct oai_request {
 	int64_t n;	    /* choices, at least 1 */
 	int64_t n_messages; /* or embedding inputs */
 	int64_t n_media;    /* images, audio, files */
+	int64_t n_numbers;  /* embedding inputs that are tokens already */
 	int64_t text_bytes; /* in all strings of the body */
 };
 
@@ -77,6 +79,33 @@ bool oai_usage_read(
 int oai_answer_scan(enum oai_endpoint ep, struct str body,
     const struct json_limits *lim, struct oai_answer *a) MUST_CHECK;
 
+/* Estimating tokens of text (openai_count.c). Zeroed memory counts by the
+ * default ratio. */
+struct oai_count {
+	struct token_counter counter;
+	struct tokenizer_scratch *scratch; /* NULL when counter.exact is */
+	size_t
+	    left;  /* bytes that may still be counted exactly; then by ratio */
+	int64_t n; /* tokens so far, without those of text */
+	struct token_stream text; /* of deltas */
+	/* JSON text of the latest deltas, counted when it is full: in one go
+	 * that is twice as fast. */
+	uint32_t n_raw;
+	char raw[260]; /* with room for quotes at both ends */
+};
+
+/* Add the prompt of a request that was scanned: texts of messages or inputs,
+ * definitions of tools, 3 tokens a message and 3 for the answer's head, 765 an
+ * image or other medium. */
+void oai_count_request(
+    struct oai_count *c, const struct oai_request *r, struct str body);
+/* Add the generated text of a plain answer that was scanned. */
+void oai_count_answer(struct oai_count *c, struct str body);
+/* Add a member of a delta, unless it is the role. */
+void oai_count_delta(struct oai_count *c, struct str key, struct json v);
+/* Tokens so far; more may be added. */
+int64_t oai_count_total(const struct oai_count *c);
+
 /* A streamed answer while it is relayed. */
 struct oai_stream {
 	struct oai_answer sum;
@@ -87,6 +116,9 @@ struct oai_stream {
 	bool finished;	    /* a finish reason was seen */
 	bool bad_json;	    /* an event was not JSON */
 	struct buf scratch; /* an edited event of several data lines */
+	/* Set counter, scratch and left after oai_stream_begin() to have
+	 * generated text counted exactly. */
+	struct oai_count count;
 };
 
 /* max_event: limit in bytes of one event. Uses no memory yet. */

@@ -108,9 +108,10 @@ oai_note_finish(struct oai_answer *a, struct json choice)
 		memcpy(a->finish, "other", 6);
 }
 
-/* Generated text in a message or delta: all strings but its role. */
+/* Generated text in a message or delta: all strings but its role. Those of a
+ * delta are counted too, unless count is NULL. */
 static int64_t
-oai_generated_bytes(struct json message)
+oai_generated_bytes(struct json message, struct oai_count *count)
 {
 	struct json_iter it = json_iter(message);
 	struct json v;
@@ -120,15 +121,19 @@ oai_generated_bytes(struct json message)
 	if (message.type != JSON_OBJECT)
 		return 0;
 	while (json_next_member(&it, &key, &v)) {
-		if (!json_key_eq(key, STR("role")))
-			n += (int64_t)json_text_bytes(v);
+		if (json_key_eq(key, STR("role")))
+			continue;
+		n += (int64_t)json_text_bytes(v);
+		if (count != NULL)
+			oai_count_delta(count, key, v);
 	}
 	return n;
 }
 
-/* Look at the choices; returns their number. */
+/* Look at the choices; returns their number. count may be NULL. */
 static unsigned
-oai_read_choices(struct oai_answer *a, struct json choices)
+oai_read_choices(
+    struct oai_answer *a, struct oai_count *count, struct json choices)
 {
 	struct json_iter it = json_iter(choices);
 	struct json c, m;
@@ -142,7 +147,7 @@ oai_read_choices(struct oai_answer *a, struct json choices)
 		n++;
 		oai_note_finish(a, c);
 		if (json_getz(c, "delta", &m) || json_getz(c, "message", &m))
-			a->text_bytes += oai_generated_bytes(m);
+			a->text_bytes += oai_generated_bytes(m, count);
 	}
 	a->has_choices = a->has_choices || n > 0;
 	return n;
@@ -167,7 +172,7 @@ oai_answer_scan(enum oai_endpoint ep, struct str body,
 	it = json_iter(root);
 	while (json_next_member(&it, &key, &v)) {
 		if (json_key_eq(key, STR("choices")))
-			(void)oai_read_choices(a, v);
+			(void)oai_read_choices(a, NULL, v);
 		else if (json_key_eq(key, STR("usage")))
 			a->has_usage =
 			    oai_usage_read(v, ep, &a->tokens, &a->clamped);
@@ -277,7 +282,8 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 
 	while (json_next_member(&it, &key, &v)) {
 		if (json_key_eq(key, STR("choices"))) {
-			*n_choices = oai_read_choices(&s->sum, v);
+			*n_choices = oai_read_choices(&s->sum,
+			    s->count.counter.exact ? &s->count : NULL, v);
 		} else if (json_key_eq(key, STR("usage"))) {
 			*usage = v;
 			*usage_key = key;
@@ -314,6 +320,8 @@ oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
 	if (json_validate(ev->data, lim, NULL) != 0) {
 		s->bad_json = true;
 		s->sum.text_bytes += (int64_t)ev->data.len;
+		s->count.n += token_counter_bytes(
+		    &s->count.counter, (int64_t)ev->data.len);
 		return 1;
 	}
 	root = json_root(ev->data);

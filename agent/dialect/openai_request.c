@@ -154,7 +154,8 @@ oai_read_input(struct json v, struct oai_request *r, struct error *e)
 		r->n_messages++;
 	if (r->n_messages == 0)
 		return oai_bad(e, "input", "must not be empty");
-	r->text_bytes += 4 * oai_count_numbers(v);
+	r->n_numbers = oai_count_numbers(v);
+	r->text_bytes += 4 * r->n_numbers;
 	return 0;
 }
 

@@ -92,6 +92,8 @@ call_start(struct request *r)
 	buf_clear(&r->out);
 	buf_clear(&r->held);
 	oai_stream_begin(&r->stream, r->scan.include_usage);
+	if (r->scan.stream)
+		settle_counter(r, &r->stream.count);
 	rq.provider = d->provider;
 	rq.path = call_path(d->provider, r->scan.endpoint);
 	rq.headers = call_write_head(r);

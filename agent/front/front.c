@@ -125,6 +125,8 @@ front_release(struct front *f)
 	loop_end_turn(&f->loop);
 	request_drain(f);
 	MUST(f->n_requests == 0);
+	tokenizer_scratch_free(f->scratch);
+	f->scratch = NULL;
 	free(f->health);
 	f->health = NULL;
 	bundle_unref(f->bundle);
@@ -266,6 +268,7 @@ front_turn(struct front *f, int64_t max_wait)
 	if (f->flush_failed && wait > FRONT_FLUSH_RETRY)
 		wait = FRONT_FLUSH_RETRY;
 	loop_poll(&f->loop, wait < max_wait ? wait : max_wait);
+	f->exact_left = SETTLE_EXACT_MAX;
 	if (f->woken)
 		front_look_around(f);
 	if (server_is_due(f->server))

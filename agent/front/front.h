@@ -52,7 +52,9 @@ struct front {
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
-	uint64_t events; /* relayed */
+	uint64_t events;		   /* relayed */
+	struct tokenizer_scratch *scratch; /* from the first estimate on */
+	size_t exact_left; /* bytes to count exactly in this turn */
 	struct front_told told;
 };
 
@@ -94,6 +96,12 @@ void call_release(struct request *r);
  * complete: the answer came to its proper end. */
 void settle_attempt(
     struct request *r, const struct up_result *res, bool complete);
+/* Prepare to count generated text with the tokenizer of the attempt's model.
+ */
+void settle_counter(struct request *r, struct oai_count *ret);
+/* Bytes of text that one turn of a worker counts exactly for estimates: 20 ms;
+ * what is more is counted by ratio. */
+#define SETTLE_EXACT_MAX ((size_t)1 << 20)
 /* The request is over: limits, metrics, explain. */
 void settle_request(struct request *r);
 /* Worst-case tokens of an attempt at a model with that output cap. */

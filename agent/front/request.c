@@ -105,21 +105,21 @@ request_wipe(struct request *r)
 {
 	struct buf body = r->body, out = r->out, held = r->held;
 	struct sse sse = r->sse;
-	struct oai_stream stream = r->stream;
+	struct buf scratch = r->stream.scratch;
 
 	request_trim(&body);
 	request_trim(&out);
 	request_trim(&held);
 	request_trim(&sse.raw);
 	request_trim(&sse.data);
-	request_trim(&stream.scratch);
+	request_trim(&scratch);
 	sse_clear(&sse);
 	memset(r, 0, sizeof(*r));
 	r->body = body;
 	r->out = out;
 	r->held = held;
 	r->sse = sse;
-	r->stream = stream;
+	r->stream.scratch = scratch;
 }
 
 static void

@@ -4,8 +4,8 @@
  * whose intent was collected gets exactly one usage record, whatever became
  * of it.
  *
- * Estimates (documented in docs/ARCHITECTURE.md): 4 bytes of text a token,
- * rounded up, for the prompt and for the generated text, never above what was
+ * Estimates (documented in docs/ARCHITECTURE.md): the prompt and the generated
+ * text by the model's tokenizer, or by its ratio of bytes, never above what was
  * reserved. They are flagged and can be corrected from the provider's bill.
  */
 #include <stdio.h>
@@ -39,38 +39,87 @@ settle_min(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Prompt and generated text by their bytes. */
+void
+settle_counter(struct request *r, struct oai_count *ret)
+{
+	struct front *f = r->f;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->left = SETTLE_EXACT_MAX;
+	(void)tokenizer_for_model(
+	    &f->agent->tokenizers, r->att.dep->model->tokenizer, &ret->counter);
+	if (ret->counter.exact == NULL)
+		return;
+	if (f->scratch == NULL)
+		f->scratch = tokenizer_scratch_new();
+	ret->scratch = f->scratch;
+	if (f->scratch == NULL)
+		ret->counter.exact = NULL;
+}
+
+/* One count of a prompt or of a plain answer, with a share of the turn. */
+static int64_t
+settle_count(struct request *r, bool prompt)
+{
+	struct oai_count c;
+
+	settle_counter(r, &c);
+	c.left = r->f->exact_left;
+	if (prompt)
+		oai_count_request(&c, &r->scan, buf_str(&r->body));
+	else
+		oai_count_answer(&c, buf_str(&r->out));
+	r->f->exact_left = c.left;
+	return oai_count_total(&c);
+}
+
+/* complete: a plain answer was read, and is all in r->out. */
+static int64_t
+settle_generated(struct request *r, bool complete)
+{
+	struct oai_count *c = &r->stream.count;
+
+	if (complete && !r->att.streamed)
+		return settle_count(r, false);
+	if (!r->att.streamed)
+		settle_counter(r, c);
+	if (!r->att.streamed || c->counter.exact == NULL)
+		return token_counter_bytes(
+		    &c->counter, r->stream.sum.text_bytes);
+	return oai_count_total(c);
+}
+
 static void
-settle_estimate(const struct request *r, bool with_output, struct tokens *t)
+settle_estimate(
+    struct request *r, bool with_output, bool complete, struct tokens *t)
 {
 	memset(t, 0, sizeof(*t));
 	t->n[TC_INPUT] =
-	    settle_min((r->scan.text_bytes + 3) / 4, r->worst.n[TC_INPUT]);
+	    settle_min(settle_count(r, true), r->worst.n[TC_INPUT]);
 	if (with_output)
 		t->n[TC_OUTPUT] = settle_min(
-		    (r->stream.sum.text_bytes + 3) / 4, r->worst.n[TC_OUTPUT]);
+		    settle_generated(r, complete), r->worst.n[TC_OUTPUT]);
 }
 
 /* The provider reported running totals, then the stream broke: no less than
  * what it reported, no less than what was delivered. */
 static void
-settle_partial(const struct request *r, struct tokens *t)
+settle_partial(struct request *r, struct tokens *t)
 {
-	struct tokens est;
-	int64_t out;
+	int64_t est, out;
 
-	settle_estimate(r, true, &est);
+	est = settle_min(settle_generated(r, false), r->worst.n[TC_OUTPUT]);
 	*t = r->stream.sum.tokens;
 	out = t->n[TC_OUTPUT] + t->n[TC_REASONING] + t->n[TC_AUDIO_OUT] +
 	      t->n[TC_IMAGE_OUT];
-	if (est.n[TC_OUTPUT] > out)
-		t->n[TC_OUTPUT] += est.n[TC_OUTPUT] - out;
+	if (est > out)
+		t->n[TC_OUTPUT] += est - out;
 }
 
 /* Tokens of the attempt and where the counts come from. */
 static uint32_t
-settle_tokens(const struct request *r, const struct up_result *res,
-    bool complete, struct tokens *t)
+settle_tokens(struct request *r, const struct up_result *res, bool complete,
+    struct tokens *t)
 {
 	const struct attempt *att = &r->att;
 	int status = att->have_head ? att->head.status : 0;
@@ -87,7 +136,7 @@ settle_tokens(const struct request *r, const struct up_result *res,
 			settle_partial(r, t);
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
 		}
-		settle_estimate(r, true, t);
+		settle_estimate(r, true, complete, t);
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 	}
 	if (status != 0) /* the provider refused */
@@ -97,7 +146,7 @@ settle_tokens(const struct request *r, const struct up_result *res,
 	/* The provider has the whole request and did not answer. When it hung
 	 * up nothing is assumed; when we did, it may well be working on it. */
 	if (res == NULL || res->error == ERR_UPSTREAM_TIMEOUT)
-		settle_estimate(r, false, t);
+		settle_estimate(r, false, false, t);
 	return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 }
 

@@ -101,7 +101,8 @@ rig_key(struct rig_items *t, uint64_t uid, const char *name, const char *secret,
 }
 
 static void
-rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat)
+rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
+    const struct rig_config *c)
 {
 	static const int64_t prices[][2] = {{TC_INPUT, 1000000000},
 	    {TC_OUTPUT, 2000000000}, {TC_CACHE_READ, 500000000}};
@@ -113,6 +114,8 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat)
 	i->model->max_output_tokens = chat ? 1000 : 0;
 	i->model->capabilities = rig_texts(chat ? "chat" : "embeddings", NULL);
 	i->model->n_capabilities = 1;
+	if (c->tokenizer != NULL)
+		i->model->tokenizer = rig_text(c->tokenizer);
 	i->model->prices = calloc(n, sizeof(*i->model->prices));
 	ck_assert_ptr_nonnull(i->model->prices);
 	i->model->n_prices = n;
@@ -214,8 +217,8 @@ rig_describe(struct rig_items *t, const struct rig_config *c)
 		i->provider->base_url = rig_text(c->url[k]);
 		i->provider->credential = rig_text("sk-provider-canary-0001");
 	}
-	rig_model(t, 20, "m1", true);
-	rig_model(t, 21, "e1", false);
+	rig_model(t, 20, "m1", true, c);
+	rig_model(t, 21, "e1", false, c);
 	rig_deployment(t, 30, "d1", 20, 10, c);
 	if (n == 2)
 		rig_deployment(t, 31, "d2", 20, 11, c);
@@ -398,6 +401,10 @@ rig_start(struct rig *r, const struct rig_config *c)
 	a->metrics = metric_set_new(agent_metric_defs, AM_COUNT);
 	a->n_workers = c->n_workers != 0 ? c->n_workers : 1;
 	a->explain = explain_new(a->n_workers, 256);
+	if (c->tokenizer_dir != NULL)
+		ck_assert_msg(tokenizer_set_open(
+				  &a->tokenizers, c->tokenizer_dir, &e) == 0,
+		    "%s", e.text);
 	r->leases = lease_table_new(&lease_tuning_default);
 	r->limits = limit_registry_new();
 	ck_assert(r->leases != NULL && r->limits != NULL);
@@ -493,6 +500,7 @@ rig_stop(struct rig *r)
 	bundle_unref(r->bundle);
 	journal_close(r->journal);
 	explain_free(r->agent.explain);
+	tokenizer_set_close(&r->agent.tokenizers);
 	metric_set_free(r->agent.metrics);
 	limit_registry_free(r->limits);
 	lease_table_free(r->leases);

@@ -117,9 +117,52 @@ START_TEST(test_missing_usage_is_estimated)
 	ck_assert_int_eq(u[0].tokens.n[TC_OUTPUT], 3);
 	ck_assert_int_gt(u[0].tokens.n[TC_INPUT], 2);
 	ck_assert_uint_eq(u[1].source, HG__USAGE_SOURCE__SOURCE_ESTIMATED);
-	ck_assert_int_eq(u[1].tokens.n[TC_OUTPUT], 2);
+	ck_assert_int_eq(u[1].tokens.n[TC_OUTPUT], 3); /* 8 bytes by 3.6 */
 	ck_assert_int_gt(u[1].cost, 0);
 	end();
+}
+END_TEST
+
+static void
+check_estimates(int engine, const char *tokenizer, const char *dir, int64_t in,
+    int64_t plain, int64_t streamed)
+{
+	struct rig_config c = {
+	    .budget = 1000000000, .tokenizer = tokenizer, .tokenizer_dir = dir};
+	struct journal_usage *u;
+
+	begin_with(engine, serve_no_usage, &c);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	ck_assert_int_eq(ask(RIG_KEY, "", STREAM), 200);
+	u = usage(2);
+	ck_assert_uint_eq(u[0].source, HG__USAGE_SOURCE__SOURCE_ESTIMATED);
+	ck_assert_uint_eq(u[1].source, HG__USAGE_SOURCE__SOURCE_ESTIMATED);
+	ck_assert_int_eq(u[0].tokens.n[TC_INPUT], in);
+	ck_assert_int_eq(u[1].tokens.n[TC_INPUT], in);
+	ck_assert_int_eq(u[0].tokens.n[TC_OUTPUT], plain);
+	ck_assert_int_eq(u[1].tokens.n[TC_OUTPUT], streamed);
+	end();
+}
+
+START_TEST(test_estimates)
+{
+	const char *bin = getenv("HG_BIN");
+	struct tokenizer_set set = {0};
+	struct error e = {0};
+	char dir[4096];
+
+	/* 3 a message and 3; "hello there", "123456789", "12345678" */
+	check_estimates(_i, NULL, NULL, 6 + 4, 3, 3);
+	check_estimates(_i, "o200k", NULL, 6 + 4, 3, 3);
+	check_estimates(_i, "unheard-of", NULL, 6 + 4, 3, 3);
+	check_estimates(_i, "bytes:1", NULL, 6 + 11, 9, 8);
+	(void)snprintf(dir, sizeof(dir), "%s/../share/headgate",
+	    bin != NULL ? bin : "build/dev/bin");
+	if (tokenizer_set_open(&set, dir, &e) == 0)
+		check_estimates(_i, "o200k", dir, 6 + 2, 3, 3);
+	else
+		printf("# not tested with real tables: %s\n", e.text);
+	tokenizer_set_close(&set);
 }
 END_TEST
 
@@ -174,7 +217,7 @@ START_TEST(test_client_leaves)
 	ck_assert_int_eq(u[0].tokens.n[TC_OUTPUT], 0);
 	ck_assert_uint_eq(u[1].http_status, 499);
 	ck_assert_uint_eq(u[1].source, HG__USAGE_SOURCE__SOURCE_ESTIMATED);
-	ck_assert_int_eq(u[1].tokens.n[TC_OUTPUT], 2);
+	ck_assert_int_eq(u[1].tokens.n[TC_OUTPUT], 3);
 	ck_assert_str_eq(u[1].error_code, "client_gone");
 	end();
 }
@@ -212,7 +255,7 @@ START_TEST(test_cut)
 	ck_assert(clean);
 	u = usage(2);
 	ck_assert_uint_eq(u[0].source, HG__USAGE_SOURCE__SOURCE_ESTIMATED);
-	ck_assert_int_eq(u[0].tokens.n[TC_OUTPUT], 2);
+	ck_assert_int_eq(u[0].tokens.n[TC_OUTPUT], 3);
 	end();
 }
 END_TEST
@@ -579,6 +622,7 @@ main(void)
 	ADD(s, test_plain);
 	ADD(s, test_stream);
 	ADD(s, test_missing_usage_is_estimated);
+	ADD(s, test_estimates);
 	ADD(s, test_client_leaves);
 	ADD(s, test_cut);
 	ADD(s, test_timeouts);

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Estimating tokens where the provider reported none: of requests, of plain
+ * answers, and of streamed answers while they are relayed. Documents were
+ * validated before.
+ */
+#include "agent/dialect/openai.h"
+
+#include <string.h>
+
+#define COUNT_PER_MESSAGE 3   /* of the chat format */
+#define COUNT_REPLY	  3   /* the head of the answer */
+#define COUNT_PER_MEDIA	  765 /* an image of 1024x1024 in full detail */
+#define COUNT_RAW	  (sizeof(((struct oai_count *)0)->raw) - 2)
+#define COUNT_STEP	  65536 /* bytes of text */
+
+/* All strings below v, exactly as far as c->left goes. */
+static void
+count_walk(struct oai_count *c, struct json v)
+{
+	struct token_counter ratio = {NULL, c->counter.milli};
+	struct token_walk w;
+	int64_t before;
+	bool done = false;
+
+	token_walk_init(&w, v);
+	while (!done && c->counter.exact != NULL && c->left > 0) {
+		before = w.bytes;
+		done = token_walk_step(&w, &c->counter, c->scratch,
+		    c->left < COUNT_STEP ? c->left : COUNT_STEP);
+		before = w.bytes - before + 8; /* empty strings cost too */
+		c->left -= (size_t)before < c->left ? (size_t)before : c->left;
+	}
+	c->n += w.n;
+	w.n = w.bytes = 0;
+	while (!done)
+		done = token_walk_step(&w, &ratio, NULL, COUNT_STEP);
+	c->n += w.n;
+}
+
+/* Count what was gathered of deltas. */
+static void
+count_gathered(struct oai_count *c)
+{
+	struct json v = {c->raw, c->raw + c->n_raw + 2, JSON_STRING};
+
+	token_stream_add_json(&c->text, &c->counter, c->scratch, v);
+	c->n_raw = 0;
+}
+
+/* A part of a delta: joined with the text before it. */
+static void
+count_piece(struct oai_count *c, struct json v)
+{
+	size_t len = (size_t)(v.end - v.p);
+
+	if (v.type != JSON_STRING || len > c->left) {
+		c->n += token_counter_bytes(
+		    &c->counter, (int64_t)json_text_bytes(v));
+		return;
+	}
+	c->left -= len;
+	len -= 2; /* the quotes */
+	if (len > COUNT_RAW - c->n_raw)
+		count_gathered(c);
+	if (len > COUNT_RAW) {
+		token_stream_add_json(&c->text, &c->counter, c->scratch, v);
+		return;
+	}
+	memcpy(c->raw + 1 + c->n_raw, v.p + 1, len);
+	c->n_raw += (uint32_t)len;
+}
+
+static void
+count_value(struct oai_count *c, bool delta, struct json v)
+{
+	if (delta)
+		count_piece(c, v);
+	else
+		count_walk(c, v);
+}
+
+static void
+count_call(struct oai_count *c, bool delta, struct json call)
+{
+	struct json v;
+
+	if (json_getz(call, "name", &v))
+		count_value(c, delta, v);
+	if (json_getz(call, "arguments", &v) || json_getz(call, "input", &v))
+		count_value(c, delta, v);
+}
+
+static void
+count_calls(struct oai_count *c, bool delta, struct json calls)
+{
+	struct json_iter it = json_iter(calls);
+	struct json call, v;
+
+	while (json_next_element(&it, &call)) {
+		if (json_getz(call, "function", &v) ||
+		    json_getz(call, "custom", &v))
+			count_call(c, delta, v);
+	}
+}
+
+/* Content in parts. */
+static void
+count_parts(struct oai_count *c, bool delta, struct json parts)
+{
+	struct json_iter it = json_iter(parts);
+	struct json part, v;
+
+	while (json_next_element(&it, &part)) {
+		if (part.type == JSON_STRING)
+			count_value(c, delta, part);
+		else if (json_getz(part, "text", &v) ||
+			 json_getz(part, "refusal", &v))
+			count_value(c, delta, v);
+		else
+			c->n += COUNT_PER_MEDIA;
+	}
+}
+
+/* A member of a message or of a delta; not its role. */
+static void
+count_member(struct oai_count *c, bool delta, struct str key, struct json v)
+{
+	if (v.type == JSON_NULL || json_key_eq(key, STR("tool_call_id")))
+		return;
+	if (v.type == JSON_STRING)
+		count_value(c, delta, v);
+	else if (json_key_eq(key, STR("tool_calls")) && v.type == JSON_ARRAY)
+		count_calls(c, delta, v);
+	else if (json_key_eq(key, STR("function_call")) &&
+		 v.type == JSON_OBJECT)
+		count_call(c, delta, v);
+	else if (json_key_eq(key, STR("content")) && v.type == JSON_ARRAY)
+		count_parts(c, delta, v);
+	else
+		c->n += token_counter_bytes(
+		    &c->counter, (int64_t)json_text_bytes(v));
+}
+
+void
+oai_count_delta(struct oai_count *c, struct str key, struct json v)
+{
+	if (v.type == JSON_STRING)
+		count_piece(c, v);
+	else
+		count_member(c, true, key, v);
+}
+
+static void
+count_message(struct oai_count *c, struct json message)
+{
+	struct json_iter it = json_iter(message);
+	struct json v;
+	struct str key;
+
+	if (message.type != JSON_OBJECT)
+		return;
+	while (json_next_member(&it, &key, &v)) {
+		if (!json_key_eq(key, STR("role")))
+			count_member(c, false, key, v);
+	}
+}
+
+void
+oai_count_answer(struct oai_count *c, struct str body)
+{
+	struct json_iter it;
+	struct json choices, choice, m;
+
+	if (!json_getz(json_root(body), "choices", &choices) ||
+	    choices.type != JSON_ARRAY)
+		return;
+	it = json_iter(choices);
+	while (json_next_element(&it, &choice)) {
+		if (json_getz(choice, "message", &m) ||
+		    json_getz(choice, "delta", &m))
+			count_message(c, m);
+	}
+}
+
+static void
+count_messages(struct oai_count *c, struct json messages)
+{
+	struct json_iter it = json_iter(messages);
+	struct json m;
+
+	while (json_next_element(&it, &m)) {
+		c->n += COUNT_PER_MESSAGE;
+		count_message(c, m);
+	}
+}
+
+void
+oai_count_request(
+    struct oai_count *c, const struct oai_request *r, struct str body)
+{
+	struct json_iter it = json_iter(json_root(body));
+	struct json v;
+	struct str key;
+
+	if (r->endpoint == OAI_CHAT)
+		c->n += COUNT_REPLY;
+	c->n += r->n_numbers;
+	while (json_next_member(&it, &key, &v)) {
+		if (r->endpoint != OAI_CHAT) {
+			if (json_key_eq(key, STR("input")))
+				count_walk(c, v);
+		} else if (json_key_eq(key, STR("messages"))) {
+			count_messages(c, v);
+		} else if (json_key_eq(key, STR("tools")) ||
+			   json_key_eq(key, STR("functions")) ||
+			   json_key_eq(key, STR("response_format"))) {
+			count_walk(c, v);
+		}
+	}
+}
+
+int64_t
+oai_count_total(const struct oai_count *c)
+{
+	struct oai_count all = *c;
+
+	count_gathered(&all);
+	return all.n + token_stream_total(&all.text, &all.counter, all.scratch);
+}
