@@ -375,6 +375,8 @@ metric_sum(struct metric_set *s, size_t index)
 	struct metric_series *m;
 	int64_t sum = 0;
 
+	if (s == NULL)
+		return 0;
 	MUST(index < s->n);
 	(void)pthread_mutex_lock(&s->lock);
 	for (m = s->metrics[index].first; m != NULL; m = m->next)

@@ -38,7 +38,8 @@ void metric_add(struct metric_series *m, int64_t v); /* counter, gauge */
 void metric_gauge_set(struct metric_series *m, int64_t v);
 void metric_observe(struct metric_series *m, double v); /* histogram */
 int64_t metric_value(struct metric_series *m);
-/* Sum over all series of a metric; takes the lock, not for hot paths. */
+/* Sum over all series of a metric, 0 without a set; takes the lock, not for
+ * hot paths. */
 int64_t metric_sum(struct metric_set *s, size_t index);
 /* Shorthand for metrics without labels. */
 void metric_inc(struct metric_set *s, size_t index, int64_t v);
