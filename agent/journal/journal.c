@@ -133,39 +133,70 @@ shard_append(struct journal_shard *s, const void *p, size_t n)
 	return rc;
 }
 
-/* Repeat in the new segment what the poisoned one may lose. Bytes that cannot
- * be read back are lost (counted); ERR_JOURNAL_FULL when they cannot be
- * written. */
-static int
-shard_rescue(struct journal_shard *s, struct segment *bad)
+/* Read back what a poisoned segment may lose. What cannot be read is lost
+ * (counted). */
+static void
+shard_read_unsynced(
+    struct journal_shard *s, const struct segment *bad, struct buf *b)
 {
 	struct io *io = s->j->opt.io;
 	uint64_t from = atomic_load(&bad->synced);
-	uint64_t to = atomic_load(&bad->flushed), got = 0;
-	char *copy;
-	int rc = 0;
+	uint64_t to = atomic_load(&bad->flushed);
+	size_t end = b->len;
 
 	if (from < SEGMENT_HEADER)
 		from = SEGMENT_HEADER;
 	if (to <= from)
-		return 0;
-	copy = malloc(to - from);
-	while (copy != NULL && got < to - from) {
-		ssize_t n = io->pread(io, bad->fd, copy + got,
-		    (size_t)(to - from - got), (off_t)(from + got));
+		return;
+	end += (size_t)(to - from);
+	if (buf_reserve(b, (size_t)(to - from)) == 0)
+		while (b->len < end) {
+			ssize_t n = io->pread(io, bad->fd, b->data + b->len,
+			    end - b->len, (off_t)(to - (end - b->len)));
 
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		got += (uint64_t)n;
-	}
-	if (copy == NULL || got < to - from)
+			if (n == -EINTR)
+				continue;
+			if (n <= 0)
+				break;
+			b->len += (size_t)n;
+		}
+	if (b->len < end)
 		journal_count_error(s->j, "rescue");
-	if (copy != NULL && shard_append(s, copy, (size_t)got) != 0)
-		rc = ERR_JOURNAL_FULL;
-	free(copy);
-	return rc;
+}
+
+/* The same for all poisoned segments of the stream, in order; mark: they are
+ * repeated now. */
+static void
+shard_rescue(struct journal_shard *s, bool mark, struct buf *b)
+{
+	pthread_mutex_lock(&s->stream.lock);
+	for (struct segment *seg = s->stream.first; seg != NULL;
+	     seg = seg->next) {
+		if (!atomic_load(&seg->poisoned) || seg->rescued)
+			continue;
+		if (mark)
+			seg->rescued = true;
+		else
+			shard_read_unsynced(s, seg, b);
+	}
+	pthread_mutex_unlock(&s->stream.lock);
+}
+
+/* Number of the first usage record among them, or `none`. */
+static uint64_t
+shard_first_seq(const struct buf *b, uint64_t none)
+{
+	const uint8_t *p = (const uint8_t *)b->data;
+	size_t left = b->len, size;
+	struct record rec;
+
+	while (left > 0 && record_parse(p, left, &rec, &size) == 0) {
+		if (rec.type == RECORD_USAGE)
+			return rec.seq;
+		p += size;
+		left -= size;
+	}
+	return none;
 }
 
 /* Open intents go along, so that the old segments can be deleted. */
@@ -201,34 +232,57 @@ shard_discard(struct journal_shard *s, struct segment *seg)
 	free(seg);
 }
 
+/* The old segment was poisoned while the new one was being made: what it lost
+ * must come before what follows, so the new one is not used either. */
+static void
+shard_check_old(
+    struct journal_shard *s, const struct segment *old, struct segment *seg)
+{
+	pthread_mutex_lock(&s->stream.lock);
+	if (atomic_load(&old->poisoned) && !old->rescued) {
+		atomic_store(&seg->synced, 0);
+		atomic_store(&seg->poisoned, true);
+	}
+	pthread_mutex_unlock(&s->stream.lock);
+}
+
 /* Start the next segment. When that fails the old one stays in use. */
 static int
 shard_rotate(struct journal_shard *s)
 {
 	struct segment *old = s->cur, *seg = NULL;
 	bool poisoned = atomic_load(&old->poisoned);
-	uint64_t first = atomic_load(&old->last_seq) + 1;
+	uint64_t next = atomic_load(&old->last_seq) + 1;
+	struct buf again;
 	int rc;
 
-	rc = segment_create(s->j, &s->stream, s->next_n++,
-	    poisoned ? old->head.first_seq : first, 0, &seg);
-	if (rc != 0)
-		return rc;
-	atomic_store(&seg->last_seq, first - 1);
-	s->cur = seg;
+	buf_init(&again, PENDING_MAX);
 	if (poisoned)
-		rc = shard_rescue(s, old);
+		shard_rescue(s, false, &again);
+	rc = segment_create(s->j, &s->stream, s->next_n++,
+	    shard_first_seq(&again, next), 0, &seg);
+	if (rc != 0)
+		goto out;
+	atomic_store(&seg->last_seq, next - 1);
+	s->cur = seg;
+	if (again.len > 0 && shard_append(s, again.data, again.len) != 0)
+		rc = ERR_JOURNAL_FULL;
 	if (rc == 0)
 		rc = shard_carry_intents(s);
 	if (rc != 0) {
 		s->cur = old;
 		shard_discard(s, seg);
-		return rc;
+		goto out;
 	}
+	if (poisoned)
+		shard_rescue(s, true, NULL);
 	stream_push(&s->stream, seg);
+	shard_check_old(s, old, seg);
 	atomic_store(&old->sealed, true);
 	atomic_store(&s->j->dirty, true);
-	return 0;
+out:
+	buf_release(&again);
+	return rc;
 }
 
 static void

@@ -207,6 +207,10 @@ replay_segment(struct replay *r, const struct segment_head *head, bool is_last,
 		atomic_store(&seg->last_seq, r->last_seq);
 		rc = replay_records(r, seg, &in);
 	}
+	/* Written, but perhaps not durable when its process was killed: only
+	 * durable records may be shipped. */
+	if (rc == 0 && r->j->opt.io->fsync(r->j->opt.io, in.fd) != 0)
+		rc = ERR_IO;
 	segment_reader_close(&in);
 	if (rc != 0) {
 		free(seg);
@@ -257,37 +261,49 @@ replay_add(struct replay *r, uint32_t *at, uint64_t seq, struct buf *out)
 	return buf_add(out, record, record_encode_usage(record, &u, seq));
 }
 
-/* Make what was written the last segment of the stream, durable. */
+/* Room for the header of the segment that `out` will be. */
+static int
+replay_begin(struct buf *out)
+{
+	static const uint8_t none[SEGMENT_HEADER];
+
+	buf_init(out, SIZE_MAX / 2);
+	return buf_add(out, none, sizeof(none));
+}
+
+/* Make `out` the last segment of the stream, durable. It appears whole or not
+ * at all: half of a rewritten segment must not replace what it was made of. */
 static int
 replay_commit(struct replay *r, uint64_t first_seq, uint32_t flags,
-    const struct buf *data, uint64_t last_seq, struct error *e)
+    struct buf *out, uint64_t last_seq, struct error *e)
 {
-	struct io *io = r->j->opt.io;
-	struct segment *seg = NULL;
-	size_t done;
-	int rc, err;
+	struct segment *seg = calloc(1, sizeof(*seg));
+	char path[PATH_MAX];
+	int rc;
 
-	rc =
-	    segment_create(r->j, r->stream, ++r->max_n, first_seq, flags, &seg);
-	if (rc != 0)
-		return err_set(
-		    e, rc, "cannot create a segment in %s", r->j->dir);
-	err = io_write_all(io, seg->fd, data->data, data->len, &done);
-	if (err == 0)
-		err = io->fsync(io, seg->fd);
-	if (err == 0)
-		err = io->fsync_dir(io, r->j->dir);
-	atomic_store(&seg->flushed, SEGMENT_HEADER + data->len);
-	atomic_store(&seg->synced, SEGMENT_HEADER + data->len);
+	if (seg == NULL)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	seg->fd = -1;
+	seg->head = (struct segment_head){.epoch = r->stream->epoch,
+	    .shard = r->stream->shard,
+	    .n = ++r->max_n,
+	    .first_seq = first_seq,
+	    .flags = flags};
+	memcpy(seg->head.agent_id, r->j->opt.agent_id, 16);
+	segment_head_encode((uint8_t *)out->data, &seg->head);
+	rc = segment_path(r->j->dir, &seg->head, path);
+	if (rc == 0)
+		rc = io_write_file_atomic(
+		    r->j->opt.io, path, out->data, out->len, 0600, e);
+	if (rc != 0) {
+		free(seg);
+		return rc;
+	}
+	atomic_store(&seg->flushed, out->len);
+	atomic_store(&seg->synced, out->len);
 	atomic_store(&seg->last_seq, last_seq);
 	atomic_store(&seg->sealed, true);
-	seg->created = false;
-	io->close(io, seg->fd);
-	seg->fd = -1;
 	stream_push(r->stream, seg);
-	if (err != 0)
-		return err_set(e, ERR_IO, "cannot write to %s: %s", r->j->dir,
-		    strerror(-err));
 	r->last_seq = last_seq;
 	return 0;
 }
@@ -302,7 +318,7 @@ replay_recover(struct replay *r, struct error *e)
 
 	if (r->open.count == 0)
 		return 0;
-	buf_init(&out, SIZE_MAX / 2);
+	rc = replay_begin(&out);
 	for (uint32_t i = 0; rc == 0 && i < r->open.count; i++)
 		rc = replay_add(r, &at, ++seq, &out);
 	if (rc == 0)
@@ -400,7 +416,7 @@ replay_rewrite(struct replay *r, struct error *e)
 		at_seg = at_seg->next;
 	first = at_seg->head.first_seq == 0 ? 1 : at_seg->head.first_seq;
 	last = first - 1;
-	buf_init(&out, SIZE_MAX / 2);
+	rc = replay_begin(&out);
 	for (struct segment *seg = r->stream->first; rc == 0 && seg != NULL;
 	     seg = seg->next)
 		rc = replay_salvage(r, seg, &last, &at, &out, e);
@@ -510,6 +526,8 @@ journal_replay_dir(
 		else
 			rc = replay_group(j, l.v + i, k - i, &tail, found, e);
 	}
+	if (rc == 0 && l.n > 0 && j->opt.io->fsync_dir(j->opt.io, j->dir) != 0)
+		rc = err_set(e, ERR_IO, "cannot make %s durable", j->dir);
 	free(l.v);
 	journal_count(j, AM_SPOOL_DROPPED, (int64_t)found->filled);
 	return rc;

@@ -40,6 +40,7 @@ struct segment {
 	_Atomic uint64_t last_seq; /* last usage record flushed */
 	_Atomic bool sealed;	   /* nothing more is appended */
 	_Atomic bool poisoned;	   /* fsync or truncate failed: leave it */
+	bool rescued; /* poisoned, and repeated in a later one (stream lock) */
 };
 
 struct journal_stream {

@@ -373,6 +373,17 @@ ship_save_acks(struct shipper *s)
 	return rc;
 }
 
+/* Is what a segment carried over (open intents, what its predecessor may lose)
+ * durable in a later one? */
+static bool
+ship_followed(const struct segment *seg)
+{
+	seg = seg->next;
+	while (seg != NULL && atomic_load(&seg->poisoned))
+		seg = seg->next;
+	return seg != NULL && atomic_load(&seg->synced) > 0;
+}
+
 /* May the first segment go? Never the one being written. */
 static struct segment *
 ship_deletable(struct ship_cursor *c)
@@ -383,7 +394,7 @@ ship_deletable(struct ship_cursor *c)
 	pthread_mutex_lock(&t->lock);
 	seg = t->first;
 	if (seg != NULL &&
-	    (seg->busy || (seg->next == NULL && !c->ended) ||
+	    (seg->busy || (!c->ended && !ship_followed(seg)) ||
 		!atomic_load(&seg->sealed) ||
 		(!atomic_load(&seg->poisoned) &&
 		    atomic_load(&seg->synced) != atomic_load(&seg->flushed)) ||
@@ -513,6 +524,10 @@ ship_stream(struct shipper *s, struct ship_cursor *c, uint32_t *retry_ms)
 	if (rc != 0) {
 		journal_count_error(s->j, "read");
 		ship_rewind(c);
+		/* Removed, but its folder was not durable and so it is still
+		 * in the list: go on with that. */
+		if (rc == ERR_NOT_FOUND)
+			ship_delete(s, c);
 		return rc;
 	}
 	if (b.n_records == 0 && !b.last)

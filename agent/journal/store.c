@@ -163,8 +163,24 @@ journal_check_space(struct journal *j)
 
 /* ---- group commit ------------------------------------------------------- */
 
+/* The segment may lose what is not durable, so its worker repeats that in a new
+ * segment. Later segments hold what comes after it and are repeated too, for
+ * the order; nothing of them was shipped, for the shipper is not past `bad`. */
 static void
-journal_sync_segment(struct journal *j, struct segment *seg)
+stream_poison(struct journal_stream *s, struct segment *bad)
+{
+	pthread_mutex_lock(&s->lock);
+	for (struct segment *seg = bad->next; seg != NULL; seg = seg->next) {
+		atomic_store(&seg->synced, 0);
+		atomic_store(&seg->poisoned, true);
+	}
+	atomic_store(&bad->poisoned, true);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void
+journal_sync_segment(
+    struct journal *j, struct journal_stream *s, struct segment *seg)
 {
 	struct io *io = j->opt.io;
 	uint64_t to = atomic_load_explicit(&seg->flushed, memory_order_acquire);
@@ -178,7 +194,7 @@ journal_sync_segment(struct journal *j, struct segment *seg)
 	if (rc != 0) {
 		/* The kernel may have dropped the pages: never ask again. */
 		journal_count_error(j, "fsync");
-		atomic_store(&seg->poisoned, true);
+		stream_poison(s, seg);
 		return;
 	}
 	journal_count(j, AM_JOURNAL_FSYNCS, 1);
@@ -224,7 +240,7 @@ journal_sync_turn(struct journal *j)
 			struct segment *seg;
 
 			while ((seg = stream_take_dirty(s)) != NULL) {
-				journal_sync_segment(j, seg);
+				journal_sync_segment(j, s, seg);
 				stream_put(s, seg);
 				synced = true;
 			}

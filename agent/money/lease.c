@@ -14,6 +14,9 @@
 
 #include "common/err.h"
 
+/* Longer than it takes to get rights on the budget that was short. */
+#define LEASE_HOLD_NS NS_PER_S
+
 static struct {
 	void (*fn)(void *ctx);
 	void *ctx;
@@ -127,6 +130,21 @@ lease_low(struct budget_cell *cell, struct lease *l)
 		lease_kick.fn(lease_kick.ctx);
 }
 
+/* What was taken so far goes back, but not to the control plane: the request
+ * comes again when it has rights on the rest of its path. */
+static void
+lease_undo(struct reservation *r, int64_t mono_now)
+{
+	while (r->n > 0) {
+		r->n--;
+		if (r->leases[r->n] == NULL)
+			continue;
+		lease_give_back(r->leases[r->n], r->amount);
+		lease_raise(
+		    &r->cells[r->n]->hold_until, mono_now + LEASE_HOLD_NS);
+	}
+}
+
 int
 lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
     struct reservation *r, struct budget_cell **short_of)
@@ -141,12 +159,7 @@ lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
 
 		lease_touch(cell, amount);
 		if (!lease_reserve_one(cell, l, amount, mono_now)) {
-			while (r->n > 0) {
-				r->n--;
-				if (r->leases[r->n] != NULL)
-					lease_give_back(
-					    r->leases[r->n], amount);
-			}
+			lease_undo(r, mono_now);
 			*short_of = cell;
 			return ERR_AGAIN;
 		}

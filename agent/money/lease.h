@@ -61,10 +61,15 @@ struct budget_cell {
 	_Atomic int64_t peak;	   /* most in use lately */
 	_Atomic int64_t low_water; /* set by C: below it, ask for more */
 	_Atomic bool refill;	   /* asked for since the last report */
+	/* A request had its rights here and waits for another budget of its
+	 * path: keep them until then, also in the tail. */
+	_Atomic int64_t hold_until;
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
 	bool sent_demand;    /* a report of it is on its way */
 	bool unanswered;     /* the last report of it got no reply */
+	int64_t sent_mono;   /* when it was built */
+	int64_t ask_until;   /* one that was not answered may still arrive */
 	struct lease *old;   /* superseded periods */
 	uint64_t generation; /* of the last bundle that named it */
 };

@@ -18,6 +18,10 @@ const struct lease_tuning lease_tuning_default = {
     .max_reports = 20000,
 };
 
+/* A report that got no reply may be taken up this much later and make a grant
+ * then: the time that a message may lie in the control plane. */
+#define LEASE_LATE_NS (60 * NS_PER_S)
+
 struct lease_table {
 	struct lease_tuning tuning;
 	pthread_mutex_t lock;
@@ -289,7 +293,8 @@ table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
 	int64_t left = atomic_load(&l->left), keep, room;
 	bool waits = atomic_load(&c->want_total) > 0;
 
-	if (t->draining || (waits ? l->pool : l->tail) ||
+	if (t->draining ||
+	    (waits ? l->pool : l->tail && now >= atomic_load(&c->hold_until)) ||
 	    atomic_load(&c->deleted) ||
 	    (!waits && now - c->idle_since_mono >= t->tuning.idle_return_ns)) {
 		lease_give_up(l, left > 0 ? left : 0);
@@ -313,6 +318,19 @@ cell_retire(struct budget_cell *c, struct lease *l, int64_t now)
 	l->told = false;
 	l->next = c->old;
 	c->old = l;
+}
+
+static void
+cell_revive(struct budget_cell *c, struct lease *l)
+{
+	struct lease **at = &c->old;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	l->next = NULL;
+	l->retired_mono = 0;
+	l->told = false;
 }
 
 /* Has the control plane something to learn about it? */
@@ -343,6 +361,8 @@ report_new(struct arena *a, struct budget_cell *c, struct lease *l)
 	/* Money that may be spent already or soon: the durable high water is
 	 * the intents in the journal, which were written before. */
 	r->high_water = add_cap(r->settled, r->in_use);
+	if (r->returned != l->sent_returned || r->settled != l->sent_settled)
+		l->told = false; /* until this report is answered */
 	l->sent_returned = r->returned;
 	l->sent_settled = r->settled;
 	l->sent_idle = r->in_use == 0;
@@ -421,12 +441,13 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 		cell_idle(t, c, now);
 	if (l != NULL)
 		table_trim(t, c, l, now, urgent);
-	if (c->unanswered || (touched && !t->draining) ||
-	    (l != NULL && lease_news(l))) {
+	if (c->unanswered || (!urgent && now < c->ask_until) ||
+	    (touched && !t->draining) || (l != NULL && lease_news(l))) {
 		r = report_new(a, c, l);
 		rc = report_push(list, r);
 		if (rc != 0)
 			return rc;
+		c->sent_mono = now;
 		report_demand(t, r, c, pooled);
 	}
 	for (l = urgent ? NULL : c->old; l != NULL && list->n < list->cap;
@@ -544,12 +565,20 @@ lease_times(struct lease *l, const Hg__LeaseGrant *g, int64_t sent_mono)
 	atomic_store(&l->end_mono, after_ms(sent_mono, g->valid_ms));
 }
 
+/* The lease of the period that the control plane says is the current one. It
+ * may be one that ended too early here (our clock is fast, or replicas differ
+ * about the time, or the budget's period was changed and changed back). */
 static struct lease *
 cell_new_period(struct lease_table *t, struct budget_cell *c,
-    const Hg__LeaseGrant *g, int64_t now)
+    const Hg__LeaseGrant *g, struct lease *again, int64_t now)
 {
 	struct lease *old = atomic_load(&c->current);
-	struct lease *l = lease_fresh(t, c, now);
+	struct lease *l = again;
+
+	if (again != NULL)
+		cell_revive(c, again);
+	else
+		l = lease_fresh(t, c, now);
 
 	if (l == NULL)
 		return NULL;
@@ -602,7 +631,10 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 		return false;
 	l = atomic_load(&c->current);
 	old = cell_find_old(c, g->period_start);
-	if (old != NULL) { /* a superseded period: account, never admit */
+	if (old != NULL &&
+	    (g->valid_ms <= 0 ||
+		(l != NULL && l->period_start > g->period_start))) {
+		/* A superseded period: account, never admit. */
 		(void)lease_merge(old, g->granted);
 		lease_told(old);
 		return false;
@@ -610,7 +642,7 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	if (l != NULL && g->period_start < l->period_start)
 		return false;
 	if (l == NULL || g->period_start > l->period_start) {
-		l = cell_new_period(t, c, g, now);
+		l = cell_new_period(t, c, g, old, now);
 		if (l == NULL)
 			return false;
 	}
@@ -648,6 +680,8 @@ table_answered(struct lease_table *t, bool answered)
 			continue;
 		c->sent_demand = false;
 		c->unanswered = !answered;
+		if (!answered)
+			c->ask_until = add_cap(c->sent_mono, LEASE_LATE_NS);
 		atomic_store(&c->in_flight, false);
 	}
 }

@@ -108,14 +108,15 @@ exchange_renew(const struct asked *q, const struct lease_view *v, size_t n,
 	return m;
 }
 
-/* One round: read all, decide, write what moves. */
+/* One round: read all, decide, write what moves. An answer extends the agent's
+ * fence only when our record of it was written. */
 static int
 exchange_round(struct exchange *x, struct db *db, const struct asked *q,
     size_t n, struct lease_view *v, struct arena *a, struct error *e)
 {
 	struct lease_key *keys = arena_alloc(a, n * sizeof(*keys) + 1);
 	struct lease_write *w = arena_alloc(a, n * sizeof(*w) + 1);
-	size_t i, n_reports = 0;
+	size_t i, n_reports = 0, first = x->n_grants;
 	int rc;
 
 	if (keys == NULL || w == NULL)
@@ -126,6 +127,7 @@ exchange_round(struct exchange *x, struct db *db, const struct asked *q,
 	    x->now - x->cfg->recent_ns, v, e);
 	for (i = 0; rc == 0 && i < n; i++) {
 		struct grant_result d = {0};
+		bool written;
 
 		if (!v[i].found)
 			continue;
@@ -134,12 +136,17 @@ exchange_round(struct exchange *x, struct db *db, const struct asked *q,
 			rc = exchange_locked(x, db, &q[i], &v[i], &d, e);
 		else if (d.report && !x->lease_only)
 			w[n_reports++] = d.w;
+		written = d.move || (d.report && !x->lease_only);
 		if (rc == 0 && v[i].found)
 			rc = exchange_answer(x, &v[i], &d, a);
+		if (rc == 0 && v[i].found && !written)
+			x->grants[x->n_grants - 1]->fence_ms = 0;
 	}
-	if (n_reports > 0 && rc == 0) /* a hint for others: may fail */
-		(void)!store_lease_reports(
-		    db, x->agent_id, x->boot_epoch, w, n_reports, NULL);
+	if (n_reports > 0 && rc == 0 && /* a hint for others: may fail */
+	    store_lease_reports(
+		db, x->agent_id, x->boot_epoch, w, n_reports, NULL) != 0)
+		for (i = first; i < x->n_grants; i++)
+			x->grants[i]->fence_ms = 0;
 	return rc;
 }
 

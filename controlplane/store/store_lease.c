@@ -283,8 +283,10 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
     const struct lease_write *w, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-	    "$11, $12, $13)"};
+	    "SELECT CASE WHEN $5 > 0 AND EXISTS (SELECT 1 FROM agent a "
+	    "WHERE a.id = $3 AND a.boot_epoch > $4) THEN NULL "
+	    "ELSE hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
+	    "$11, $12, $13) END"};
 	struct db_rows *r = NULL;
 	int rc;
 
@@ -295,7 +297,10 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		DBI(w->report_at), DBI(w->fence_at), DBB(w->recall),
 		DBB(w->recall_others)),
 	    &r, e);
-	if (rc == 0 && !db_bool(r, 0, 0))
+	if (rc == 0 && db_is_null(r, 0, 0))
+		/* This replica has not heard of the newer process yet. */
+		rc = err_set(e, ERR_VERSION, "a newer boot epoch has begun");
+	else if (rc == 0 && !db_bool(r, 0, 0))
 		rc = err_set(e, ERR_CONFLICT, "not enough money is free");
 	db_rows_free(r);
 	return rc;

@@ -101,7 +101,8 @@ struct lease_write {
 	bool recall_others; /* ask the others to give back */
 };
 /* After store_lease_lock(), same transaction. ERR_CONFLICT when free is less
- * than the grant (cannot happen under the lock). */
+ * than the grant (cannot happen under the lock). ERR_VERSION: a grant for a
+ * boot epoch that another one has superseded. */
 int store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
     const struct lease_write *w, struct error *e) MUST_CHECK;
 /* Only the report columns of existing leases, many at once, without the
