@@ -116,18 +116,39 @@ lease_touch(struct budget_cell *cell, int64_t amount)
 		    &cell->touched, true, memory_order_relaxed);
 }
 
-/* Ask for more before a request has to wait. */
+/* Ask for more before a request has to wait. A soft budget needs nothing. */
 static void
-lease_low(struct budget_cell *cell, struct lease *l)
+lease_refill(struct budget_cell *cell)
 {
-	if (l == NULL ||
-	    atomic_load_explicit(&l->left, memory_order_relaxed) >=
-		atomic_load_explicit(&cell->low_water, memory_order_relaxed))
+	if (atomic_load_explicit(&cell->soft, memory_order_relaxed))
 		return;
 	if (!atomic_exchange_explicit(
 		&cell->refill, true, memory_order_acq_rel) &&
 	    lease_kick.fn != NULL)
 		lease_kick.fn(lease_kick.ctx);
+}
+
+static void
+lease_low(struct budget_cell *cell, struct lease *l)
+{
+	if (l != NULL &&
+	    atomic_load_explicit(&l->left, memory_order_relaxed) <
+		atomic_load_explicit(&cell->low_water, memory_order_relaxed))
+		lease_refill(cell);
+}
+
+static void
+lease_spent(struct budget_cell *cell, int64_t cost)
+{
+	int64_t acc = atomic_fetch_add_explicit(
+	    &cell->spent_rate_acc, cost, memory_order_relaxed);
+
+	if (!atomic_load_explicit(&cell->touched, memory_order_relaxed))
+		atomic_store_explicit(
+		    &cell->touched, true, memory_order_relaxed);
+	if (acc + cost >
+	    atomic_load_explicit(&cell->spend_mark, memory_order_relaxed))
+		lease_refill(cell);
 }
 
 /* What was taken so far goes back, but not to the control plane: the request
@@ -178,12 +199,7 @@ lease_settle(struct reservation *r, int64_t cost)
 	for (unsigned i = 0; i < r->n; i++) {
 		struct lease *l = r->leases[i];
 
-		atomic_fetch_add_explicit(
-		    &r->cells[i]->spent_rate_acc, cost, memory_order_relaxed);
-		if (!atomic_load_explicit(
-			&r->cells[i]->touched, memory_order_relaxed))
-			atomic_store_explicit(
-			    &r->cells[i]->touched, true, memory_order_relaxed);
+		lease_spent(r->cells[i], cost);
 		if (l == NULL)
 			continue;
 		atomic_fetch_sub_explicit(

@@ -60,7 +60,9 @@ struct budget_cell {
 	_Atomic bool in_flight;	   /* a report of it awaits its reply */
 	_Atomic int64_t peak;	   /* most in use lately */
 	_Atomic int64_t low_water; /* set by C: below it, ask for more */
-	_Atomic bool refill;	   /* asked for since the last report */
+	/* Set by C: report when more than this was spent since the last one. */
+	_Atomic int64_t spend_mark;
+	_Atomic bool refill; /* asked for since the last report */
 	/* A request had its rights here and waits for another budget of its
 	 * path: keep them until then, also in the tail. */
 	_Atomic int64_t hold_until;

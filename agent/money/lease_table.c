@@ -22,6 +22,8 @@ const struct lease_tuning lease_tuning_default = {
  * then: the time that a message may lie in the control plane. */
 #define LEASE_LATE_NS (60 * NS_PER_S)
 
+#define YOUNG_REQUESTS 16
+
 struct lease_table {
 	struct lease_tuning tuning;
 	pthread_mutex_t lock;
@@ -228,8 +230,8 @@ cell_rate(struct budget_cell *c, int64_t now)
 		c->rate_mono = now;
 		return;
 	}
-	if (dt < NS_PER_S / 10)
-		return;
+	if (dt < (c->rate_per_s > 0 ? NS_PER_S / 10 : NS_PER_S / 50))
+		return; /* sooner while nothing is known */
 	acc = atomic_exchange(&c->spent_rate_acc, 0);
 	inst = mul_div(acc, NS_PER_S, dt);
 	if (inst > 2 * c->rate_per_s)
@@ -374,7 +376,7 @@ static void
 report_demand(const struct lease_table *t, Hg__LeaseReport *r,
     struct budget_cell *c, bool silent)
 {
-	int64_t total, min, room;
+	int64_t total, min, room, full;
 
 	c->sent_demand = true;
 	atomic_store(&c->in_flight, true);
@@ -385,12 +387,21 @@ report_demand(const struct lease_table *t, Hg__LeaseReport *r,
 	min = atomic_load(&c->want_min);
 	r->want_total = total;
 	r->want_min = min < total ? min : total;
-	room = cell_headroom(c, atomic_load(&c->current));
+	/* Whoever waits now will come again; and while the rate is not known
+	 * yet, a handful of requests. The control plane caps what it gives. */
+	room = add_cap(cell_headroom(c, atomic_load(&c->current)), total);
+	if (c->rate_per_s == 0)
+		room = add_cap(room, YOUNG_REQUESTS * atomic_load(&c->w_max));
 	r->rate_per_s = add_cap(
 	    c->rate_per_s, mul_div(room, NS_PER_S, t->tuning.horizon_ns));
-	/* Two seconds before it gets short, and early while traffic grows. */
-	atomic_store(&c->low_water,
-	    add_cap(2 * c->rate_per_s, room + 2 * atomic_load(&c->w_max)));
+	/* What the control plane will fill up to; ask again at half of it, or
+	 * when spending doubles. */
+	full = add_cap(
+	    mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S), room);
+	atomic_store(&c->low_water, full / 2);
+	atomic_store(&c->spend_mark, c->rate_per_s > 0
+					 ? add_cap(c->rate_per_s, c->rate_per_s)
+					 : atomic_load(&c->w_max));
 	r->w_p99 = atomic_load(&c->w_max);
 }
 
@@ -653,7 +664,10 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 		/* Nothing to be had: do not ask again before the heartbeat.
 		 * Rights too small for those who still wait go back, or two
 		 * agents could each sit on half of what one request needs. */
-		atomic_store(&c->low_water, 0);
+		if (atomic_load(&l->left) < atomic_load(&c->low_water)) {
+			atomic_store(&c->low_water, INT64_MIN);
+			atomic_store(&c->spend_mark, INT64_MAX);
+		}
 		l->pool = c->sent_demand;
 	}
 	lease_times(l, g, sent_mono);
