@@ -8,7 +8,8 @@ PROGRAMS := \
 	$(if $(wildcard cli/main.c),$(B)/bin/headgate)
 TEST_PROGRAMS := \
 	$(if $(wildcard tests/provider/main.c),$(B)/bin/headgate-provider) \
-	$(if $(SRC_load),$(B)/bin/headgate-load) $(B)/bin/headgate-tokenize
+	$(if $(SRC_load),$(B)/bin/headgate-load) $(B)/bin/headgate-tokenize \
+	$(B)/bin/headgate-sim
 
 all: $(PROGRAMS) $(TEST_PROGRAMS) ## Build all programs into $(B)/bin
 
@@ -36,6 +37,11 @@ $(B)/bin/headgate-provider: $(B)/obj/tests/provider/main.o \
 $(B)/bin/headgate-load: $(call obj,$(SRC_load)) $(call lib,$(NEED_load))
 	$(call say,LINK,$@)
 	$(call link,$(call obj,$(SRC_load)),load)
+
+# The database is replaced by a model, see tests/sim/db.c.
+$(B)/bin/headgate-sim: $(call obj,$(SRC_sim)) $(call lib,$(NEED_sim))
+	$(call say,LINK,$@)
+	$(call link,$(call obj,$(SRC_sim)),sim)
 
 $(B)/bin/headgate-tokenize: $(call obj,$(SRC_tokenize)) \
 		$(call lib,$(NEED_tokenize))

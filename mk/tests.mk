@@ -104,7 +104,10 @@ e2e: all tokenizers ## Run the end-to-end tests (T=test_x to narrow)
 	    HG_ROOT='$(CURDIR)' RESULTS='$(RESULTS)' JOBS=1 \
 	    bash tests/run-suite.sh e2e $(E2E_RUN)
 
+sim: $(B)/bin/headgate-sim ## Simulate the money protocol (SIM_SEEDS, SIM_SECONDS)
+	@$(SUITE) 'sim' tests/sim/test_sim.sh
+
 test: ## Run all suites; ends with "N passed, N failed, N skipped"
 	@bash tests/run-all.sh
 
-.PHONY: bench-programs check replay fuzz fuzz-run headers e2e test
+.PHONY: bench-programs check replay fuzz fuzz-run headers e2e sim test

@@ -4,12 +4,12 @@
 # usage: tests/run-all.sh [SUITE...]
 #
 # What `make test` does: installs what is missing, builds, and runs every
-# suite, each whatever became of the one before. Suites: unit, replay, asan,
-# e2e, demo. The last line is the sum, "N passed, N failed, N skipped".
+# suite, each whatever became of the one before. Suites: unit, replay, sim,
+# asan, e2e, demo. The last line is the sum, "N passed, N failed, N skipped".
 set -u -o pipefail
 
 cd "$(dirname "$0")/.." || exit 1
-suites=${*:-unit replay asan e2e demo}
+suites=${*:-unit replay sim asan e2e demo}
 results=${RESULTS:-build/results}
 jobs=$(nproc 2>/dev/null || echo 2)
 mkdir -p "$results"
@@ -60,6 +60,7 @@ for name in $suites; do
 		suite unit unit-dev run -k check
 		;;
 	replay) suite replay replay-dev run replay ;;
+	sim) suite sim sim run sim ;;
 	asan)
 		run MODE=asan B=build/asan tokenizers
 		suite asan unit-asan run MODE=asan B=build/asan -k check ||
