@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the control plane is told of each lease, what an agent asks for, and
+ * what it gives back (table_trim).
+ */
+#include <stdlib.h>
+
+#include "agent/money/lease_table_priv.h"
+#include "common/err.h"
+
+#define YOUNG_REQUESTS 16
+
+void
+lease_give_up(struct lease *l, int64_t amount)
+{
+	int64_t taken = lease_take(l, amount);
+
+	l->returned += taken;
+	MUST(l->returned <= l->granted);
+}
+
+static int64_t
+mul_div(int64_t a, int64_t b, int64_t c)
+{
+	__int128 v = (__int128)a * b / c;
+
+	return v > INT64_MAX ? INT64_MAX : (int64_t)v;
+}
+
+int64_t
+lease_add_cap(int64_t a, int64_t b)
+{
+	int64_t v;
+
+	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
+}
+
+/* Smooth the spending rate: quick to rise, slow to fall. */
+static void
+cell_rate(struct budget_cell *c, int64_t now)
+{
+	int64_t dt = now - c->rate_mono, acc, inst;
+
+	if (c->rate_mono == 0) {
+		c->rate_mono = now;
+		return;
+	}
+	if (dt < (c->rate_per_s > 0 ? NS_PER_S / 10 : NS_PER_S / 50))
+		return; /* sooner while nothing is known */
+	acc = atomic_exchange(&c->spent_rate_acc, 0);
+	inst = mul_div(acc, NS_PER_S, dt);
+	if (inst > 2 * c->rate_per_s)
+		c->rate_per_s = inst;
+	else
+		c->rate_per_s += mul_div(
+		    inst - c->rate_per_s, dt, lease_add_cap(dt, 4 * NS_PER_S));
+	c->rate_mono = now;
+}
+
+static void
+cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
+{
+	struct lease *l = atomic_load(&c->current);
+	bool used = atomic_exchange(&c->touched, false) ||
+		    atomic_load(&c->want_total) > 0 ||
+		    (l != NULL && atomic_load(&l->in_use) > 0);
+	int64_t w = atomic_load(&c->w_max);
+
+	if (used || c->idle_since_mono == 0)
+		c->idle_since_mono = now;
+	if (now - c->idle_since_mono >= t->tuning.idle_return_ns) {
+		c->rate_per_s = 0;
+		atomic_store(&c->w_max, 0);
+		atomic_store(&c->peak, 0);
+	} else if (!used && w > 0) {
+		/* Decays; the next large reservation raises it again. */
+		(void)atomic_compare_exchange_strong(
+		    &c->w_max, &w, w - w / 16 - 1);
+	}
+}
+
+/* Rights that lie still now but were in use a moment ago: the worst cases of
+ * as many requests as ran at the same time. They are kept and asked for, so
+ * that a swing of concurrency makes nobody wait. */
+static int64_t
+cell_headroom(const struct budget_cell *c, const struct lease *l)
+{
+	int64_t used = l == NULL ? 0 : atomic_load(&l->in_use);
+	int64_t peak = atomic_load(&c->peak);
+
+	return peak > used ? peak - used : 0;
+}
+
+static void
+cell_peak_decays(struct budget_cell *c, const struct lease *l)
+{
+	int64_t peak = atomic_load(&c->peak);
+	int64_t used = l == NULL ? 0 : atomic_load(&l->in_use);
+
+	if (peak > used)
+		(void)atomic_compare_exchange_strong(
+		    &c->peak, &peak, peak - (peak - used) / 8 - 1);
+}
+
+/* What a current lease keeps: everything beyond goes back. */
+static void
+table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
+    int64_t now, bool urgent)
+{
+	int64_t left = atomic_load(&l->left), keep, room;
+	bool waits = atomic_load(&c->want_total) > 0;
+
+	if (t->draining ||
+	    (waits ? l->pool : l->tail && now >= atomic_load(&c->hold_until)) ||
+	    atomic_load(&c->deleted) ||
+	    (!waits && now - c->idle_since_mono >= t->tuning.idle_return_ns)) {
+		lease_give_up(l, left > 0 ? left : 0);
+		return;
+	}
+	if (urgent || waits)
+		return;
+	room = lease_add_cap(cell_headroom(c, l), atomic_load(&c->w_max));
+	keep = lease_add_cap(
+	    mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S), room);
+	cell_peak_decays(c, l);
+	if (left > lease_add_cap(keep, keep / 2))
+		lease_give_up(l, (left - keep) / 2);
+}
+
+void
+lease_cell_retire(struct budget_cell *c, struct lease *l, int64_t now)
+{
+	atomic_store(&l->fence_mono, 0);
+	l->retired_mono = now;
+	l->told = false;
+	l->next = c->old;
+	c->old = l;
+}
+
+void
+lease_cell_revive(struct budget_cell *c, struct lease *l)
+{
+	struct lease **at = &c->old;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	l->next = NULL;
+	l->retired_mono = 0;
+	l->told = false;
+}
+
+/* Has the control plane something to learn about it? */
+bool
+lease_news(const struct lease *l)
+{
+	return !l->told || atomic_load(&l->in_use) != 0 ||
+	       atomic_load(&l->left) > 0 || l->returned != l->sent_returned ||
+	       atomic_load(&l->settled) != l->sent_settled;
+}
+
+static Hg__LeaseReport *
+report_new(struct arena *a, struct budget_cell *c, struct lease *l)
+{
+	Hg__LeaseReport *r = arena_alloc(a, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	hg__lease_report__init(r);
+	r->budget_uid = c->uid;
+	if (l == NULL)
+		return r;
+	r->period_start = l->period_start;
+	r->granted = l->granted;
+	r->returned = l->returned;
+	r->in_use = atomic_load(&l->in_use);
+	r->settled = atomic_load(&l->settled);
+	/* Money that may be spent already or soon: the durable high water is
+	 * the intents in the journal, which were written before. */
+	r->high_water = lease_add_cap(r->settled, r->in_use);
+	if (r->returned != l->sent_returned || r->settled != l->sent_settled)
+		l->told = false; /* until this report is answered */
+	l->sent_returned = r->returned;
+	l->sent_settled = r->settled;
+	l->sent_idle = r->in_use == 0;
+	return r;
+}
+
+/* `silent`: what goes back with this report must not be asked for in it. */
+static void
+report_demand(const struct lease_table *t, Hg__LeaseReport *r,
+    struct budget_cell *c, bool silent)
+{
+	int64_t total, min, room, full;
+
+	c->sent_demand = true;
+	atomic_store(&c->in_flight, true);
+	atomic_store(&c->refill, false);
+	if (t->draining || silent || atomic_load(&c->deleted))
+		return;
+	total = atomic_load(&c->want_total);
+	min = atomic_load(&c->want_min);
+	r->want_total = total;
+	r->want_min = min < total ? min : total;
+	/* Whoever waits now will come again; and while the rate is not known
+	 * yet, a handful of requests. The control plane caps what it gives. */
+	room = lease_add_cap(cell_headroom(c, atomic_load(&c->current)), total);
+	if (c->rate_per_s == 0)
+		room = lease_add_cap(
+		    room, YOUNG_REQUESTS * atomic_load(&c->w_max));
+	r->rate_per_s = lease_add_cap(
+	    c->rate_per_s, mul_div(room, NS_PER_S, t->tuning.horizon_ns));
+	/* What the control plane will fill up to; ask again at half of it, or
+	 * when spending doubles. */
+	full = lease_add_cap(
+	    mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S), room);
+	atomic_store(&c->low_water, full / 2);
+	atomic_store(&c->spend_mark,
+	    c->rate_per_s > 0 ? lease_add_cap(c->rate_per_s, c->rate_per_s)
+			      : atomic_load(&c->w_max));
+	r->w_p99 = atomic_load(&c->w_max);
+}
+
+struct report_list {
+	Hg__LeaseReport **v;
+	size_t n, cap;
+};
+
+static int
+report_push(struct report_list *list, Hg__LeaseReport *r)
+{
+	if (r == NULL)
+		return ERR_NOMEM;
+	MUST(list->n < list->cap);
+	list->v[list->n++] = r;
+	return 0;
+}
+
+bool
+lease_cell_urgent(struct budget_cell *c)
+{
+	struct lease *l = atomic_load(&c->current);
+
+	return atomic_load(&c->want_total) > 0 || atomic_load(&c->refill) ||
+	       (l != NULL && (l->returned != l->sent_returned ||
+				 (l->tail && atomic_load(&l->left) > 0)));
+}
+
+static int
+table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
+    bool urgent, struct arena *a, struct report_list *list)
+{
+	struct lease *l = atomic_load(&c->current);
+	bool touched =
+	    atomic_load(&c->touched) || atomic_load(&c->want_total) > 0;
+	bool pooled = l != NULL && l->pool && atomic_load(&l->left) > 0 &&
+		      atomic_load(&c->want_total) > 0;
+	Hg__LeaseReport *r;
+	int rc;
+
+	cell_rate(c, now);
+	if (l != NULL && now >= atomic_load(&l->end_mono)) {
+		atomic_store(&c->current, NULL);
+		lease_cell_retire(c, l, now);
+		l = NULL;
+	}
+	if (!urgent)
+		cell_idle(t, c, now);
+	if (l != NULL)
+		table_trim(t, c, l, now, urgent);
+	if (c->unanswered || (!urgent && now < c->ask_until) ||
+	    (touched && !t->draining) || (l != NULL && lease_news(l))) {
+		r = report_new(a, c, l);
+		rc = report_push(list, r);
+		if (rc != 0)
+			return rc;
+		c->sent_mono = now;
+		report_demand(t, r, c, pooled);
+	}
+	for (l = urgent ? NULL : c->old; l != NULL && list->n < list->cap;
+	     l = l->next) {
+		lease_give_up(l, INT64_MAX);
+		if (!lease_news(l))
+			continue;
+		rc = report_push(list, report_new(a, c, l));
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int
+table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
+    struct report_list *list)
+{
+	size_t at = t->cursor;
+
+	list->cap = 2 * t->n_cells + 16; /* what is left over comes next time */
+	if (list->cap > t->tuning.max_reports)
+		list->cap = t->tuning.max_reports;
+	list->v = arena_alloc(a, list->cap * sizeof(Hg__LeaseReport *));
+	if (list->v == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < t->n_cells && list->n < list->cap; i++) {
+		struct budget_cell *c;
+		int rc;
+
+		if (at >= t->n_cells)
+			at = 0;
+		c = t->cells[at++];
+		if (urgent && !lease_cell_urgent(c))
+			continue;
+		rc = table_report_cell(t, c, now, urgent, a, list);
+		if (rc != 0)
+			return rc;
+	}
+	if (!urgent)
+		t->cursor = at;
+	return 0;
+}
+
+int
+lease_table_report(struct lease_table *t, int64_t mono_now, bool urgent,
+    struct arena *a, Hg__LeaseReport ***reports, size_t *n)
+{
+	struct report_list list = {NULL, 0, 0};
+	int rc;
+
+	pthread_mutex_lock(&t->lock);
+	rc = table_report(t, mono_now, urgent, a, &list);
+	pthread_mutex_unlock(&t->lock);
+	*reports = list.v;
+	*n = list.n;
+	return rc;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of the lease table: lease_table.c (registry, replies,
+ * state) and lease_report.c (what the control plane is told). Everything here
+ * runs under the table's lock.
+ */
+#ifndef AGENT_MONEY_LEASE_TABLE_PRIV_H
+#define AGENT_MONEY_LEASE_TABLE_PRIV_H
+
+#include <pthread.h>
+
+#include "agent/money/lease_table.h"
+
+/* A report that got no reply may be taken up this much later and make a grant
+ * then: the time that a message may lie in the control plane. */
+#define LEASE_LATE_NS (60 * NS_PER_S)
+
+struct lease_table {
+	struct lease_tuning tuning;
+	pthread_mutex_t lock;
+	struct budget_cell **cells;
+	uint32_t *index; /* open addressing, cell number + 1 */
+	size_t n_cells, cap, n_index;
+	size_t cursor;	   /* where the next report starts */
+	int64_t last_full; /* mono of the last full report */
+	bool draining;
+	uint64_t n_grants, n_recalls, generation;
+};
+
+/* Return up to amount of what is left to the control plane. */
+void lease_give_up(struct lease *l, int64_t amount);
+/* a + b, INT64_MAX at the most. */
+int64_t lease_add_cap(int64_t a, int64_t b);
+/* l was current: no admission any more, kept until it is settled. */
+void lease_cell_retire(struct budget_cell *c, struct lease *l, int64_t now);
+/* An old lease of the same period becomes current again. */
+void lease_cell_revive(struct budget_cell *c, struct lease *l);
+/* Has the control plane something to learn about it? */
+bool lease_news(const struct lease *l);
+/* Is there something that must not wait for the next heartbeat? */
+bool lease_cell_urgent(struct budget_cell *c);
+
+#endif
