@@ -23,6 +23,10 @@ struct ingest {
 	size_t from, to; /* records[from..to) are new */
 	struct usage_entry *entries;
 	size_t n;
+	/* rejected, but their money counts as consumed: an agent whose clock
+	 * is wrong must not spend without end */
+	struct usage_entry *held;
+	size_t n_held;
 	const char **why; /* for records[from..to): NULL or reason */
 	struct usage_result r;
 };
@@ -157,13 +161,14 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 
 	in->why = arena_alloc(&in->arena, n * sizeof(*in->why) + 1);
 	in->entries = arena_alloc(&in->arena, n * sizeof(*in->entries) + 1);
-	if (in->why == NULL || in->entries == NULL)
+	in->held = arena_alloc(&in->arena, n * sizeof(*in->held) + 1);
+	if (in->why == NULL || in->entries == NULL || in->held == NULL)
 		return err_set(e, ERR_NOMEM, "no memory");
 	for (size_t i = 0; i < n; i++)
 		in->why[i] =
 		    usage_record_reject(in->b->records[in->from + i], in->now);
 	rc = ingest_known(db, in, &known, &n_known, e);
-	in->n = 0;
+	in->n = in->n_held = 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		const Hg__UsageRecord *r = in->b->records[in->from + i];
 
@@ -174,6 +179,11 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 		if (in->why[i] == NULL)
 			rc = usage_record_entry(r, in->agent.b, in->b,
 			    &in->arena, &in->entries[in->n++], e);
+		else if (usage_record_charges(r)) {
+			rc = usage_record_entry(r, in->agent.b, in->b,
+			    &in->arena, &in->held[in->n_held], e);
+			in->held[in->n_held++].started_at = in->now;
+		}
 	}
 	return rc;
 }
@@ -253,6 +263,9 @@ ingest_book(struct db *db, struct ingest *in, struct error *e)
 	if (rc == 0)
 		rc = usage_charge(db, in->agent_text, false, in->entries, in->n,
 		    &in->arena, e);
+	if (rc == 0)
+		rc = usage_charge(db, in->agent_text, false, in->held,
+		    in->n_held, &in->arena, e);
 	return rc;
 }
 

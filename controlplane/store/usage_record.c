@@ -47,6 +47,19 @@ usage_reject_tokens(const Hg__UsageRecord *r)
 	return NULL;
 }
 
+bool
+usage_record_charges(const Hg__UsageRecord *r)
+{
+	if (r->request_id.len != 16 || r->cost <= 0 ||
+	    r->cost > USAGE_MAX_COST || r->n_charges > USAGE_MAX_CHARGES)
+		return false;
+	for (size_t i = 0; i < r->n_charges; i++)
+		if (r->charges[i]->budget_uid > INT64_MAX ||
+		    r->charges[i]->boot_epoch > INT64_MAX)
+			return false;
+	return r->n_charges > 0;
+}
+
 const char *
 usage_record_reject(const Hg__UsageRecord *r, int64_t now)
 {
