@@ -47,6 +47,8 @@ sim_agent_new(struct sim *s)
 	    .clock = {clock_mono_sim, clock_wall_sim}, .sim = s};
 	a->clock.ppm = (int64_t)sim_below(s, 401) - 200;
 	a->clock.skew = ((int64_t)sim_below(s, 20001) - 10000) * NS_PER_MS;
+	if (sim_chance(s, 30)) /* beyond what ingest believes */
+		a->clock.skew *= 100;
 	a->disk = sim_disk_new(&s->noise.rng);
 	a->n_shards = 1 + (unsigned)sim_below(s, SIM_SHARDS);
 	return a;

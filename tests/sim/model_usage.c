@@ -79,14 +79,6 @@ m_known(struct sim *s, const struct db_val *a, struct db_rows **ret)
 }
 
 int
-m_quarantine(struct sim *s, const struct db_val *a, struct db_rows **ret)
-{
-	(void)a, (void)ret;
-	s->db.quarantined++;
-	return 0;
-}
-
-int
 m_batch(struct sim *s, const struct db_val *a, struct db_rows **ret)
 {
 	(void)s, (void)a;
@@ -132,20 +124,40 @@ m_daily(struct sim *s, const struct db_val *a, struct db_rows **ret)
 	return 0;
 }
 
-void
-m_usage_add(struct sim *s, const struct usage_entry *en)
+static struct m_usage *
+m_usage_row(struct sim *s)
 {
-	struct m_usage *u;
-	struct sim_req *r;
-
 	if (s->db.n_usage == s->cap_usage) {
 		s->cap_usage = 2 * s->cap_usage + 256;
 		s->usage = realloc(s->usage, s->cap_usage * sizeof(*s->usage));
 		MUST(s->usage != NULL);
 	}
-	u = &s->usage[s->db.n_usage++];
-	memset(u, 0, sizeof(*u));
+	memset(&s->usage[s->db.n_usage], 0, sizeof(*s->usage));
+	return &s->usage[s->db.n_usage++];
+}
+
+static void
+m_usage_booked(struct sim *s, const struct m_usage *u)
+{
+	struct sim_req *r = &s->reqs[u->req];
+
+	MUST(u->req < s->n_reqs);
+	r->rows++;
+	r->booked += u->cost;
+	if (r->rows > 1)
+		sim_fail(s,
+		    "once: request %u is booked twice (agent %u boot %lu "
+		    "shard %u seq %lu)",
+		    u->req, u->agent, u->boot, u->shard, u->seq);
+}
+
+void
+m_usage_add(struct sim *s, const struct usage_entry *en)
+{
+	struct m_usage *u = m_usage_row(s);
+
 	memcpy(&u->req, en->request_id, sizeof(u->req));
+	u->req--;
 	u->agent = (unsigned)en->agent_id[15];
 	u->shard = (unsigned)en->shard;
 	u->boot = (uint64_t)en->boot_epoch;
@@ -156,14 +168,40 @@ m_usage_add(struct sim *s, const struct usage_entry *en)
 		u->charges[i].budget_uid = (uint64_t)en->charges[4 * i];
 		u->charges[i].period_start = en->charges[4 * i + 1];
 	}
-	MUST(u->req < s->n_reqs);
-	r = &s->reqs[u->req];
-	r->rows++;
-	r->booked += u->cost;
 	s->db.booked += u->cost;
-	if (r->rows > 1)
-		sim_fail(s,
-		    "once: request %u is booked twice (agent %u boot %lu "
-		    "shard %u seq %lu)",
-		    u->req, u->agent, u->boot, u->shard, u->seq);
+	m_usage_booked(s, u);
+}
+
+/* Kept aside: in no sum, but it counts as consumed. */
+int
+m_quarantine(struct sim *s, const struct db_val *a, struct db_rows **ret)
+{
+	Hg__UsageRecord *r = hg__usage_record__unpack(
+	    NULL, a[6].v.s.len, (const uint8_t *)a[6].v.s.p);
+	struct m_usage *u;
+	unsigned id;
+
+	(void)ret;
+	MUST(r != NULL);
+	s->db.quarantined++;
+	memcpy(&id, r->request_id.data, sizeof(id));
+	if (id == 0) { /* the journal's filler */
+		hg__usage_record__free_unpacked(r, NULL);
+		return 0;
+	}
+	u = m_usage_row(s);
+	u->req = id - 1;
+	u->agent = m_agent_of(&a[1]);
+	u->boot = (uint64_t)a[2].v.i;
+	u->shard = (unsigned)a[3].v.i;
+	u->seq = r->seq;
+	u->cost = r->cost;
+	u->n_charges = (unsigned)r->n_charges;
+	for (unsigned i = 0; i < u->n_charges && i < SIM_BUDGETS; i++) {
+		u->charges[i].budget_uid = r->charges[i]->budget_uid;
+		u->charges[i].period_start = r->charges[i]->period_start;
+	}
+	m_usage_booked(s, u);
+	hg__usage_record__free_unpacked(r, NULL);
+	return 0;
 }

@@ -111,10 +111,12 @@ flight_intent(struct sim_agent *a, struct sim_flight *f)
 {
 	struct journal_intent *in = &f->intent;
 	struct sim *s = a->sim;
+	unsigned id;
 
 	check_fence(a, f);
 	f->req = req_new(a, f);
-	memcpy(in->request_id, &f->req, sizeof(f->req));
+	id = f->req + 1; /* fillers of the journal have none */
+	memcpy(in->request_id, &id, sizeof(id));
 	in->attempt = 1;
 	in->started_at = clock_wall(&a->clock.clock);
 	in->tenant_uid = 1;
