@@ -70,7 +70,7 @@ sim_agent_free(struct sim_agent *a)
 void
 sim_agent_config(struct sim_agent *a)
 {
-	static char names[SIM_BUDGETS][4];
+	static char names[SIM_BUDGETS][16];
 	struct budget_setting v[SIM_BUDGETS];
 	struct sim *s = a->sim;
 	size_t n = 0;
