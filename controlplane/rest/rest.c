@@ -11,7 +11,7 @@
 #include "controlplane/metrics.h"
 #include "controlplane/rest/rest_internal.h"
 
-#define REST_WAIT_S 3 /* for a place in the database */
+#define REST_WAIT_S 10 /* for a place in the database */
 
 /* ---- places in the database
  * -------------------------------------------------- */
