@@ -174,20 +174,23 @@ msg_heartbeat(struct request *rq)
 /* ---- usage
  * --------------------------------------------------------------------- */
 
-/* The old process's journal is complete: free its leases. */
-static void
+/* The old process's journal is complete: free its leases. When that fails the
+ * batch is not acknowledged: nobody would try again before the next start. */
+static int
 usage_last(struct request *rq, const Hg__UsageBatch *m)
 {
 	int64_t released = 0;
+	int rc;
 
 	if (!m->last || m->boot_epoch >= rq->agent.boot_epoch)
-		return;
-	if (store_lease_release(rq->f->o.store, rq->env.sender,
-		rq->agent.boot_epoch, &released, NULL) == 0 &&
-	    released > 0)
+		return 0;
+	rc = store_lease_release(rq->f->o.store, rq->env.sender,
+	    rq->agent.boot_epoch, &released, &rq->e);
+	if (rc == 0 && released > 0)
 		log_info("leases of a dead process freed",
 		    LFS("agent", rq->env.sender), LFI("epoch", m->boot_epoch),
 		    LFI("released_nanousd", released));
+	return rc;
 }
 
 static int
@@ -219,8 +222,10 @@ usage_ingest(struct request *rq, const Hg__UsageBatch *m, Hg__UsageAck *ack)
 		log_error("usage records quarantined",
 		    LFS("agent", rq->env.sender), LFI("epoch", m->boot_epoch),
 		    LFI("records", r.quarantined));
-	if (!r.gap)
-		usage_last(rq, m);
+	if (!r.gap && usage_last(rq, m) != 0) {
+		ack->error_code = ERR_AGAIN;
+		ack->retry_ms = USAGE_OUTAGE_MS;
+	}
 	return 0;
 }
 
