@@ -178,7 +178,7 @@ control_usage(struct sim *s, const struct sim_msg *m,
 	if (!r.gap && b->last && b->boot_epoch < entry->boot_epoch &&
 	    store_lease_release(
 		sim_store(s), id, entry->boot_epoch, &released, NULL) != 0)
-		sim_trace(s, "release failed");
+		ack.error_code = ERR_AGAIN;
 	control_pack(reply, &ack.base);
 	return 0;
 }
