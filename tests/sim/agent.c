@@ -109,7 +109,8 @@ agent_open(struct sim_agent *a)
 	uint64_t epoch = a->epoch;
 	struct journal_options opt = {.dir = "d/journal",
 	    .n_shards = a->n_shards,
-	    .segment_size = 1200 + (int64_t)sim_below(s, 5000),
+	    .segment_size =
+		sim_chance(s, 300) ? 1200 + (int64_t)sim_below(s, 4000) : 20000,
 	    .reserve = 1024,
 	    .group_commit_ms = 2,
 	    .io = sim_disk_io(a->disk),
