@@ -68,10 +68,12 @@ struct budget_cell {
 	_Atomic int64_t hold_until;
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
-	bool sent_demand;    /* a report of it is on its way */
-	bool unanswered;     /* the last report of it got no reply */
-	int64_t sent_mono;   /* when it was built */
-	int64_t ask_until;   /* one that was not answered may still arrive */
+	bool sent_demand;  /* a report of it is on its way */
+	bool unanswered;   /* the last report of it got no reply */
+	int64_t sent_mono; /* when it was built */
+	/* One that was not answered may still arrive: report until an answer
+	 * to one built at or after this; 0 = no need. */
+	int64_t ask_until;
 	struct lease *old;   /* superseded periods */
 	uint64_t generation; /* of the last bundle that named it */
 };

@@ -268,7 +268,7 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 		cell_idle(t, c, now);
 	if (l != NULL)
 		table_trim(t, c, l, now, urgent);
-	if (c->unanswered || (!urgent && now < c->ask_until) ||
+	if (c->unanswered || (!urgent && c->ask_until != 0) ||
 	    (touched && !t->draining) || (l != NULL && lease_news(l))) {
 		r = report_new(a, c, l);
 		rc = report_push(list, r);

@@ -349,7 +349,9 @@ table_answered(struct lease_table *t, bool answered)
 			continue;
 		c->sent_demand = false;
 		c->unanswered = !answered;
-		if (!answered)
+		if (answered && c->sent_mono >= c->ask_until)
+			c->ask_until = 0;
+		else if (!answered)
 			c->ask_until =
 			    lease_add_cap(c->sent_mono, LEASE_LATE_NS);
 		atomic_store(&c->in_flight, false);
