@@ -46,8 +46,23 @@ struct b_key {
 	const uint64_t *routes;
 };
 
+enum provider_dialect {
+	PROVIDER_OPENAI,
+	PROVIDER_AZURE,
+	PROVIDER_ANTHROPIC,
+	PROVIDER_GEMINI,
+	PROVIDER_VERTEX,
+	PROVIDER_BEDROCK,
+	PROVIDER_MISTRAL,
+	PROVIDER_COHERE,
+	PROVIDER_OLLAMA,
+	PROVIDER_N_DIALECTS
+};
+
 struct b_provider {
 	uint64_t uid;
+	enum provider_dialect dialect;
+	uint64_t quirks; /* QUIRK_* of agent/dialect/codec.h */
 	struct str name;
 	struct str base_url;	 /* as configured */
 	struct str scheme, host; /* parsed; host without brackets */
@@ -56,11 +71,19 @@ struct b_provider {
 	struct str auth_header;	   /* "Authorization: Bearer ..." NUL-ended */
 	const struct str *headers; /* extra "Name: value", NUL-ended */
 	unsigned n_headers;
+	/* All NUL-ended, "" = not set. */
+	struct str credential; /* as stored: access keys, service account */
+	struct str region, project, api_version;
+	bool auth_bearer; /* bedrock, azure: a bearer token, not the default */
+	struct str ca_pem, client_cert_pem, client_key, proxy_url;
+	uint32_t max_connections; /* 0 = default */
 };
 
 struct b_price_line {
 	enum token_class cls;
 	int64_t per_mtok, from, to; /* to = INT64_MAX when open */
+	struct str tier;	    /* "" = standard */
+	int64_t above_tokens;	    /* 0 = from the first token on */
 };
 
 struct b_model {
@@ -95,6 +118,9 @@ struct b_route {
 	unsigned index;	    /* bit in b_key.routes */
 	unsigned n_targets; /* sorted by priority */
 	const struct b_target *targets;
+	bool lenient; /* drop what a translation cannot carry */
+	bool drain;   /* read on when the client left, within these: */
+	uint32_t drain_max_ms, drain_max_tokens, drain_max_concurrent;
 };
 
 struct bundle {
@@ -129,5 +155,12 @@ bundle_key_may(const struct b_key *k, const struct b_route *r)
 /* Unit prices of the model in force at wall time `at`. False when the model
  * has no input price then: such a model is refused (fail closed). */
 bool b_model_price(const struct b_model *m, int64_t at, struct price *ret);
+/* The same for the tier that an answer named and its whole input: a line of
+ * the tier wins over a standard one, a higher above_tokens over a lower. */
+bool b_model_price_for(const struct b_model *m, int64_t at, struct str tier,
+    int64_t input_total, struct price *ret);
+/* The dearest of all tiers and sizes, class by class: for reservations. */
+bool b_model_price_worst(
+    const struct b_model *m, int64_t at, struct price *ret);
 
 #endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a request may ask for and which provider dialect can carry it: the one
+ * table behind refusals, the x-headgate-dropped header and docs/API.md.
+ */
+#ifndef AGENT_DIALECT_CARRY_H
+#define AGENT_DIALECT_CARRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/str.h"
+
+struct ir_request;
+
+enum carry_client {
+	CARRY_C_CHAT,
+	CARRY_C_RESPONSES,
+	CARRY_C_ANTHROPIC,
+	CARRY_C_GEMINI,
+	CARRY_N_CLIENTS
+};
+enum carry_provider {
+	CARRY_P_OPENAI,
+	CARRY_P_ANTHROPIC,
+	CARRY_P_GEMINI,
+	CARRY_P_BEDROCK,
+	CARRY_P_COHERE,
+	CARRY_P_OLLAMA,
+	CARRY_N_PROVIDERS
+};
+
+enum carry_how {
+	CARRY_YES,
+	CARRY_NEAR, /* carried with a nearest meaning; note says which */
+	CARRY_NO    /* refused, or dropped where the route is lenient */
+};
+
+struct carry_cell {
+	enum carry_how how;
+	const char *note; /* or NULL */
+};
+
+/* One feature: how each client dialect names it (NULL = it has no such thing)
+ * and what each provider does with it. */
+struct carry_row {
+	const char *feature; /* "stop sequences" */
+	const char *names[CARRY_N_CLIENTS];
+	struct carry_cell cells[CARRY_N_PROVIDERS];
+	/* Does the request ask for it? *field is set to a more exact place
+	 * when one is known. NULL: checked by the writer part by part. */
+	bool (*asks)(const struct ir_request *r, const char **field);
+};
+extern const struct carry_row carry_rows[];
+extern const unsigned carry_n_rows;
+
+/* Names of fields that were dropped, for the response header. */
+#define CARRY_LOST_MAX 512
+struct carry_lost {
+	char text[CARRY_LOST_MAX]; /* "logit_bias, seed", NUL-ended */
+	unsigned n;
+};
+void carry_lost_add(struct carry_lost *l, const char *field);
+
+/* Everything that the table can tell beforehand, and r->others. Writers call
+ * it first, then leave out what is CARRY_NO. 0; ERR_INVALID with e->field when
+ * something cannot be carried and lenient is false. */
+int carry_check(const struct ir_request *r, enum carry_client c,
+    enum carry_provider p, bool lenient, struct carry_lost *lost,
+    struct error *e) MUST_CHECK;
+/* One feature found by a writer in a part: dropped or refused alike. */
+int carry_refuse(const char *field, const char *what, bool lenient,
+    struct carry_lost *lost, struct error *e) MUST_CHECK;
+/* The table as Markdown, for docs/API.md. */
+struct buf;
+void carry_write_markdown(struct buf *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The normaliser: one provider usage object into disjoint token classes.
+ * Every place that learns of usage (relays, translators, plain answers)
+ * calls this and nothing else. Inclusive and exclusive cache counts, running
+ * totals, explicit zeros, service tiers and tool fees are dealt with here.
+ * An explicit zero is a value; null and absence mean that nothing was said.
+ *
+ * No allocation; any thread.
+ */
+#ifndef AGENT_DIALECT_USAGE_H
+#define AGENT_DIALECT_USAGE_H
+
+#include "agent/dialect/ir.h"
+#include "common/json.h"
+
+enum usage_shape {
+	USAGE_OPENAI_CHAT,	/* chat, completions; also vLLM, DeepSeek ... */
+	USAGE_OPENAI_EMBED,	/* embeddings, moderations, rerank */
+	USAGE_OPENAI_RESPONSES, /* also images and audio: input_tokens ... */
+	USAGE_ANTHROPIC,	/* message.usage and message_delta.usage */
+	USAGE_GEMINI,		/* usageMetadata */
+	USAGE_BEDROCK,		/* metadata.usage */
+	USAGE_COHERE,		/* usage */
+	USAGE_OLLAMA		/* the final object itself */
+};
+
+/* Counts above this are not believed. */
+#define USAGE_MAX_TOKENS 100000000
+
+/* What is known of one answer's usage so far. Zeroed memory knows nothing. */
+struct usage_state {
+	struct ir_usage usage; /* derived from raw after every update */
+	bool known;	       /* a believable count of input and output */
+	bool final; /* the provider's last word (not a running total) */
+	/* Last value of each raw counter; -1 never told, stored + 1. */
+	int64_t raw[24];
+};
+
+/* Merge one usage object: fields that are absent or null keep their value,
+ * others replace it (cumulative, never summed). False when it held no counts
+ * that can be believed. final: the provider says no more afterwards. */
+bool usage_update(struct usage_state *s, enum usage_shape shape,
+    struct json usage, bool final);
+/* service_tier / trafficType / serviceTier beside or inside the usage object,
+ * as the ANSWER says: normalised into usage.tier. Unknown words are kept in
+ * lower case, so that a price line may name them. */
+void usage_tier(struct usage_state *s, struct json word);
+/* Requests of fee-bearing server tools, added to the class of the tool. */
+
+/* Usage in a client dialect's own shape (a complete JSON object). */
+void usage_write_openai(struct buf *out, const struct ir_usage *u);
+void usage_write_responses(struct buf *out, const struct ir_usage *u);
+/* start: as message_start has it (with a placeholder for output). */
+void usage_write_anthropic(
+    struct buf *out, const struct ir_usage *u, bool start);
+void usage_write_gemini(struct buf *out, const struct ir_usage *u);
+
+#endif
