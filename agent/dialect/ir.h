@@ -72,13 +72,15 @@ struct ir_part {
 	/* Where it came from, for error texts: "messages[3].content[0]".
 	 * NUL-ended in the arena, or NULL. */
 	const char *field;
+	struct ir_part *last_part; /* ir.c: the tail of parts */
 };
 
 struct ir_message {
 	struct ir_message *next;
 	enum ir_role role;
 	struct ir_part *parts;
-	struct str name; /* esc: of the speaker, or "" */
+	struct str name;	   /* esc: of the speaker, or "" */
+	struct ir_part *last_part; /* ir.c: the tail of parts */
 };
 
 struct ir_tool {
@@ -157,6 +159,12 @@ struct ir_request {
 	 * something: null, and values equal to the default, do not count. */
 	const char *const *others;
 	unsigned n_others;
+	/* ir.c: tails, room in others, calls by id. */
+	struct ir_message *last_message;
+	struct ir_tool *last_tool;
+	const char **other_slots;
+	unsigned n_other_slots;
+	struct ir_calls *calls;
 };
 
 /* ---- answers ---- */
