@@ -34,6 +34,8 @@ enum carry_provider {
 enum carry_how {
 	CARRY_YES,
 	CARRY_NEAR, /* carried with a nearest meaning; note says which */
+	CARRY_DROP, /* a hint that changes nothing in the answer: left out and
+		     * listed, never refused */
 	CARRY_NO    /* refused, or dropped where the route is lenient */
 };
 
@@ -49,11 +51,47 @@ struct carry_row {
 	const char *names[CARRY_N_CLIENTS];
 	struct carry_cell cells[CARRY_N_PROVIDERS];
 	/* Does the request ask for it? *field is set to a more exact place
-	 * when one is known. NULL: checked by the writer part by part. */
+	 * when one is known. NULL: found in messages and tools, see
+	 * carry_of_part(), or nothing that could be refused. */
 	bool (*asks)(const struct ir_request *r, const char **field);
+};
+/* Features that are found in messages; the first rows of the table. */
+enum carry_feature {
+	CARRY_SYSTEM,
+	CARRY_DEVELOPER,
+	CARRY_NAME,
+	CARRY_IMAGE_DATA,
+	CARRY_IMAGE_URL,
+	CARRY_IMAGE_FILE,
+	CARRY_IMAGE_DETAIL,
+	CARRY_DOCUMENT_DATA,
+	CARRY_DOCUMENT_URL,
+	CARRY_DOCUMENT_FILE,
+	CARRY_AUDIO,
+	CARRY_VIDEO,
+	CARRY_TOOL_CALL,
+	CARRY_TOOL_RESULT,
+	CARRY_RESULT_IMAGE,
+	CARRY_RESULT_DOCUMENT,
+	CARRY_RESULT_ERROR,
+	CARRY_RESULT_JSON,
+	CARRY_THINKING,
+	CARRY_REDACTED,
+	CARRY_SIGNATURE,
+	CARRY_REFUSAL,
+	CARRY_CACHE,
+	CARRY_N_PART_FEATURES
 };
 extern const struct carry_row carry_rows[];
 extern const unsigned carry_n_rows;
+struct ir_part;
+/* The features of one part as bits (1u << CARRY_*); in_result: of a tool
+ * result's parts. */
+unsigned carry_of_part(const struct ir_part *p, bool in_result);
+/* False: this part cannot be carried to p, a lenient writer leaves it out
+ * (strict ones never see it, as carry_check() refused). */
+bool carry_takes_part(
+    const struct ir_part *part, bool in_result, enum carry_provider p);
 
 /* Names of fields that were dropped, for the response header. */
 #define CARRY_LOST_MAX 512
