@@ -3,7 +3,8 @@
  * Prices and amounts in nano-USD. A token class without a price of its own
  * takes that of its base class (input or output), and one whose base has none
  * either takes the dearest of its side: what was not priced is never free
- * while the model has any price on that side.
+ * while the model has any price on that side. Units other than tokens have no
+ * base class: what a search costs says nothing of what an image costs.
  */
 #include <stdio.h>
 
@@ -37,22 +38,47 @@ token_class_parse(struct str s, enum token_class *ret)
 	return ERR_NOT_FOUND;
 }
 
-static bool
-token_class_is_output(int c)
+enum side { SIDE_INPUT, SIDE_OUTPUT, SIDE_UNIT };
+
+static const uint8_t token_class_side[TC_COUNT] = {
+    [TC_OUTPUT] = SIDE_OUTPUT,
+    [TC_REASONING] = SIDE_OUTPUT,
+    [TC_AUDIO_OUT] = SIDE_OUTPUT,
+    [TC_IMAGE_OUT] = SIDE_OUTPUT,
+    [TC_WEB_SEARCH] = SIDE_UNIT,
+    [TC_AUDIO_SECONDS] = SIDE_UNIT,
+    [TC_CHARACTERS] = SIDE_UNIT,
+    [TC_IMAGES] = SIDE_UNIT,
+    [TC_SEARCH_UNITS] = SIDE_UNIT,
+};
+
+bool
+token_class_is_unit(enum token_class c)
 {
-	return c == TC_OUTPUT || c == TC_REASONING || c == TC_AUDIO_OUT ||
-	       c == TC_IMAGE_OUT;
+	return (unsigned)c < TC_COUNT && token_class_side[c] == SIDE_UNIT;
+}
+
+int64_t
+tokens_input(const struct tokens *t)
+{
+	int64_t sum = 0;
+	int i;
+
+	for (i = 0; i < TC_COUNT; i++)
+		if (token_class_side[i] == SIDE_INPUT &&
+		    __builtin_add_overflow(sum, t->n[i], &sum))
+			return INT64_MAX;
+	return sum;
 }
 
 static int64_t
-price_worst(const struct price *p, bool output)
+price_worst(const struct price *p, enum side side)
 {
 	int64_t worst = 0;
 	int i;
 
 	for (i = 0; i < TC_COUNT; i++)
-		if (token_class_is_output(i) == output &&
-		    p->per_mtok[i] > worst)
+		if (token_class_side[i] == side && p->per_mtok[i] > worst)
 			worst = p->per_mtok[i];
 	return worst;
 }
@@ -60,24 +86,28 @@ price_worst(const struct price *p, bool output)
 int64_t
 price_worst_input(const struct price *p)
 {
-	return price_worst(p, false);
+	return price_worst(p, SIDE_INPUT);
 }
 
 int64_t
 price_worst_output(const struct price *p)
 {
-	return price_worst(p, true);
+	return price_worst(p, SIDE_OUTPUT);
 }
 
 int64_t
 price_effective(const struct price *p, enum token_class c)
 {
-	bool output = token_class_is_output((int)c);
+	enum side side = (enum side)token_class_side[c];
 
 	if (p->per_mtok[c] >= 0)
 		return p->per_mtok[c];
-	c = output ? TC_OUTPUT : TC_INPUT;
-	return p->per_mtok[c] >= 0 ? p->per_mtok[c] : price_worst(p, output);
+	if (side == SIDE_UNIT)
+		return 0;
+	if (c == TC_AUDIO_CACHE_READ && p->per_mtok[TC_CACHE_READ] >= 0)
+		return p->per_mtok[TC_CACHE_READ];
+	c = side == SIDE_OUTPUT ? TC_OUTPUT : TC_INPUT;
+	return p->per_mtok[c] >= 0 ? p->per_mtok[c] : price_worst(p, side);
 }
 
 int

@@ -11,7 +11,12 @@
 
 #include "common/str.h"
 
-/* Disjoint token classes; numbers are on the wire and in the database. */
+/*
+ * Disjoint token classes; numbers are on the wire and in the database. New
+ * ones go to the end. Some are not tokens but other units that are paid for:
+ * their prices are per million of them as well, and they have no fall-back:
+ * without a price line they cost nothing (token_class_is_unit).
+ */
 #define TOKEN_CLASS_TABLE(X)                                                \
 	X(TC_INPUT, 0, "input", "uncached input")                           \
 	X(TC_CACHE_READ, 1, "cache_read", "input read from the cache")      \
@@ -22,7 +27,13 @@
 	X(TC_AUDIO_IN, 6, "audio_in", "audio input")                        \
 	X(TC_AUDIO_OUT, 7, "audio_out", "audio output")                     \
 	X(TC_IMAGE_IN, 8, "image_in", "image input")                        \
-	X(TC_IMAGE_OUT, 9, "image_out", "image output")
+	X(TC_IMAGE_OUT, 9, "image_out", "image output")                     \
+	X(TC_WEB_SEARCH, 10, "web_search", "searches by server tools")      \
+	X(TC_AUDIO_SECONDS, 11, "audio_seconds", "seconds of audio")        \
+	X(TC_CHARACTERS, 12, "characters", "characters spoken")             \
+	X(TC_IMAGES, 13, "images", "images made")                           \
+	X(TC_SEARCH_UNITS, 14, "search_units", "units of reranking")        \
+	X(TC_AUDIO_CACHE_READ, 15, "audio_cache_read", "cached audio input")
 
 enum token_class {
 #define X(e, num, name, text) e = num,
@@ -37,9 +48,16 @@ struct tokens {
 	int64_t n[TC_COUNT];
 };
 
-/* nano-USD per 1,000,000 tokens, per class; -1 = the model has no price for
- * that class (then reasoning is priced as output, cache_* and the other input
- * classes as input, other outputs as output). */
+/* Is the class counted in units other than tokens? */
+bool token_class_is_unit(enum token_class c);
+/* Tokens of the whole input: what above_tokens of a price line is compared
+ * with, by agent and control plane alike. Counts must not be negative. */
+int64_t tokens_input(const struct tokens *t);
+
+/* nano-USD per 1,000,000 tokens or units, per class; -1 = the model has no
+ * price for that class (then reasoning is priced as output, cache_* and the
+ * other input classes as input, cached audio as cache_read, other outputs as
+ * output, units not at all). */
 struct price {
 	int64_t per_mtok[TC_COUNT];
 };
@@ -49,9 +67,11 @@ struct price {
 int money_cost(
     const struct tokens *t, const struct price *p, int64_t *cost) MUST_CHECK;
 /* What a token of class c costs, after the fall-backs above; a class whose
- * fall-back has no price either costs the dearest of its side (0 if none). */
+ * fall-back has no price either costs the dearest of its side (0 if none).
+ * A unit without a price of its own costs 0. */
 int64_t price_effective(const struct price *p, enum token_class c);
-/* The dearest price among input classes / output classes, for worst cases. */
+/* The dearest price among input classes / output classes, for worst cases.
+ * Units are on neither side. */
 int64_t price_worst_input(const struct price *p);
 int64_t price_worst_output(const struct price *p);
 

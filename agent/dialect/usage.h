@@ -29,24 +29,35 @@ enum usage_shape {
 #define USAGE_MAX_TOKENS 100000000
 
 /* What is known of one answer's usage so far. Zeroed memory knows nothing. */
+#define USAGE_N_RAW 32
 struct usage_state {
 	struct ir_usage usage; /* derived from raw after every update */
 	bool known;	       /* a believable count of input and output */
 	bool final; /* the provider's last word (not a running total) */
-	/* Last value of each raw counter; -1 never told, stored + 1. */
-	int64_t raw[24];
+	/* Last value of each raw counter, stored + 1; 0 = never told. */
+	int64_t raw[USAGE_N_RAW];
+	char tier[IR_TIER_MAX]; /* service tier, normalised */
+	char geo[8];		/* place that has a price of its own: "us" */
 };
 
 /* Merge one usage object: fields that are absent or null keep their value,
  * others replace it (cumulative, never summed). False when it held no counts
- * that can be believed. final: the provider says no more afterwards. */
+ * that can be believed. Where only one side was told (Ollama without
+ * prompt_eval_count) it is in usage.tokens, but known stays false: estimate
+ * the other one. service_tier, serviceTier, trafficType inside the object are
+ * read too. final: the provider says no more afterwards. */
 bool usage_update(struct usage_state *s, enum usage_shape shape,
     struct json usage, bool final);
 /* service_tier / trafficType / serviceTier beside or inside the usage object,
- * as the ANSWER says: normalised into usage.tier. Unknown words are kept in
- * lower case, so that a price line may name them. */
+ * as the ANSWER says (a string, or Bedrock's {"type":...}): normalised into
+ * usage.tier ("" standard, "priority", "flex", "batch", "provisioned").
+ * Unknown words are kept in lower case, so that a price line may name them.
+ * Null changes nothing. */
 void usage_tier(struct usage_state *s, struct json word);
-/* Requests of fee-bearing server tools, added to the class of the tool. */
+/* Add n units to a class that is not counted in tokens or that the usage
+ * object does not tell: searches of fee-bearing server tools, images made,
+ * characters spoken. Values out of [0, USAGE_MAX_TOKENS] are clamped. */
+void usage_add(struct usage_state *s, enum token_class cls, int64_t n);
 
 /* Usage in a client dialect's own shape (a complete JSON object). */
 void usage_write_openai(struct buf *out, const struct ir_usage *u);

@@ -71,6 +71,7 @@ usage_json(const struct usage_row *u)
 	bad |= usage_set(o, "provider", json_strn(u->provider));
 	bad |= usage_set(o, "model", json_strn(u->model));
 	bad |= usage_set(o, "tokens", tokens_json(&u->tokens));
+	bad |= usage_set(o, "tier", json_strn(u->tier));
 	bad |= usage_set(o, "cost_nanousd", json_integer(u->cost));
 	bad |=
 	    usage_set(o, "source", json_string(usage_source_name(u->source)));

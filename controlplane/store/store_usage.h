@@ -81,6 +81,7 @@ struct usage_row {
 	bool streamed;
 	struct str finish_reason, upstream_request_id, error_code;
 	struct str tags; /* JSON object */
+	struct str tier; /* price tier that the answer named, "" = standard */
 };
 typedef int usage_row_fn(void *ctx, const struct usage_row *u);
 

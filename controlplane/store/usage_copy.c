@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "controlplane/store/usage_internal.h"
 
-#define COPY_FIELDS 40
+#define COPY_FIELDS 47
 #define COPY_FIXED  (2 + COPY_FIELDS * 20) /* more than all fixed fields */
 #define COPY_FLUSH  (256 << 10)
 /* PostgreSQL counts microseconds from 2000-01-01. */
@@ -23,7 +23,8 @@ static const char copy_columns[] =
     "project_uid, key_uid, route_uid, deployment_uid, provider_uid, "
     "model_uid, config_version, price_version, cost, source, http_status, "
     "streamed, " USAGE_TOKEN_COLUMNS
-    ", finish_reason, upstream_request_id, error_code, charges, tags";
+    ", finish_reason, upstream_request_id, error_code, charges, tags, "
+    "tier";
 
 static inline uint8_t *
 copy_16(uint8_t *p, int v)
@@ -110,7 +111,7 @@ copy_size(const struct usage_entry *en)
 {
 	return COPY_FIXED + en->finish_reason.len +
 	       en->upstream_request_id.len + en->error_code.len + en->tags.len +
-	       en->n_charges * USAGE_CHARGE_INTS * 12;
+	       en->tier.len + en->n_charges * USAGE_CHARGE_INTS * 12;
 }
 
 static int64_t
@@ -155,7 +156,8 @@ copy_row(uint8_t *p, int64_t batch_id, const struct usage_entry *en)
 	p = copy_text(p, en->upstream_request_id);
 	p = copy_text(p, en->error_code);
 	p = copy_charges(p, en);
-	return copy_text(p, en->tags);
+	p = copy_text(p, en->tags);
+	return copy_text(p, en->tier);
 }
 
 static int

@@ -13,8 +13,9 @@
 #define USAGE_TOKEN_COLUMNS                                            \
 	"t_input, t_cache_read, t_cache_write_5m, t_cache_write_1h, "  \
 	"t_output, t_reasoning, t_audio_in, t_audio_out, t_image_in, " \
-	"t_image_out"
-_Static_assert(TC_COUNT == 10, "a token class needs its columns");
+	"t_image_out, t_web_search, t_audio_seconds, t_characters, "   \
+	"t_images, t_search_units, t_audio_cache_read"
+_Static_assert(TC_COUNT == 16, "a token class needs its columns");
 
 /* Order of struct usage_entry.uid and of the columns of usage. */
 enum usage_uid {
@@ -61,7 +62,7 @@ struct usage_entry {
 	int16_t kind, source, http_status;
 	bool streamed;
 	uint8_t agent_id[16], request_id[16];
-	struct str finish_reason, upstream_request_id, error_code, tags;
+	struct str finish_reason, upstream_request_id, error_code, tags, tier;
 	const int64_t *charges; /* USAGE_CHARGE_INTS each */
 	size_t n_charges;
 };

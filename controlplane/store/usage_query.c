@@ -35,7 +35,7 @@
 									      "u.error_code, "                          \
 									      "u.tags, " USAGE_TOKEN_COLUMNS            \
 									      ", (extract(epoch FROM "                  \
-									      "u.started_at) * 1000000)::bigint "       \
+									      "u.started_at) * 1000000)::bigint, u.tier "       \
 									      "FROM ("                                  \
 									      "SELECT * FROM usage WHERE " where        \
 									      " ORDER BY started_at DESC, "             \
@@ -81,7 +81,8 @@ enum {
 	Q_ERROR,
 	Q_TAGS,
 	Q_TOKENS,
-	Q_STARTED_US = Q_TOKENS + TC_COUNT
+	Q_STARTED_US = Q_TOKENS + TC_COUNT,
+	Q_TIER
 };
 
 static void
@@ -111,6 +112,7 @@ query_row(const struct db_rows *r, size_t i, struct usage_row *u)
 	    .upstream_request_id = db_str(r, i, Q_UPSTREAM),
 	    .error_code = db_str(r, i, Q_ERROR),
 	    .tags = db_str(r, i, Q_TAGS),
+	    .tier = db_str(r, i, Q_TIER),
 	};
 	snprintf(u->request_id, sizeof(u->request_id), "%s",
 	    db_text(r, i, Q_REQUEST));

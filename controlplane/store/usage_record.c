@@ -246,6 +246,8 @@ usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],
 	if (rc == 0)
 		rc = usage_text(a, r->error_code, &en->error_code, e);
 	if (rc == 0)
+		rc = usage_text(a, r->tier, &en->tier, e);
+	if (rc == 0)
 		rc = usage_tags(r, a, &en->tags, e);
 	if (rc == 0)
 		rc = usage_charges(r, b->boot_epoch, a, en, e);

@@ -74,7 +74,13 @@ report_cut(int64_t from, int64_t to, struct report_parts *p)
 	"sum(x.t_cache_write_5m)::bigint, sum(x.t_cache_write_1h)::bigint, " \
 	"sum(x.t_output)::bigint, sum(x.t_reasoning)::bigint, "              \
 	"sum(x.t_audio_in)::bigint, sum(x.t_audio_out)::bigint, "            \
-	"sum(x.t_image_in)::bigint, sum(x.t_image_out)::bigint"
+	"sum(x.t_image_in)::bigint, sum(x.t_image_out)::bigint, "            \
+	"sum(x.t_web_search)::bigint, "                                      \
+	"sum(x.t_audio_seconds)::bigint, "                                   \
+	"sum(x.t_characters)::bigint, "                                      \
+	"sum(x.t_images)::bigint, "                                          \
+	"sum(x.t_search_units)::bigint, "                                    \
+	"sum(x.t_audio_cache_read)::bigint"
 
 #define REPORT_SOURCE(table, time, count, from1, to1, from2, to2)          \
 	"SELECT " time " AS at, tenant_uid, team_uid, project_uid, "       \

@@ -99,7 +99,14 @@ usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
 	"t_audio_in = u.t_audio_in + excluded.t_audio_in, "                   \
 	"t_audio_out = u.t_audio_out + excluded.t_audio_out, "                \
 	"t_image_in = u.t_image_in + excluded.t_image_in, "                   \
-	"t_image_out = u.t_image_out + excluded.t_image_out"
+	"t_image_out = u.t_image_out + excluded.t_image_out, "                \
+	"t_web_search = u.t_web_search + excluded.t_web_search, "             \
+	"t_audio_seconds = u.t_audio_seconds + excluded.t_audio_seconds, "    \
+	"t_characters = u.t_characters + excluded.t_characters, "             \
+	"t_images = u.t_images + excluded.t_images, "                         \
+	"t_search_units = u.t_search_units + excluded.t_search_units, "       \
+	"t_audio_cache_read = u.t_audio_cache_read + "                        \
+	"excluded.t_audio_cache_read"
 
 #define ROLLUP_KEY                                                           \
 	"tenant_uid, team_uid, project_uid, key_uid, model_uid, route_uid, " \
@@ -107,23 +114,25 @@ usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
 
 /* $1 is the flat array, $2 its number of rows; column c of row i. */
 #define FLAT(columns, c) "($1::bigint[])[i * " columns " + " c "]"
-#define ROLLUP(c)	 FLAT("20", c)
-#define ROLLUP_COLUMNS	 20
+#define ROLLUP(c)	 FLAT("26", c)
+#define ROLLUP_COLUMNS	 26
+_Static_assert(ROLLUP_COLUMNS == 1 + 7 + 2 + TC_COUNT, "a column each");
 
-#define ROLLUP_SQL(table, time, seconds)                                                                                                                                         \
-	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY                                                                                                                      \
-	", requests, cost, " USAGE_TOKEN_COLUMNS ") "                                                                                                                            \
-	"SELECT to_timestamp(" ROLLUP(                                                                                                                                           \
-	    "1") " * " seconds                                                                                                                                                   \
-		 "), " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP(                                                                                                                 \
-		     "4") ","                                                                                                                                                    \
-			  " " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP("8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ", " ROLLUP("12") ", " ROLLUP( \
-			      "13") ", " ROLLUP("14") ", " ROLLUP("15") ","                                                                                                      \
-									" " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP(                                        \
-									    "19") ", " ROLLUP("20") " FROM generate_series(0, $2::int - 1) i "                                   \
-												    "ON CONFLICT (" time                                                         \
-												    ", " ROLLUP_KEY                                                              \
-												    ") DO UPDATE SET " ROLLUP_SET
+/* clang-format off: five columns a line */
+#define ROLLUP_VALUES                                                                                                      \
+	", " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") ", " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP( \
+	    "8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ","                                                  \
+								      " " ROLLUP("12") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP("15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") ", " ROLLUP("21") ", " ROLLUP("22") ", " ROLLUP("23") ", " ROLLUP("24") ", " ROLLUP("25") ", " ROLLUP("26")
+/* clang-format on */
+
+#define ROLLUP_SQL(table, time, seconds)                    \
+	"INSERT INTO " table " AS u (" time ", " ROLLUP_KEY \
+	", requests, cost, " USAGE_TOKEN_COLUMNS ") "       \
+	"SELECT to_timestamp(" ROLLUP(                      \
+	    "1") " * " seconds ")" ROLLUP_VALUES            \
+		 " FROM generate_series(0, $2::int - 1) i " \
+		 "ON CONFLICT (" time ", " ROLLUP_KEY       \
+		 ") DO UPDATE SET " ROLLUP_SET
 
 static int
 usage_rollup(struct db *db, const struct db_stmt *st, int time_key,

@@ -81,7 +81,7 @@ START_TEST(test_fallback)
 	for (int i = 0; i < TC_COUNT; i++)
 		t.n[i] = 1;
 	ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
-	ck_assert_int_eq(cost, 6 * 2 + 4 * 5);
+	ck_assert_int_eq(cost, 7 * 2 + 4 * 5); /* units: nothing */
 	p.per_mtok[TC_CACHE_READ] = 0; /* free is a price */
 	p.per_mtok[TC_REASONING] = 7000000;
 	ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
@@ -96,6 +96,38 @@ START_TEST(test_fallback)
 	ck_assert_int_eq(cost, 0);
 	ck_assert_int_eq(price_worst_input(&p), 0);
 	ck_assert_int_eq(price_worst_output(&p), 0);
+}
+END_TEST
+
+/* Units beside tokens: priced when they have a price, on neither side. */
+START_TEST(test_units)
+{
+	struct price p = no_price();
+	struct tokens t = {{0}};
+	int64_t cost;
+
+	p.per_mtok[TC_INPUT] = 2000000;
+	p.per_mtok[TC_WEB_SEARCH] = INT64_C(10000000000000); /* 10 USD/1000 */
+	t.n[TC_INPUT] = 5;
+	t.n[TC_WEB_SEARCH] = 3;
+	t.n[TC_IMAGES] = 7;
+	ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
+	ck_assert_int_eq(cost, 10 + 3 * 10000000);
+	ck_assert_int_eq(price_worst_input(&p), 2000000);
+	ck_assert_int_eq(price_worst_output(&p), 0);
+	ck_assert_int_eq(tokens_input(&t), 5);
+	for (int i = 0; i < TC_COUNT; i++)
+		t.n[i] = 1;
+	ck_assert_int_eq(tokens_input(&t), 7);
+	ck_assert(token_class_is_unit(TC_SEARCH_UNITS));
+	ck_assert(!token_class_is_unit(TC_AUDIO_CACHE_READ));
+	/* cached audio: as cached input, else as input */
+	ck_assert_int_eq(price_effective(&p, TC_AUDIO_CACHE_READ), 2000000);
+	p.per_mtok[TC_CACHE_READ] = 500000;
+	ck_assert_int_eq(price_effective(&p, TC_AUDIO_CACHE_READ), 500000);
+	for (int i = 0; i < TC_COUNT; i++)
+		t.n[i] = INT64_MAX;
+	ck_assert(tokens_input(&t) == INT64_MAX);
 }
 END_TEST
 
@@ -297,6 +329,7 @@ main(void)
 	UNIT_ADD(s, test_classes);
 	UNIT_ADD(s, test_rounding);
 	UNIT_ADD(s, test_fallback);
+	UNIT_ADD(s, test_units);
 	UNIT_ADD(s, test_limits);
 	UNIT_ADD(s, test_against_reference);
 	UNIT_ADD(s, test_monotonic);
