@@ -103,7 +103,8 @@ struct codec_provider {
 	int (*feed)(struct answer_reader *rd, const char *p, size_t n,
 	    ir_event_fn *fn, void *ctx);
 	/* The body ended. IR_EV_END is only sent when the answer was whole
-	 * (terminal event, finish reason or usage seen); else ERR_INVALID. */
+	 * (terminal event, finish reason or usage seen); else ERR_INVALID.
+	 * After an IR_EV_ERROR, which nothing but usage follows: 0, no END. */
 	int (*finish)(struct answer_reader *rd, ir_event_fn *fn, void *ctx);
 	/* Usage so far, for settlement at any moment. */
 	const struct usage_state *(*usage)(const struct answer_reader *rd);
