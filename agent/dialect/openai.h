@@ -15,48 +15,33 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/dialect/scan.h"
 #include "agent/dialect/sse.h"
 #include "agent/tokenizer/tokenizer.h"
 #include "common/json.h"
 #include "common/money.h"
 
-enum oai_endpoint { OAI_CHAT, OAI_EMBEDDINGS, OAI_MODELS, OAI_MODEL };
+#define OAI_MAX_N      128	       /* choices */
+#define OAI_MAX_PARTS  8	       /* of a rewritten body */
+#define OAI_MAX_TOKENS SCAN_MAX_TOKENS /* more is not believed */
 
-#define OAI_MODEL_MAX  128	 /* bytes of a model name that is looked up */
-#define OAI_MAX_N      128	 /* choices */
-#define OAI_MAX_PARTS  8	 /* of a rewritten body */
-#define OAI_MAX_TOKENS 100000000 /* of one class; more is not believed */
+/* Check and read the JSON body of one of OpenAI's operations. Errors (e->field
+ * = parameter name or ""): ERR_INVALID, ERR_TOO_LARGE. The slices point into
+ * body. */
+int oai_request_scan(enum op op, struct str body, const struct json_limits *lim,
+    struct scan *r, struct error *e) MUST_CHECK;
+/* The same where the path may name the model, which then wins. */
+int oai_request_scan_path(enum op op, struct str path_model, struct str body,
+    const struct json_limits *lim, struct scan *r, struct error *e) MUST_CHECK;
 
-struct oai_request {
-	enum oai_endpoint endpoint;
-	char model[OAI_MODEL_MAX + 1]; /* unescaped, NUL-ended */
-	size_t model_len;
-	struct str model_span;	 /* its value, with quotes */
-	struct str options_span; /* value of stream_options, or empty */
-	struct str include_span; /* value of include_usage in it, or empty */
-	struct str body_end;	 /* the root's closing brace */
-	bool options_empty;	 /* stream_options is {} or null */
-	bool options_null;
-	bool stream;
-	bool include_usage; /* the client asked for the usage chunk */
-	int64_t max_output; /* token cap in the request, -1 = none */
-	int64_t n;	    /* choices, at least 1 */
-	int64_t n_messages; /* or embedding inputs */
-	int64_t n_media;    /* images, audio, files */
-	int64_t n_numbers;  /* embedding inputs that are tokens already */
-	int64_t text_bytes; /* in all strings of the body */
-};
-
-/* Check and read a request body. Errors (e->field = parameter name or ""):
- * ERR_INVALID, ERR_TOO_LARGE. The slices point into body. */
-int oai_request_scan(enum oai_endpoint endpoint, struct str body,
-    const struct json_limits *lim, struct oai_request *r,
-    struct error *e) MUST_CHECK;
+/* The member of an operation's body that holds its prompt. */
+const char *oai_prompt_name(enum op op);
 
 /* The body as it goes upstream: at most OAI_MAX_PARTS slices of body,
  * model_json (a JSON string with quotes) and constants. force_usage: make the
- * provider report usage of a stream. Returns the number of parts. */
-unsigned oai_request_rewrite(const struct oai_request *r, struct str body,
+ * provider report usage of a stream (chat and completions only). A body
+ * without a model gets one. Returns the number of parts. */
+unsigned oai_request_rewrite(const struct scan *r, struct str body,
     struct str model_json, bool force_usage, struct str parts[OAI_MAX_PARTS]);
 
 /* What an answer says about itself. */
@@ -73,11 +58,11 @@ struct oai_answer {
  * that can be believed. *clamped is set (never cleared) when sub-counts do not
  * fit their totals. */
 bool oai_usage_read(
-    struct json usage, enum oai_endpoint ep, struct tokens *t, bool *clamped);
+    struct json usage, enum op op, struct tokens *t, bool *clamped);
 
 /* Read a plain answer. ERR_INVALID when it is not a JSON object. */
-int oai_answer_scan(enum oai_endpoint ep, struct str body,
-    const struct json_limits *lim, struct oai_answer *a) MUST_CHECK;
+int oai_answer_scan(enum op op, struct str body, const struct json_limits *lim,
+    struct oai_answer *a) MUST_CHECK;
 
 /* Estimating tokens of text (openai_count.c). Zeroed memory counts by the
  * default ratio. */
@@ -98,7 +83,7 @@ struct oai_count {
  * definitions of tools, 3 tokens a message and 3 for the answer's head, 765 an
  * image or other medium. */
 void oai_count_request(
-    struct oai_count *c, const struct oai_request *r, struct str body);
+    struct oai_count *c, const struct scan *r, struct str body);
 /* Add the generated text of a plain answer that was scanned. */
 void oai_count_answer(struct oai_count *c, struct str body);
 /* Add a member of a delta, unless it is the role. */

@@ -57,7 +57,7 @@ oai_member(struct json obj, const char *name)
 
 bool
 oai_usage_read(
-    struct json usage, enum oai_endpoint ep, struct tokens *t, bool *clamped)
+    struct json usage, enum op ep, struct tokens *t, bool *clamped)
 {
 	int64_t in = 0, out = 0, total = 0;
 	int has_in, has_out, has_total;
@@ -78,7 +78,7 @@ oai_usage_read(
 		out = total - in;
 		has_out = 1;
 	}
-	if (has_in <= 0 || (has_out <= 0 && ep == OAI_CHAT))
+	if (has_in <= 0 || (has_out <= 0 && ep == OP_CHAT))
 		return false;
 	if (has_total > 0 && total != in + out)
 		*clamped = true;
@@ -154,7 +154,7 @@ oai_read_choices(
 }
 
 int
-oai_answer_scan(enum oai_endpoint ep, struct str body,
+oai_answer_scan(enum op ep, struct str body,
     const struct json_limits *lim, struct oai_answer *a)
 {
 	struct json_iter it;
@@ -295,7 +295,7 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 		s->finished = true;
 	/* Running totals: the last one wins, one that says nothing does not
 	 * erase. */
-	if (oai_usage_read(*usage, OAI_CHAT, &s->sum.tokens, &s->sum.clamped))
+	if (oai_usage_read(*usage, OP_CHAT, &s->sum.tokens, &s->sum.clamped))
 		s->sum.has_usage = true;
 }
 

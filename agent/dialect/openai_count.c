@@ -196,19 +196,19 @@ count_messages(struct oai_count *c, struct json messages)
 }
 
 void
-oai_count_request(
-    struct oai_count *c, const struct oai_request *r, struct str body)
+oai_count_request(struct oai_count *c, const struct scan *r, struct str body)
 {
 	struct json_iter it = json_iter(json_root(body));
 	struct json v;
 	struct str key;
 
-	if (r->endpoint == OAI_CHAT)
+	if (r->op == OP_CHAT)
 		c->n += COUNT_REPLY;
 	c->n += r->n_numbers;
 	while (json_next_member(&it, &key, &v)) {
-		if (r->endpoint != OAI_CHAT) {
-			if (json_key_eq(key, STR("input")))
+		if (r->op != OP_CHAT) {
+			if (json_key_eq(key, str_of(oai_prompt_name(r->op))) ||
+			    json_key_eq(key, STR("query")))
 				count_walk(c, v);
 		} else if (json_key_eq(key, STR("messages"))) {
 			count_messages(c, v);

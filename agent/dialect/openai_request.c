@@ -41,7 +41,7 @@ oai_read_int(struct json v, const char *param, int64_t min, int64_t max,
 }
 
 static int
-oai_read_model(struct json v, struct oai_request *r, struct error *e)
+oai_read_model(struct json v, struct scan *r, struct error *e)
 {
 	if (v.type != JSON_STRING)
 		return oai_bad(e, "model", "must be a string");
@@ -53,7 +53,7 @@ oai_read_model(struct json v, struct oai_request *r, struct error *e)
 }
 
 static int
-oai_read_options(struct json v, struct oai_request *r, struct error *e)
+oai_read_options(struct json v, struct scan *r, struct error *e)
 {
 	struct json_iter it;
 	struct json inc;
@@ -75,12 +75,22 @@ oai_read_options(struct json v, struct oai_request *r, struct error *e)
 	    inc, "stream_options.include_usage", &r->include_usage, e);
 }
 
-/* Message parts that are not text: their tokens have no bound in bytes. */
+/* A part that is not text: its tokens have no bound in bytes. */
+static bool
+oai_is_medium(struct json part)
+{
+	struct json type;
+
+	return json_getz(part, "type", &type) && type.type == JSON_STRING &&
+	       !json_key_eq(json_raw_string(type), STR("text")) &&
+	       !json_key_eq(json_raw_string(type), STR("refusal"));
+}
+
 static int64_t
 oai_count_media(struct json message)
 {
 	struct json_iter it;
-	struct json content, part, type;
+	struct json content, part;
 	int64_t n = 0;
 
 	if (!json_getz(message, "content", &content) ||
@@ -88,18 +98,14 @@ oai_count_media(struct json message)
 		return 0;
 	it = json_iter(content);
 	while (json_next_element(&it, &part)) {
-		if (part.type == JSON_OBJECT &&
-		    json_getz(part, "type", &type) &&
-		    type.type == JSON_STRING &&
-		    !json_key_eq(json_raw_string(type), STR("text")) &&
-		    !json_key_eq(json_raw_string(type), STR("refusal")))
+		if (part.type == JSON_OBJECT && oai_is_medium(part))
 			n++;
 	}
 	return n;
 }
 
 static int
-oai_read_messages(struct json v, struct oai_request *r, struct error *e)
+oai_read_messages(struct json v, struct scan *r, struct error *e)
 {
 	struct json_iter it;
 	struct json m;
@@ -138,7 +144,7 @@ oai_count_numbers(struct json v)
 }
 
 static int
-oai_read_input(struct json v, struct oai_request *r, struct error *e)
+oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 {
 	struct json_iter it;
 	struct json item;
@@ -148,31 +154,46 @@ oai_read_input(struct json v, struct oai_request *r, struct error *e)
 		return 0;
 	}
 	if (v.type != JSON_ARRAY)
-		return oai_bad(e, "input", "must be a string or an array");
+		return oai_bad(e, name, "must be a string or an array");
 	it = json_iter(v);
-	while (json_next_element(&it, &item))
+	while (json_next_element(&it, &item)) {
 		r->n_messages++;
+		if (item.type == JSON_OBJECT && oai_is_medium(item))
+			r->n_media++;
+	}
 	if (r->n_messages == 0)
-		return oai_bad(e, "input", "must not be empty");
+		return oai_bad(e, name, "must not be empty");
 	r->n_numbers = oai_count_numbers(v);
 	r->text_bytes += 4 * r->n_numbers;
 	return 0;
 }
 
-/* One member of the root object. */
+const char *
+oai_prompt_name(enum op op)
+{
+	switch (op) {
+	case OP_EMBEDDINGS:
+	case OP_MODERATIONS:
+	case OP_SPEECH:
+		return "input";
+	case OP_COMPLETIONS:
+	case OP_IMAGES:
+		return "prompt";
+	case OP_RERANK:
+		return "documents";
+	default:
+		return "messages";
+	}
+}
+
+/* Members that matter where an answer is generated. */
 static int
-oai_read_member(struct str key, struct json v, struct oai_request *r,
+oai_read_generation(struct str key, struct json v, struct scan *r,
     int64_t cap[2], struct error *e)
 {
-	bool chat = r->endpoint == OAI_CHAT;
+	int64_t best = 0;
+	int rc;
 
-	if (json_key_eq(key, STR("model")))
-		return oai_read_model(v, r, e);
-	if (!chat)
-		return json_key_eq(key, STR("input")) ? oai_read_input(v, r, e)
-						      : 0;
-	if (json_key_eq(key, STR("messages")))
-		return oai_read_messages(v, r, e);
 	if (json_key_eq(key, STR("stream")))
 		return oai_read_bool(v, "stream", &r->stream, e);
 	if (json_key_eq(key, STR("stream_options")))
@@ -185,12 +206,53 @@ oai_read_member(struct str key, struct json v, struct oai_request *r,
 	if (json_key_eq(key, STR("max_tokens")))
 		return oai_read_int(
 		    v, "max_tokens", 1, INT64_C(1) << 53, &cap[1], e);
+	if (r->op != OP_COMPLETIONS || !json_key_eq(key, STR("best_of")))
+		return 0;
+	rc = oai_read_int(v, "best_of", 1, OAI_MAX_N, &best, e);
+	if (best > r->n)
+		r->n = best; /* all of them are charged */
+	return rc;
+}
+
+/* One member of the root object. */
+static int
+oai_read_member(struct str key, struct json v, struct scan *r, int64_t cap[2],
+    struct error *e)
+{
+	const char *prompt;
+
+	if (json_key_eq(key, STR("model")))
+		return oai_read_model(v, r, e);
+	if (r->op == OP_CHAT && json_key_eq(key, STR("messages")))
+		return oai_read_messages(v, r, e);
+	prompt = oai_prompt_name(r->op);
+	if (r->op != OP_CHAT && json_key_eq(key, str_of(prompt)))
+		return oai_read_input(v, prompt, r, e);
+	return scan_bills_output(r->op) ? oai_read_generation(key, v, r, cap, e)
+					: 0;
+}
+
+/* The model's name where the body has none or the path has the say. */
+static int
+oai_settle_model(struct scan *r, struct str path_model, struct error *e)
+{
+	struct str name = path_model;
+
+	if (name.len == 0 && r->model_span.len > 0)
+		return 0;
+	if (name.len == 0 && r->op == OP_MODERATIONS)
+		name = STR("omni-moderation-latest");
+	if (name.len == 0)
+		return oai_bad(e, "model", "you must provide a model");
+	if (str_copy(name, r->model, sizeof(r->model)) != 0)
+		r->model[0] = '\0';
+	r->model_len = strlen(r->model);
 	return 0;
 }
 
 int
-oai_request_scan(enum oai_endpoint endpoint, struct str body,
-    const struct json_limits *lim, struct oai_request *r, struct error *e)
+oai_request_scan_path(enum op op, struct str path_model, struct str body,
+    const struct json_limits *lim, struct scan *r, struct error *e)
 {
 	struct json_iter it;
 	struct json root, v;
@@ -199,7 +261,7 @@ oai_request_scan(enum oai_endpoint endpoint, struct str body,
 	int rc;
 
 	memset(r, 0, sizeof(*r));
-	r->endpoint = endpoint;
+	r->op = op;
 	r->n = 1;
 	rc = json_validate(body, lim, e);
 	if (rc != 0)
@@ -207,6 +269,7 @@ oai_request_scan(enum oai_endpoint endpoint, struct str body,
 	root = json_root(body);
 	if (root.type != JSON_OBJECT)
 		return oai_bad(e, "", "the body must be a JSON object");
+	r->body_start = str_make(root.p, 1);
 	r->body_end = str_make(root.end - 1, 1);
 	it = json_iter(root);
 	while (json_next_member(&it, &key, &v)) {
@@ -214,16 +277,22 @@ oai_request_scan(enum oai_endpoint endpoint, struct str body,
 		if (rc != 0)
 			return rc;
 	}
-	if (r->model_span.len == 0)
-		return oai_bad(e, "model", "you must provide a model");
-	if (r->n_messages == 0)
-		return endpoint == OAI_CHAT
-			   ? oai_bad(e, "messages", "is required")
-			   : oai_bad(e, "input", "is required");
+	rc = oai_settle_model(r, path_model, e);
+	if (rc != 0)
+		return rc;
+	if (r->n_messages == 0 && op != OP_COMPLETIONS)
+		return oai_bad(e, oai_prompt_name(op), "is required");
 	/* A provider that knows only one of the two obeys that one. */
 	r->max_output = cap[0] > cap[1] ? cap[0] : cap[1];
 	r->text_bytes += (int64_t)json_text_bytes(root);
 	return 0;
+}
+
+int
+oai_request_scan(enum op op, struct str body, const struct json_limits *lim,
+    struct scan *r, struct error *e)
+{
+	return oai_request_scan_path(op, STR_NULL, body, lim, r, e);
 }
 
 static void
@@ -242,7 +311,7 @@ struct oai_edit {
 /* The edit that makes the provider report usage; false when there is none to
  * do. */
 static bool
-oai_usage_edit(const struct oai_request *r, struct oai_edit *ed)
+oai_usage_edit(const struct scan *r, struct oai_edit *ed)
 {
 	if (r->options_span.len == 0) {
 		ed->from = ed->to = r->body_end.p;
@@ -265,19 +334,38 @@ oai_usage_edit(const struct oai_request *r, struct oai_edit *ed)
 	return true;
 }
 
+/* A model where the body has none: "model":X, behind the opening brace. */
+static unsigned
+oai_insert_model(const struct scan *r, struct str model_json, struct str *parts)
+{
+	unsigned n = 0;
+
+	parts[n++] = r->body_start;
+	parts[n++] = STR("\"model\":");
+	parts[n++] = model_json;
+	parts[n++] = STR(",");
+	return n;
+}
+
 unsigned
-oai_request_rewrite(const struct oai_request *r, struct str body,
+oai_request_rewrite(const struct scan *r, struct str body,
     struct str model_json, bool force_usage, struct str parts[OAI_MAX_PARTS])
 {
 	struct oai_edit ed[2], swap;
 	const char *at = body.p;
-	unsigned i, n = 0, n_ed = 1;
+	unsigned i, n = 0, n_ed = 0;
 
-	ed[0].from = r->model_span.p;
-	ed[0].to = r->model_span.p + r->model_span.len;
-	ed[0].text = model_json;
-	if (force_usage && r->stream && oai_usage_edit(r, &ed[1]))
-		n_ed = 2;
+	if (r->model_span.len > 0) {
+		ed[0].from = r->model_span.p;
+		ed[0].to = r->model_span.p + r->model_span.len;
+		ed[0].text = model_json;
+		n_ed = 1;
+	} else if (r->body_start.len > 0 && model_json.len > 0) {
+		n = oai_insert_model(r, model_json, parts);
+		at = r->body_start.p + 1;
+	}
+	if (force_usage && r->stream && oai_usage_edit(r, &ed[n_ed]))
+		n_ed++;
 	if (n_ed == 2 && ed[1].from < ed[0].from) {
 		swap = ed[0];
 		ed[0] = ed[1];

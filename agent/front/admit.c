@@ -29,7 +29,7 @@ admit_fit(void *ctx, const struct b_deployment *d)
 	const struct request *r = ctx;
 	struct price p;
 
-	if (r->scan.endpoint == OAI_CHAT ? !d->model->can_chat
+	if (r->scan.op == OP_CHAT ? !d->model->can_chat
 					 : !d->model->can_embed)
 		return false;
 	return b_model_price(d->model, r->f->loop.wall, &p);
@@ -283,7 +283,7 @@ admit_same_target(struct request *r, unsigned target)
 static bool
 admit_has_cap(const struct request *r)
 {
-	return !r->key->has_hard_budget || r->scan.endpoint != OAI_CHAT ||
+	return !r->key->has_hard_budget || r->scan.op != OP_CHAT ||
 	       r->scan.max_output > 0 ||
 	       r->att.dep->model->max_output_tokens > 0;
 }
@@ -352,13 +352,13 @@ admit_request(struct request *r)
 	int rc;
 
 	request_move(r, REQ_ADMIT);
-	if (r->target.endpoint == OAI_MODELS ||
-	    r->target.endpoint == OAI_MODEL) {
+	if (r->target.s.op == OP_MODELS ||
+	    r->target.s.op == OP_MODEL) {
 		models_answer(r);
 		return;
 	}
 	rc = oai_request_scan(
-	    r->target.endpoint, buf_str(&r->body), &f->json, &r->scan, &e);
+	    r->target.s.op, buf_str(&r->body), &f->json, &r->scan, &e);
 	if (rc != 0) {
 		refuse_field(r,
 		    rc == ERR_TOO_LARGE ? ERR_TOO_LARGE : ERR_INVALID, e.field,

@@ -65,12 +65,12 @@ call_write_model(struct request *r)
 
 /* As for the SDKs, a base URL ends in "/v1"; one without a path means that. */
 static struct str
-call_path(const struct b_provider *p, enum oai_endpoint ep)
+call_path(const struct b_provider *p, enum op ep)
 {
 	if (p->path_prefix.len > 0)
-		return ep == OAI_CHAT ? STR("/chat/completions")
+		return ep == OP_CHAT ? STR("/chat/completions")
 				      : STR("/embeddings");
-	return ep == OAI_CHAT ? STR("/v1/chat/completions")
+	return ep == OP_CHAT ? STR("/v1/chat/completions")
 			      : STR("/v1/embeddings");
 }
 
@@ -95,7 +95,7 @@ call_start(struct request *r)
 	if (r->scan.stream)
 		settle_counter(r, &r->stream.count);
 	rq.provider = d->provider;
-	rq.path = call_path(d->provider, r->scan.endpoint);
+	rq.path = call_path(d->provider, r->scan.op);
 	rq.headers = call_write_head(r);
 	rq.n_parts = oai_request_rewrite(&r->scan, buf_str(&r->body),
 	    call_write_model(r), !d->no_stream_options, rq.parts);
@@ -324,7 +324,7 @@ call_plain_done(struct request *r, const struct up_result *res)
 	struct up_result bad = *res;
 
 	if (r->att.head.encoded || buf_error(&r->out) != 0 ||
-	    oai_answer_scan(r->scan.endpoint, buf_str(&r->out),
+	    oai_answer_scan(r->scan.op, buf_str(&r->out),
 		&r->f->answer_json, &r->stream.sum) != 0) {
 		r->stream.sum.text_bytes = (int64_t)r->out.len;
 		bad.error = ERR_UPSTREAM;

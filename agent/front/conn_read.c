@@ -52,7 +52,8 @@ server_authenticate(struct conn *c, struct request *r)
 {
 	struct str secret;
 	uint8_t digest[32];
-	enum head_reason reason = head_credential(&r->head, &secret);
+	enum head_reason reason = head_credential(
+	    &r->head, &r->target.s, &secret);
 	const struct b_key *k;
 
 	if (reason != HEAD_OK) {

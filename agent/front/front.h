@@ -106,7 +106,7 @@ void settle_counter(struct request *r, struct oai_count *ret);
 void settle_request(struct request *r);
 /* Worst-case tokens of an attempt at a model with that output cap. */
 void settle_worst(
-    const struct oai_request *q, int64_t max_output, struct tokens *t);
+    const struct scan *q, int64_t max_output, struct tokens *t);
 
 /* refuse.c: make the request's answer an error of ours. The refuse_ functions
  * also move it to REQ_ANSWER and wake its connection. */

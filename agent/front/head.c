@@ -85,38 +85,20 @@ void
 head_target_parse(struct str target, struct head_target *t)
 {
 	const char *raw = target.p;
-	struct str path, query;
 	size_t i;
 
 	t->reason = HEAD_OK;
-	t->model[0] = '\0';
+	memset(&t->s, 0, sizeof(t->s));
 	for (i = 0; i < target.len; i++) {
 		if (raw[i] <= ' ' || raw[i] == 0x7f || raw[i] == '#') {
 			t->reason = HEAD_BAD_TARGET;
 			return;
 		}
 	}
-	if (target.len == 0 || raw[0] != '/') { /* absolute form, '*' */
+	if (target.len == 0 || raw[0] != '/') /* absolute form, '*' */
 		t->reason = HEAD_BAD_TARGET;
-		return;
-	}
-	(void)str_cut(target, '?', &path, &query);
-	if (str_eq(path, STR("/v1/chat/completions"))) {
-		t->endpoint = OAI_CHAT;
-	} else if (str_eq(path, STR("/v1/embeddings"))) {
-		t->endpoint = OAI_EMBEDDINGS;
-	} else if (str_eq(path, STR("/v1/models"))) {
-		t->endpoint = OAI_MODELS;
-	} else if (str_starts(path, STR("/v1/models/"))) {
-		t->endpoint = OAI_MODEL;
-		path.p += 11;
-		path.len -= 11;
-		if (path.len == 0 || !head_all(path, "._:@-") ||
-		    str_copy(path, t->model, sizeof(t->model)) != 0)
-			t->reason = HEAD_NOT_FOUND;
-	} else {
+	else if (surface_find(target, &t->s) != 0)
 		t->reason = HEAD_NOT_FOUND;
-	}
 }
 
 static void
@@ -171,7 +153,26 @@ head_credential_fields(struct head *h, struct str name, struct str value)
 	} else if (str_ieq(name, STR("x-api-key"))) {
 		h->n_x_api_key++;
 		h->x_api_key = value;
+	} else if (str_ieq(name, STR("x-goog-api-key"))) {
+		h->n_goog_key++;
+		h->goog_key = value;
 	}
+}
+
+/* Fields that belong to a dialect. */
+static void
+head_dialect_fields(struct head *h, struct str name, struct str value)
+{
+	if (str_ieq(name, STR("content-type")))
+		h->content_type = value;
+	else if (str_ieq(name, STR("accept")))
+		h->accept = value;
+	else if (str_ieq(name, STR("anthropic-version")))
+		h->anthropic_version = value;
+	else if (str_ieq(name, STR("anthropic-beta")))
+		h->anthropic_beta = value;
+	else if (str_ieq(name, STR("openai-beta")))
+		h->openai_beta = value;
 }
 
 static void
@@ -218,12 +219,17 @@ head_field(struct head *h, struct str name, struct str value)
 	case 'c':
 		head_connection_fields(h, name, value);
 		head_framing_fields(h, name, value);
+		head_dialect_fields(h, name, value);
 		break;
 	case 't':
 		head_framing_fields(h, name, value);
 		break;
 	case 'a':
 		head_credential_fields(h, name, value);
+		head_dialect_fields(h, name, value);
+		break;
+	case 'o':
+		head_dialect_fields(h, name, value);
 		break;
 	case 'x':
 		head_credential_fields(h, name, value);
@@ -275,12 +281,17 @@ head_framing(struct head *h, bool old, size_t max_body)
 }
 
 enum head_reason
-head_check(struct head *h, const struct head_target *t, struct str method,
+head_check(struct head *h, struct head_target *t, struct str method,
     struct str version, size_t max_body)
 {
 	enum head_reason r;
-	bool old = str_eq(version, STR("HTTP/1.0")), post;
+	bool old = str_eq(version, STR("HTTP/1.0"));
 
+	/* Paths that two dialects share. */
+	if (h->anthropic_version.len > 0 && t->s.client == CLIENT_OPENAI &&
+	    (t->reason != HEAD_OK || t->s.op == OP_MODELS ||
+		t->s.op == OP_MODEL))
+		t->s.client = CLIENT_ANTHROPIC;
 	if (!old && !str_eq(version, STR("HTTP/1.1")))
 		return HEAD_BAD_VERSION;
 	if (h->n_bad > 0)
@@ -292,10 +303,9 @@ head_check(struct head *h, const struct head_target *t, struct str method,
 		return r;
 	if (t->reason != HEAD_OK)
 		return t->reason;
-	post = t->endpoint == OAI_CHAT || t->endpoint == OAI_EMBEDDINGS;
-	if (!str_eq(method, post ? STR("POST") : STR("GET")))
+	if (!surface_takes(&t->s, method))
 		return HEAD_BAD_METHOD;
-	if (!post && h->has_body)
+	if (op_has_no_body(t->s.op) && h->has_body)
 		return HEAD_BAD_LENGTH;
 	return h->loop ? HEAD_LOOP : HEAD_OK;
 }
@@ -309,13 +319,15 @@ head_digest(struct str secret, uint8_t digest[32])
 }
 
 enum head_reason
-head_credential(const struct head *h, struct str *secret)
+head_credential(
+    const struct head *h, const struct surface *s, struct str *secret)
 {
-	struct str found[3], scheme, rest;
+	struct str found[5], scheme, rest;
 	unsigned n = 0, i;
 
 	*secret = STR_NULL;
-	if (h->n_authorization > 1 || h->n_api_key > 1 || h->n_x_api_key > 1)
+	if (h->n_authorization > 1 || h->n_api_key > 1 || h->n_x_api_key > 1 ||
+	    h->n_goog_key > 1 || s->n_key > 1)
 		return HEAD_TWO_CREDENTIALS;
 	if (h->n_authorization == 1) {
 		found[n] = STR("-"); /* another scheme is a wrong credential */
@@ -328,6 +340,10 @@ head_credential(const struct head *h, struct str *secret)
 		found[n++] = h->api_key;
 	if (h->n_x_api_key == 1)
 		found[n++] = h->x_api_key;
+	if (h->n_goog_key == 1)
+		found[n++] = h->goog_key;
+	if (s->n_key == 1)
+		found[n++] = s->key;
 	for (i = 1; i < n; i++) {
 		if (!str_eq(found[i], found[0]))
 			return HEAD_TWO_CREDENTIALS;

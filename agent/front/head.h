@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/dialect/openai.h"
+#include "agent/dialect/surface.h"
 
 #define HEAD_MAX_SIM 8
 
@@ -43,8 +43,7 @@ const char *head_reason_text(enum head_reason r);
 /* The target of the request line, looked at before the server touches it. */
 struct head_target {
 	enum head_reason reason;
-	enum oai_endpoint endpoint;
-	char model[OAI_MODEL_MAX + 1]; /* of /v1/models/{id} */
+	struct surface s;
 };
 void head_target_parse(struct str raw, struct head_target *t);
 
@@ -54,20 +53,24 @@ struct head {
 	bool has_body, loop, wants_close, expects_continue;
 	uint64_t hops; /* gateways passed so far */
 	struct str host, length, coding, content_encoding, authorization,
-	    api_key, x_api_key, user_agent;
-	unsigned n_api_key, n_x_api_key;
+	    api_key, x_api_key, goog_key, user_agent, content_type, accept,
+	    anthropic_version, anthropic_beta, openai_beta;
+	unsigned n_api_key, n_x_api_key, n_goog_key;
 	size_t bytes;			 /* of all fields */
 	int64_t content_length;		 /* -1 = none; set by head_check */
 	struct str sim[HEAD_MAX_SIM][2]; /* x-sim-* fields: name, value */
 	unsigned n_sim;
 };
 void head_field(struct head *h, struct str name, struct str value);
-/* version: "HTTP/1.1". Sets h->content_length. */
-enum head_reason head_check(struct head *h, const struct head_target *t,
+/* version: "HTTP/1.1". Sets h->content_length; the fields may tell more about
+ * the surface than its path. */
+enum head_reason head_check(struct head *h, struct head_target *t,
     struct str method, struct str version, size_t max_body);
 /* SHA-256 of a presented credential. */
 void head_digest(struct str secret, uint8_t digest[32]);
-/* The one credential presented; empty when there is none. */
-enum head_reason head_credential(const struct head *h, struct str *secret);
+/* The one credential presented, in a field or in the query; empty when there
+ * is none. */
+enum head_reason head_credential(
+    const struct head *h, const struct surface *s, struct str *secret);
 
 #endif

@@ -23,7 +23,7 @@ static void
 models_one(struct request *r)
 {
 	const struct b_route *route =
-	    bundle_find_route(r->bundle, str_of(r->target.model));
+	    bundle_find_route(r->bundle, str_of(r->target.s.model));
 
 	if (route == NULL || !models_shows(r, route)) {
 		refuse_field(r, ERR_MODEL_NOT_FOUND, "model",
@@ -43,7 +43,7 @@ models_answer(struct request *r)
 	unsigned i;
 
 	buf_clear(&r->out);
-	if (r->target.endpoint == OAI_MODEL) {
+	if (r->target.s.op == OP_MODEL) {
 		models_one(r);
 		return;
 	}

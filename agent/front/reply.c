@@ -183,11 +183,7 @@ reply_head(
 	if (a->status == 401)
 		reply_field(&t, "www-authenticate", "Bearer");
 	if (a->status == 405)
-		reply_field(&t, "allow",
-		    r->target.endpoint == OAI_CHAT ||
-			    r->target.endpoint == OAI_EMBEDDINGS
-			? "POST"
-			: "GET");
+		reply_field(&t, "allow", surface_allow(&r->target.s));
 	reply_advice(&t, a);
 	reply_limits(&t, r);
 	REPLY_LIT(&t, "\r\n");

@@ -108,7 +108,7 @@ struct request {
 	const struct b_route *route;
 
 	struct buf body; /* as received */
-	struct oai_request scan;
+	struct scan scan;
 	struct attempt att;
 	uint64_t tried; /* targets */
 	unsigned n_calls;
@@ -129,7 +129,7 @@ struct request {
 	size_t out_pos;	 /* sent part of out */
 	struct buf held; /* end of a stream, until its usage is on disk */
 	struct answer answer;
-	char model_json[2 * OAI_MODEL_MAX];
+	char model_json[2 * SURFACE_MODEL_MAX];
 	char up_head[1024]; /* header lines sent upstream */
 	char sim[512];	    /* tests: x-sim-* lines, NUL-ended */
 

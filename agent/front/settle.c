@@ -19,7 +19,7 @@
 #define SETTLE_PER_MEDIA   4096 /* tokens of an image, a sound, a file */
 
 void
-settle_worst(const struct oai_request *q, int64_t max_output, struct tokens *t)
+settle_worst(const struct scan *q, int64_t max_output, struct tokens *t)
 {
 	int64_t cap = max_output > 0 ? max_output : 0;
 
@@ -28,7 +28,7 @@ settle_worst(const struct oai_request *q, int64_t max_output, struct tokens *t)
 		cap = q->max_output;
 	t->n[TC_INPUT] = q->text_bytes + SETTLE_PER_MESSAGE * q->n_messages +
 			 SETTLE_PER_MEDIA * q->n_media + SETTLE_FIXED;
-	if (q->endpoint == OAI_CHAT)
+	if (q->op == OP_CHAT)
 		t->n[TC_OUTPUT] =
 		    q->n * (cap < OAI_MAX_TOKENS ? cap : OAI_MAX_TOKENS);
 }

@@ -96,7 +96,7 @@ fuzz_request_head(const char *p, size_t n)
 		MUST(h.content_length <= 1000);
 		MUST(target.p[0] == '/');
 	}
-	(void)head_credential(&h, &secret);
+	(void)head_credential(&h, &t.s, &secret);
 }
 
 int

@@ -12,9 +12,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-check_rewritten(const struct oai_request *r, struct str body)
+check_rewritten(const struct scan *r, struct str body)
 {
-	struct oai_request again;
+	struct scan again;
 	struct str parts[OAI_MAX_PARTS];
 	struct error e;
 	struct buf out;
@@ -26,7 +26,7 @@ check_rewritten(const struct oai_request *r, struct str body)
 	for (i = 0; i < n; i++)
 		(void)buf_add_str(&out, parts[i]);
 	MUST(buf_error(&out) == 0);
-	MUST(oai_request_scan(r->endpoint, buf_str(&out), &json_default_limits,
+	MUST(oai_request_scan(r->op, buf_str(&out), &json_default_limits,
 		 &again, &e) == 0);
 	MUST(strcmp(again.model, "up") == 0);
 	MUST(again.stream == r->stream && again.n == r->n);
@@ -41,21 +41,21 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str body = {(const char *)data, size};
-	struct oai_request r;
+	struct scan r;
 	struct oai_answer a;
 	struct error e;
 	char code[32];
 	int i;
 
-	if (oai_request_scan(OAI_CHAT, body, &json_default_limits, &r, &e) ==
+	if (oai_request_scan(OP_CHAT, body, &json_default_limits, &r, &e) ==
 	    0) {
 		MUST(r.n >= 1 && r.n <= OAI_MAX_N && r.text_bytes >= 0);
 		check_rewritten(&r, body);
 	}
 	if (oai_request_scan(
-		OAI_EMBEDDINGS, body, &json_default_limits, &r, &e) == 0)
+		OP_EMBEDDINGS, body, &json_default_limits, &r, &e) == 0)
 		check_rewritten(&r, body);
-	if (oai_answer_scan(OAI_CHAT, body, &json_default_limits, &a) == 0) {
+	if (oai_answer_scan(OP_CHAT, body, &json_default_limits, &a) == 0) {
 		for (i = 0; i < TC_COUNT; i++)
 			MUST(a.tokens.n[i] >= 0 &&
 			     a.tokens.n[i] <= OAI_MAX_TOKENS);

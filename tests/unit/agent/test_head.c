@@ -7,6 +7,8 @@
 #include "agent/front/head.h"
 #include "tests/unit/support/unit.h"
 
+static const struct surface no_query;
+
 static struct head_target
 target(const char *raw)
 {
@@ -38,13 +40,13 @@ START_TEST(test_targets)
 	for (i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
 		ck_assert_msg(target(broken[i]).reason == HEAD_BAD_TARGET, "%s",
 		    broken[i]);
-	ck_assert_int_eq(target("/v1/chat/completions").endpoint, OAI_CHAT);
+	ck_assert_int_eq(target("/v1/chat/completions").s.op, OP_CHAT);
 	ck_assert_int_eq(
 	    target("/v1/chat/completions?api-version=1").reason, HEAD_OK);
-	ck_assert_int_eq(target("/v1/embeddings").endpoint, OAI_EMBEDDINGS);
-	ck_assert_int_eq(target("/v1/models").endpoint, OAI_MODELS);
+	ck_assert_int_eq(target("/v1/embeddings").s.op, OP_EMBEDDINGS);
+	ck_assert_int_eq(target("/v1/models").s.op, OP_MODELS);
 	ck_assert_str_eq(
-	    target("/v1/models/gpt-4.1:x@y_z").model, "gpt-4.1:x@y_z");
+	    target("/v1/models/gpt-4.1:x@y_z").s.model, "gpt-4.1:x@y_z");
 }
 END_TEST
 
@@ -149,7 +151,7 @@ credential(const struct field *f, struct str *secret)
 	memset(&h, 0, sizeof(h));
 	for (; f->name != NULL; f++)
 		head_field(&h, str_of(f->name), str_of(f->value));
-	return head_credential(&h, secret);
+	return head_credential(&h, &no_query, secret);
 }
 
 #define CRED(...) \
@@ -179,8 +181,32 @@ START_TEST(test_credentials)
 	ck_assert_int_eq(
 	    CRED({"Authorization", "Basic aGc="}, {"x-api-key", "hg-2"}),
 	    HEAD_TWO_CREDENTIALS);
+	ck_assert_int_eq(CRED({"x-goog-api-key", "hg-4"}), HEAD_OK);
+	ck_assert_slice_eq(s, "hg-4");
+	ck_assert_int_eq(CRED({"x-goog-api-key", "a"}, {"api-key", "b"}),
+	    HEAD_TWO_CREDENTIALS);
 	ck_assert_int_eq(CRED({"Accept", "x"}), HEAD_OK);
 	ck_assert_uint_eq(s.len, 0);
+}
+END_TEST
+
+START_TEST(test_key_in_query)
+{
+	static const char *const two[] = {"/v1/models?key=a&key=a"};
+	struct head_target t = target("/v1beta/models?alt=sse&key=hg-5&x");
+	struct head h;
+	struct str s;
+
+	memset(&h, 0, sizeof(h));
+	ck_assert_int_eq(head_credential(&h, &t.s, &s), HEAD_OK);
+	ck_assert_slice_eq(s, "hg-5");
+	head_field(&h, STR("x-goog-api-key"), STR("hg-5"));
+	ck_assert_int_eq(head_credential(&h, &t.s, &s), HEAD_OK);
+	head_field(&h, STR("authorization"), STR("Bearer hg-6"));
+	ck_assert_int_eq(head_credential(&h, &t.s, &s), HEAD_TWO_CREDENTIALS);
+	t = target(two[0]);
+	memset(&h, 0, sizeof(h));
+	ck_assert_int_eq(head_credential(&h, &t.s, &s), HEAD_TWO_CREDENTIALS);
 }
 END_TEST
 
@@ -206,6 +232,7 @@ main(void)
 	UNIT_ADD(s, test_hosts);
 	UNIT_ADD(s, test_methods);
 	UNIT_ADD(s, test_credentials);
+	UNIT_ADD(s, test_key_in_query);
 	UNIT_ADD(s, test_reasons);
 	return unit_run(s);
 }

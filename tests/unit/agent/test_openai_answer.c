@@ -10,7 +10,7 @@
 #include "tests/unit/support/unit.h"
 
 static bool
-usage(const char *text, enum oai_endpoint ep, struct tokens *t, bool *clamped)
+usage(const char *text, enum op ep, struct tokens *t, bool *clamped)
 {
 	struct error e;
 
@@ -33,7 +33,7 @@ START_TEST(test_usage_classes)
 			"{\"reasoning_tokens\":40,\"audio_tokens\":2,"
 			"\"accepted_prediction_tokens\":1,"
 			"\"rejected_prediction_tokens\":3}}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(!clamped);
 	ck_assert_int_eq(t.n[TC_INPUT], 45);
 	ck_assert_int_eq(t.n[TC_CACHE_READ], 30);
@@ -53,25 +53,25 @@ START_TEST(test_usage_odd)
 	/* an explicit zero is a value */
 	ck_assert(usage("{\"prompt_tokens\":0,\"completion_tokens\":0,"
 			"\"total_tokens\":0}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(!clamped);
 	/* details may be null (vLLM) */
 	ck_assert(usage("{\"prompt_tokens\":3,\"completion_tokens\":4,"
 			"\"prompt_tokens_details\":null}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert_int_eq(t.n[TC_INPUT], 3);
 	/* one missing of three */
-	ck_assert(usage("{\"prompt_tokens\":3,\"total_tokens\":10}", OAI_CHAT,
+	ck_assert(usage("{\"prompt_tokens\":3,\"total_tokens\":10}", OP_CHAT,
 	    &t, &clamped));
 	ck_assert_int_eq(t.n[TC_OUTPUT], 7);
 	ck_assert(usage("{\"completion_tokens\":3,\"total_tokens\":10}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert_int_eq(t.n[TC_INPUT], 7);
 	/* nothing said */
-	ck_assert(!usage("null", OAI_CHAT, &t, &clamped));
-	ck_assert(!usage("{}", OAI_CHAT, &t, &clamped));
-	ck_assert(!usage("{\"prompt_tokens\":3}", OAI_CHAT, &t, &clamped));
-	ck_assert(usage("{\"prompt_tokens\":3}", OAI_EMBEDDINGS, &t, &clamped));
+	ck_assert(!usage("null", OP_CHAT, &t, &clamped));
+	ck_assert(!usage("{}", OP_CHAT, &t, &clamped));
+	ck_assert(!usage("{\"prompt_tokens\":3}", OP_CHAT, &t, &clamped));
+	ck_assert(usage("{\"prompt_tokens\":3}", OP_EMBEDDINGS, &t, &clamped));
 }
 END_TEST
 
@@ -83,23 +83,23 @@ START_TEST(test_usage_hostile)
 	ck_assert(usage("{\"prompt_tokens\":10,\"completion_tokens\":5,"
 			"\"prompt_tokens_details\":{\"cached_tokens\":11,"
 			"\"audio_tokens\":4}}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(clamped);
 	ck_assert_int_eq(t.n[TC_CACHE_READ], 10);
 	ck_assert_int_eq(t.n[TC_INPUT], 0);
 	ck_assert_int_eq(t.n[TC_AUDIO_IN], 0);
 	ck_assert(usage("{\"prompt_tokens\":10,\"completion_tokens\":5,"
 			"\"total_tokens\":99}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(clamped);
 	ck_assert(!usage("{\"prompt_tokens\":-1,\"completion_tokens\":5}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(clamped);
 	ck_assert(!usage("{\"prompt_tokens\":9223372036854775807,"
 			 "\"completion_tokens\":5}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(!usage("{\"prompt_tokens\":1.5,\"completion_tokens\":5}",
-	    OAI_CHAT, &t, &clamped));
+	    OP_CHAT, &t, &clamped));
 	ck_assert(clamped);
 }
 END_TEST
@@ -109,7 +109,7 @@ START_TEST(test_plain)
 	struct oai_answer a;
 
 	ck_assert_int_eq(
-	    oai_answer_scan(OAI_CHAT,
+	    oai_answer_scan(OP_CHAT,
 		STR("\n\n{\"choices\":[{\"message\":{\"role\":\"assistant\","
 		    "\"content\":\"12345678\"},\"finish_reason\":\"stop\"}],"
 		    "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}"),
@@ -118,11 +118,11 @@ START_TEST(test_plain)
 	ck_assert(a.has_usage && a.has_choices);
 	ck_assert_str_eq(a.finish, "stop");
 	ck_assert_int_eq(a.text_bytes, 8);
-	ck_assert_int_ne(oai_answer_scan(OAI_CHAT, STR("{\"choices\":["),
+	ck_assert_int_ne(oai_answer_scan(OP_CHAT, STR("{\"choices\":["),
 			     &json_default_limits, &a),
 	    0);
 	ck_assert_int_eq(
-	    oai_answer_scan(OAI_CHAT, STR("[]"), &json_default_limits, &a),
+	    oai_answer_scan(OP_CHAT, STR("[]"), &json_default_limits, &a),
 	    ERR_INVALID);
 }
 END_TEST

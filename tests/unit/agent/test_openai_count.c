@@ -47,9 +47,9 @@ done(struct oai_count *c)
 }
 
 static int64_t
-prompt(struct oai_count c, enum oai_endpoint ep, const char *body)
+prompt(struct oai_count c, enum op ep, const char *body)
 {
-	struct oai_request r;
+	struct scan r;
 	struct error e = {0};
 
 	ck_assert_msg(oai_request_scan(
@@ -67,32 +67,32 @@ START_TEST(test_prompt)
 {
 	/* body, bytes, tokens */
 	static const struct {
-		enum oai_endpoint ep;
+		enum op ep;
 		const char *body;
 		int64_t bytes, exact;
 	} cases[] = {
-	    {OAI_CHAT, HEAD HELLO "]}", 3 + 3 + 11, 3 + 3 + 2},
-	    {OAI_CHAT, HEAD HELLO "," HELLO "],\"user\":\"somebody\"}", 31, 13},
-	    {OAI_CHAT, HEAD USER "null}]}", 6, 6},
-	    {OAI_CHAT,
+	    {OP_CHAT, HEAD HELLO "]}", 3 + 3 + 11, 3 + 3 + 2},
+	    {OP_CHAT, HEAD HELLO "," HELLO "],\"user\":\"somebody\"}", 31, 13},
+	    {OP_CHAT, HEAD USER "null}]}", 6, 6},
+	    {OP_CHAT,
 		HEAD USER "[{\"type\":\"text\",\"text\":\"hello there\"},"
 			  "{\"type\":\"image_url\",\"image_url\":"
 			  "{\"url\":\"data:xxxxxxxxxxxxxxxxx\"}}]}]}",
 		6 + 11 + 765, 6 + 2 + 765},
-	    {OAI_CHAT,
+	    {OP_CHAT,
 		HEAD "{\"role\":\"assistant\",\"content\":null,"
 		     "\"tool_calls\":[{\"id\":\"call_1\",\"type\":\"function\","
 		     "\"function\":{\"name\":\"hello\",\"arguments\":"
 		     "\"there\"}}]},{\"role\":\"tool\",\"tool_call_id\":"
 		     "\"call_1\",\"content\":\"hello\"}]}",
 		9 + 15, 9 + 3},
-	    {OAI_CHAT, HEAD HELLO "],\"tools\":[{\"hello\":\"hello\"}]}",
+	    {OP_CHAT, HEAD HELLO "],\"tools\":[{\"hello\":\"hello\"}]}",
 		17 + 10, 8 + 2},
-	    {OAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hello there\"}", 11,
+	    {OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hello there\"}", 11,
 		2},
-	    {OAI_EMBEDDINGS,
+	    {OP_EMBEDDINGS,
 		"{\"model\":\"m\",\"input\":[\"hello\",\"hello\"]}", 10, 2},
-	    {OAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2],[3]]}", 3, 3},
+	    {OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2],[3]]}", 3, 3},
 	};
 	struct oai_count c;
 	size_t i;
@@ -124,15 +124,15 @@ START_TEST(test_prompt_is_bounded)
 	for (i = 0; i < 50000; i++, n += 6)
 		memcpy(body + n, " hello", 6);
 	memcpy(body + n, "\"}]}", 5);
-	all = prompt(c, OAI_CHAT, body);
+	all = prompt(c, OP_CHAT, body);
 	ck_assert_int_eq(all, 6 + 50000);
 	c.left = 60000;
-	some = prompt(c, OAI_CHAT, body);
+	some = prompt(c, OP_CHAT, body);
 	ck_assert_int_ge(some, 6 + 10000 + 240000 * 10 / 36 - 20);
 	ck_assert_int_le(some, 6 + 10000 + 240000 * 10 / 36 + 20);
 	c.left = 0;
 	ck_assert_int_eq(
-	    prompt(c, OAI_CHAT, body), 6 + (300000 * 10 + 35) / 36);
+	    prompt(c, OP_CHAT, body), 6 + (300000 * 10 + 35) / 36);
 	done(&c);
 }
 END_TEST

@@ -11,7 +11,7 @@
 #define MSG "\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]"
 
 static int
-scan(enum oai_endpoint ep, const char *body, struct oai_request *r,
+scan(enum op ep, const char *body, struct scan *r,
     struct error *e)
 {
 	memset(e, 0, sizeof(*e));
@@ -21,10 +21,10 @@ scan(enum oai_endpoint ep, const char *body, struct oai_request *r,
 static void
 bad(const char *body, int code, const char *param)
 {
-	struct oai_request r;
+	struct scan r;
 	struct error e;
 
-	ck_assert_msg(scan(OAI_CHAT, body, &r, &e) == code, "%s", body);
+	ck_assert_msg(scan(OP_CHAT, body, &r, &e) == code, "%s", body);
 	ck_assert_msg(
 	    strcmp(e.field, param) == 0, "%s: param \"%s\"", body, e.field);
 	ck_assert(e.text[0] != '\0');
@@ -32,11 +32,11 @@ bad(const char *body, int code, const char *param)
 
 START_TEST(test_reads)
 {
-	struct oai_request r;
+	struct scan r;
 	struct error e;
 
 	ck_assert_int_eq(
-	    scan(OAI_CHAT,
+	    scan(OP_CHAT,
 		"{\"model\":\"m\\u0031\",\"stream\":true,\"n\":3,"
 		"\"stream_options\":{\"include_usage\":true},"
 		"\"max_tokens\":5,\"max_completion_tokens\":9," MSG "}",
@@ -49,7 +49,7 @@ START_TEST(test_reads)
 	ck_assert_int_eq(r.n_messages, 1);
 	ck_assert_int_ge(r.text_bytes, 5);
 	ck_assert_int_eq(
-	    scan(OAI_CHAT, "{\"model\":\"m\",\"stream\":null," MSG "}", &r, &e),
+	    scan(OP_CHAT, "{\"model\":\"m\",\"stream\":null," MSG "}", &r, &e),
 	    0);
 	ck_assert(!r.stream);
 	ck_assert_int_eq(r.max_output, -1);
@@ -59,11 +59,11 @@ END_TEST
 
 START_TEST(test_media)
 {
-	struct oai_request r;
+	struct scan r;
 	struct error e;
 
 	ck_assert_int_eq(
-	    scan(OAI_CHAT,
+	    scan(OP_CHAT,
 		"{\"model\":\"m\",\"messages\":[{\"role\":\"user\","
 		"\"content\":[{\"type\":\"text\",\"text\":\"x\"},"
 		"{\"type\":\"image_url\",\"image_url\":{\"url\":\"u\"}}]}]}",
@@ -75,23 +75,23 @@ END_TEST
 
 START_TEST(test_embeddings)
 {
-	struct oai_request r;
+	struct scan r;
 	struct error e;
 
 	ck_assert_int_eq(
-	    scan(OAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hi\"}", &r, &e),
+	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hi\"}", &r, &e),
 	    0);
 	ck_assert_int_eq(
-	    scan(OAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2,3],[4]]}",
+	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2,3],[4]]}",
 		&r, &e),
 	    0);
 	ck_assert_int_eq(r.n_messages, 2);
 	ck_assert_int_ge(r.text_bytes, 16);
 	ck_assert_int_eq(
-	    scan(OAI_EMBEDDINGS, "{\"model\":\"m\"}", &r, &e), ERR_INVALID);
+	    scan(OP_EMBEDDINGS, "{\"model\":\"m\"}", &r, &e), ERR_INVALID);
 	ck_assert_str_eq(e.field, "input");
 	ck_assert_int_eq(
-	    scan(OAI_EMBEDDINGS, "{\"model\":\"m\",\"input\":7}", &r, &e),
+	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":7}", &r, &e),
 	    ERR_INVALID);
 	ck_assert_str_eq(e.field, "input");
 }
@@ -137,7 +137,7 @@ END_TEST
 static void
 rewritten(const char *body, bool force, const char *want)
 {
-	struct oai_request r;
+	struct scan r;
 	struct str parts[OAI_MAX_PARTS];
 	struct error e;
 	char got[1024];
@@ -145,7 +145,7 @@ rewritten(const char *body, bool force, const char *want)
 	size_t len = 0;
 
 	ck_assert_msg(
-	    scan(OAI_CHAT, body, &r, &e) == 0, "%s: %s", body, e.text);
+	    scan(OP_CHAT, body, &r, &e) == 0, "%s: %s", body, e.text);
 	n = oai_request_rewrite(&r, str_of(body), STR("\"up\""), force, parts);
 	ck_assert_uint_le(n, OAI_MAX_PARTS);
 	for (i = 0; i < n; i++) {
