@@ -69,6 +69,26 @@ app_identity(struct app *app, struct error *e)
 	return rc;
 }
 
+/* Of the kernel: another one means that the machine was restarted. NULL when
+ * it cannot be had. */
+static const char *
+app_boot_id(char dst[64])
+{
+	struct buf b;
+	struct str id;
+
+	buf_init(&b, 64);
+	dst[0] = '\0';
+	if (io_read_file(io_system(), "/proc/sys/kernel/random/boot_id", &b,
+		NULL) == 0) {
+		id = str_trim(buf_str(&b));
+		if (str_copy(id, dst, 64) != 0)
+			dst[0] = '\0';
+	}
+	buf_release(&b);
+	return dst[0] != '\0' ? dst : NULL;
+}
+
 static int
 app_journal(struct app *app, struct error *e)
 {
@@ -81,13 +101,14 @@ app_journal(struct app *app, struct error *e)
 	    .clock = app->agent.clock,
 	    .metrics = app->agent.metrics};
 	struct journal_replay found;
-	char dir[4096];
+	char dir[4096], boot_id[64];
 	int n, rc;
 
 	n = snprintf(dir, sizeof(dir), "%s/journal", app->opt.data_dir);
 	if (n < 0 || (size_t)n >= sizeof(dir))
 		return err_set(e, ERR_TOO_LARGE, "data-dir is too long");
 	opt.dir = dir;
+	opt.boot_id = app_boot_id(boot_id);
 	memcpy(opt.agent_id, app->identity.agent_uuid, 16);
 	rc = journal_open(&opt, &app->journal, &found, e);
 	if (rc != 0)
@@ -102,6 +123,12 @@ app_journal(struct app *app, struct error *e)
 		    LFI("torn_tails", found.torn),
 		    LFI("quarantined", found.quarantined),
 		    LFI("lost", found.filled));
+	if (found.may_lack > 0)
+		log_event(LOG_ERROR,
+		    "an earlier run may lack its last usage records (power "
+		    "cut or damage): what is left of its budget rights stays "
+		    "held until somebody decides (headgate budgets doubt)",
+		    LFI("streams", found.may_lack));
 	return journal_start(app->journal, e);
 }
 

@@ -55,6 +55,10 @@ static const struct cli_flag f_usage[] = {
     {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
 static const struct cli_flag f_correct[] = {
     {"reason", 0, "TEXT", "kept with each correction"}, F_END};
+static const struct cli_flag f_doubt[] = {
+    {"reason", 0, "TEXT", "the evidence, kept for good (required)"},
+    {"period-start", 0, "TIME", "of the lease (default: current period)"},
+    F_END};
 static const struct cli_flag f_version_show[] = {
     {"rollout", 0, NULL, "which agent acknowledged it, and how"}, F_END};
 static const struct cli_flag f_admin_token[] = {
@@ -115,6 +119,12 @@ const struct cli_cmd cli_commands[] = {
     {"budget status", "NAME", "Show limit, spend and leases of a budget",
 	"headgate budget status acme.monthly", f_none, 1, 1, false,
 	cmd_budget_status},
+    {"budget doubt", "NAME AGENT BOOT-EPOCH release|book",
+	"Decide about rights that a vanished agent may have spent",
+	"headgate budget status acme.monthly -o json\n"
+	"headgate budget doubt acme.monthly 0197a6e0-... 3 book "
+	"--reason 'host lost power, provider bill shows it'",
+	f_doubt, 4, 4, false, cmd_budget_doubt},
     {"report chargeback", "--month YYYY-MM", "Who spent what",
 	"headgate report chargeback --month 2026-11\n"
 	"headgate report chargeback --month 2026-11 --by tenant,model -o csv",

@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/show.h"
+#include "common/money.h"
 #include "common/clock.h"
 
 /* "90d", "12h", "30m" from now, or an RFC 3339 instant taken as it is. */
@@ -270,6 +271,44 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 	}
 	json_decref(reply);
 	json_decref(list);
+	buf_release(&path);
+	return rc;
+}
+
+int
+cmd_budget_doubt(struct cli *c, const struct cli_args *a)
+{
+	const char *reason = args_get(a, "reason");
+	json_t *body, *reply = NULL;
+	char usd[32];
+	struct buf path;
+	int rc;
+
+	if (reason == NULL || reason[0] == '\0')
+		return err_set(&c->err, ERR_USAGE,
+		    "--reason: say what the decision rests on");
+	body = json_pack("{s:s, s:s, s:s, s:s}", "agent", a->pos[1],
+	    "boot_epoch", a->pos[2], "action", a->pos[3], "reason", reason);
+	if (args_has(a, "period-start"))
+		json_object_set_new(body, "period_start",
+		    json_string(args_get(a, "period-start")));
+	buf_init(&path, 4096);
+	buf_addz(&path, "/v1/budgets/");
+	client_encode(&path, a->pos[0]);
+	buf_addz(&path, "/doubt");
+	rc = client_call(c, "POST", buf_cstr(&path), body, &reply, NULL);
+	if (rc == 0 && c->output == OUT_JSON) {
+		show_json(c, reply);
+	} else if (rc == 0) {
+		money_format(json_integer_value(
+				 json_object_get(reply, "amount_nanousd")),
+		    usd);
+		fprintf(c->out, "%s: %s USD %s\n", a->pos[0], usd,
+		    strcmp(a->pos[3], "book") == 0 ? "counted as spent"
+						   : "given back");
+	}
+	json_decref(body);
+	json_decref(reply);
 	buf_release(&path);
 	return rc;
 }

@@ -469,6 +469,8 @@ replay_stream(
 	rc = r->rot ? replay_rewrite(r, e) : replay_recover(r, e);
 	if (rc != 0)
 		return rc;
+	if (r->rot || (r->stream->first->head.flags & SEGMENT_REWRITTEN))
+		r->stream->may_lack = true;
 	atomic_store(&r->stream->last_seq, r->last_seq);
 	atomic_store(
 	    &r->stream->watermark, r->stream->first->head.first_seq - 1);

@@ -47,7 +47,8 @@ struct journal_stream {
 	struct journal_stream *next;
 	uint64_t epoch;
 	uint32_t shard;
-	bool old; /* of an earlier boot: ends, is told so and goes */
+	bool old;      /* of an earlier boot: ends, is told so and goes */
+	bool may_lack; /* and may lack records: power cut or damage */
 	pthread_mutex_t lock; /* guards the list and busy */
 	struct segment *first, *last;
 	/* any thread */

@@ -351,6 +351,7 @@ ship_collect(struct shipper *s, struct ship_cursor *c, Hg__UsageBatch *b)
 		c->sent = rec.seq;
 	}
 	b->last = c->stream->old && rc == ERR_END;
+	b->may_lack = b->last && c->stream->may_lack;
 	return rc == ERR_END ? 0 : rc;
 }
 

@@ -282,6 +282,28 @@ journal_thread(void *arg)
 	return NULL;
 }
 
+/* Everything of this boot is on disk: a later power cut takes nothing. */
+static void
+journal_note_clean(struct journal *j)
+{
+	struct journal_stream *s;
+
+	if (j->opt.boot_id == NULL)
+		return;
+	for (unsigned i = 0; i < j->n_shards; i++) {
+		s = &j->shards[i].stream;
+		for (struct segment *seg = s->first; seg != NULL;
+		     seg = seg->next)
+			if (atomic_load(&seg->poisoned) ||
+			    atomic_load(&seg->synced) !=
+				atomic_load(&seg->flushed))
+				return;
+	}
+	machine_clean(&j->machine, j->opt.epoch);
+	if (machine_save(&j->machine, j->opt.io, j->dir) != 0)
+		journal_count_error(j, "machine");
+}
+
 int
 journal_start(struct journal *j, struct error *e)
 {
@@ -303,6 +325,7 @@ journal_stop(struct journal *j)
 		(void)0; /* it wakes by itself within IDLE_WAIT_MS */
 	pthread_join(j->thread, NULL);
 	j->started = false;
+	journal_note_clean(j);
 }
 
 /* ---- open and close ------------------------------------------------------ */
@@ -329,6 +352,36 @@ journal_open_shard(struct journal *j, unsigned i, struct error *e)
 	return 0;
 }
 
+/* Note durably which old epochs may lack records, before anything of this
+ * boot is written. */
+static int
+journal_note_machine(
+    struct journal *j, struct journal_replay *found, struct error *e)
+{
+	struct machine was;
+	uint64_t noted = 0;
+	int rc;
+
+	if (j->opt.boot_id == NULL)
+		return 0;
+	machine_load(&was, j->opt.io, j->dir);
+	buf_init(&j->machine.text, MACHINE_FILE_MAX);
+	machine_begin(&j->machine, j->opt.boot_id);
+	for (struct journal_stream *s = j->old; s != NULL; s = s->next) {
+		if (machine_may_lack(&was, j->opt.boot_id, s->epoch))
+			s->may_lack = true;
+		found->may_lack += s->may_lack;
+		if (s->may_lack && s->epoch != noted)
+			machine_lost(&j->machine, s->epoch);
+		if (s->may_lack)
+			noted = s->epoch;
+	}
+	machine_release(&was);
+	rc = machine_save(&j->machine, j->opt.io, j->dir);
+	j->opt.boot_id = ""; /* on; the caller's text may go */
+	return rc == 0 ? 0 : err_set(e, rc, "cannot write %s/machine", j->dir);
+}
+
 int
 journal_open(const struct journal_options *opt, struct journal **ret,
     struct journal_replay *found, struct error *e)
@@ -348,6 +401,8 @@ journal_open(const struct journal_options *opt, struct journal **ret,
 		rc = err_set(e, ERR_NOMEM, "out of memory or descriptors");
 	if (rc == 0)
 		rc = journal_replay_dir(j, found, e);
+	if (rc == 0)
+		rc = journal_note_machine(j, found, e);
 	for (unsigned i = 0; rc == 0 && i < opt->n_shards; i++)
 		rc = journal_open_shard(j, i, e);
 	if (rc == 0) {
@@ -387,6 +442,7 @@ journal_close(struct journal *j)
 	}
 	if (j->wake_fd > 0)
 		close(j->wake_fd);
+	machine_release(&j->machine);
 	pthread_mutex_destroy(&j->old_lock);
 	free(j->dir);
 	free(j);

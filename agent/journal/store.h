@@ -15,6 +15,7 @@
 #define AGENT_JOURNAL_STORE_H
 
 #include "agent/journal/intents.h"
+#include "agent/journal/machine.h"
 #include "agent/journal/segment.h"
 #include "common/buf.h"
 #include "common/metric.h"
@@ -28,6 +29,9 @@ struct journal_options {
 	unsigned n_shards;
 	int64_t segment_size, reserve; /* bytes */
 	int64_t group_commit_ms;
+	/* The kernel's boot id, to tell a power cut from a killed process
+	 * (machine.h); NULL: every end is taken for a kill. Copied. */
+	const char *boot_id;
 	struct io *io;
 	struct clock *clock;
 	struct metric_set *metrics; /* agent/metrics.h; may be NULL */
@@ -48,6 +52,7 @@ struct journal_shard {
 struct journal {
 	struct journal_options opt;
 	char *dir;
+	struct machine machine; /* when opt.boot_id is set */
 	unsigned n_shards;
 	struct journal_shard shards[JOURNAL_MAX_SHARDS];
 	struct journal_stream *old; /* by epoch, shard; only the shipper
@@ -69,7 +74,8 @@ struct journal {
 /* What replay found at start. */
 struct journal_replay {
 	uint64_t streams, records, intents_recovered, torn, quarantined,
-	    filled; /* filled: seqs whose record was lost to damage */
+	    filled,   /* filled: seqs whose record was lost to damage */
+	    may_lack; /* streams that a power cut or damage may have cut */
 };
 
 /* Replay the earlier epochs in the folder, then make the shards of this one.

@@ -44,6 +44,16 @@ const struct schema_row schema_rows[] = {
     S("Lease", "doubtful", "bool", "True when the agent has vanished."),
     S("Lease", "updated_at", "time?", "Last change."),
 
+    S("DoubtDecision", "agent", "string", "Id of the agent."),
+    S("DoubtDecision", "boot_epoch", "string", "Start of the agent."),
+    S("DoubtDecision", "action", "release|book",
+	"release: it was not spent, give it back; book: count it as spent."),
+    S("DoubtDecision", "reason", "string", "The evidence; kept for good."),
+    S("DoubtDecision", "period_start", "-time",
+	"Period of the lease; absent means the current one."),
+    S("DoubtResult", "action", "release|book", "What was done."),
+    S("DoubtResult", "amount_nanousd", "nano", "How much was in doubt."),
+
     S("ApplyRequest", "message", "-string", "Message of the version."),
     S("ApplyRequest", "dry_run", "-bool", "True changes nothing."),
     S("ApplyRequest", "prune", "-bool",

@@ -60,6 +60,10 @@ const struct rest_route rest_routes[] = {
     {"GET", "/v1/budgets/{name}/status", "getBudgetStatus", "Money",
 	"What a budget has spent and leased in its current period",
 	budget_status, F, 0, "", NULL, "BudgetStatus", 200, KIND_BUDGET},
+    {"POST", "/v1/budgets/{name}/doubt", "decideDoubt", "Money",
+	"Decide about rights that a vanished agent may have spent",
+	budget_doubt, A, RR_WRITE | RR_BODY | RR_IDEMPOTENT, "",
+	"DoubtDecision", "DoubtResult", 200, KIND_BUDGET},
 
     {"POST", "/v1/apply", "apply", "Configuration",
 	"Apply a set of items as one version, all or nothing", apply_post, A,

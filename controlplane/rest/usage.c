@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Usage records, corrections by evidence, watermarks, and what budgets have
- * spent.
+ * Usage records, corrections by evidence, watermarks.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +8,6 @@
 #include "controlplane/rest/call.h"
 #include "controlplane/rest/handlers.h"
 #include "controlplane/rest/money_json.h"
-#include "controlplane/store/store_config.h"
-#include "controlplane/store/store_lease.h"
 #include "controlplane/store/store_usage.h"
 
 #define CORRECTIONS_MAX 10000
@@ -270,67 +267,4 @@ usage_watermarks(struct rest_call *c)
 	}
 	return rest_json(
 	    c, 200, json_pack("{s:o, s:n}", "items", list, "next_cursor"));
-}
-
-struct budget_item {
-	uint64_t uid;
-	json_t *spec;
-};
-
-static int
-budget_on_item(void *ctx, const struct store_item *it)
-{
-	struct budget_item *b = ctx;
-
-	b->uid = it->uid;
-	b->spec = json_text(it->spec);
-	return 0;
-}
-
-static int
-budget_on_lease(void *ctx, const struct lease_status *l)
-{
-	json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "agent",
-	    json_strn(l->agent_id), "boot_epoch", json_u64(l->boot_epoch),
-	    "granted", (json_int_t)l->granted, "settled",
-	    (json_int_t)l->settled, "returned", (json_int_t)l->returned,
-	    "doubtful", l->doubtful, "updated_at", json_instant(l->updated_at));
-
-	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
-}
-
-int
-budget_status(struct rest_call *c)
-{
-	struct budget_item b = {.uid = 0};
-	struct budget_status st;
-	json_t *leases = json_array(), *out;
-	int rc;
-
-	rc = store_config_get(
-	    c->db, KIND_BUDGET, c->params[0], budget_on_item, &b, &c->e);
-	if (rc == 0)
-		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
-		    &st, budget_on_lease, leases, &c->e);
-	if (rc != 0) {
-		json_decref(b.spec);
-		json_decref(leases);
-		return rc;
-	}
-	out = json_pack(
-	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
-	    "name", json_strn(c->params[0]), "uid", json_u64(b.uid), "scope",
-	    json_object_get(b.spec, "scope"), "mode",
-	    json_object_get(b.spec, "mode"), "limit_nanousd",
-	    (json_int_t)st.limit, "spent_nanousd", (json_int_t)st.settled,
-	    "free_nanousd", (json_int_t)st.free, "leased_nanousd",
-	    (json_int_t)st.leased, "doubtful_nanousd", (json_int_t)st.doubtful,
-	    "period_start",
-	    st.period_start > 1 ? json_instant(st.period_start) : json_null(),
-	    "period_end",
-	    st.period_end < INT64_MAX ? json_instant(st.period_end)
-				      : json_null(),
-	    "leases", leases);
-	json_decref(b.spec);
-	return rest_json(c, 200, out);
 }

@@ -411,3 +411,27 @@ store_lease_check(struct db *db, int64_t *n_wrong, struct error *e)
 	db_rows_free(r);
 	return rc;
 }
+
+int
+store_doubt_decide(struct db *db, const struct doubt_decision *d,
+    int64_t *amount, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT hg_doubt_decide($1, $2, $3, $4, $5, $6, $7)"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(db, &st,
+	    DB_ARGS(DBI(d->budget_uid), DBI(d->period_start), DBS(d->agent_id),
+		DBI(d->boot_epoch), DBZ(d->release ? "release" : "book"),
+		DBS(d->author), DBS(d->reason)),
+	    &r, e);
+	if (rc == 0 && db_is_null(r, 0, 0))
+		rc = err_set_field(e, ERR_NOT_FOUND, "/agent",
+		    "the agent has no doubtful lease of that boot epoch on "
+		    "this budget in this period");
+	if (rc == 0)
+		*amount = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}

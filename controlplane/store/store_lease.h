@@ -45,6 +45,20 @@ int store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
     struct budget_status *ret, lease_status_fn *fn, void *ctx,
     struct error *e) MUST_CHECK;
 
+/* A person's decision about the rest of one doubtful lease. */
+struct doubt_decision {
+	uint64_t budget_uid;
+	int64_t period_start;
+	struct str agent_id;
+	uint64_t boot_epoch;
+	bool release; /* to free; else it counts as spent */
+	struct str author, reason;
+};
+/* Own transaction. *amount = nano-USD decided about. ERR_NOT_FOUND: no such
+ * lease, or it is not in doubt. */
+int store_doubt_decide(struct db *db, const struct doubt_decision *d,
+    int64_t *amount, struct error *e) MUST_CHECK;
+
 /* ---- charging: called by the ingest -------------------------------------- */
 
 /* In the caller's transaction; c sorted by (budget_uid, period_start,

@@ -274,7 +274,8 @@ ingest_tx(struct db *db, void *ctx, struct error *e)
 {
 	static const struct db_stmt move = {
 	    "UPDATE usage_watermark SET seq = $4, closed = closed OR $5, "
-	    "updated_at = now() WHERE agent_id = $1 AND boot_epoch = $2 "
+	    "may_lack = may_lack OR $6, updated_at = now() WHERE agent_id = $1 "
+	    "AND boot_epoch = $2 "
 	    "AND shard = $3"};
 	struct ingest *in = ctx;
 	bool closes;
@@ -297,7 +298,8 @@ ingest_tx(struct db *db, void *ctx, struct error *e)
 		return 0;
 	return db_exec(db, &move,
 	    DB_ARGS(DBS(in->agent_text), DBI(in->b->boot_epoch),
-		DBI(in->b->shard), DBI(in->r.watermark), DBB(closes)),
+		DBI(in->b->shard), DBI(in->r.watermark), DBB(closes),
+		DBB(closes && in->b->may_lack)),
 	    NULL, e);
 }
 

@@ -116,7 +116,7 @@ agent_open(struct sim_agent *a)
 	    .io = sim_disk_io(a->disk),
 	    .clock = &a->clock.clock};
 	struct error e;
-	char dir[32];
+	char dir[32], boot_id[16];
 	int rc;
 
 	rc = epoch_next(opt.io, "d", &a->epoch, &e);
@@ -128,6 +128,8 @@ agent_open(struct sim_agent *a)
 		opt.dir = dir;
 	}
 	opt.epoch = a->epoch;
+	(void)snprintf(boot_id, sizeof(boot_id), "m%u", a->machine);
+	opt.boot_id = boot_id;
 	memcpy(opt.agent_id, a->uuid, 16);
 	rc = journal_open(&opt, &a->journal, &found, &e);
 	if (rc != 0) {
@@ -193,8 +195,6 @@ agent_forgive(struct sim_agent *a, bool all)
 			r->forgiven = true;
 		else
 			continue;
-		for (unsigned k = 0; k < r->n_charges && r->called; k++)
-			s->pots[r->pots[k]].forgiven += all ? 0 : r->cost;
 	}
 }
 
@@ -223,8 +223,10 @@ sim_agent_die(struct sim_agent *a)
 	a->shipper = NULL;
 	a->journal = NULL;
 	a->leases = NULL;
-	if (a->lost_power || a->gone)
+	if (a->lost_power || a->gone) {
 		agent_forgive(a, a->gone);
+		a->machine++;
+	}
 	sim_disk_restart(a->disk, a->lost_power);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/money/lease_table.h"
+#include "tests/sim/model.h"
 #include "tests/sim/sim.h"
 
 int64_t
@@ -136,8 +137,7 @@ check_safety(struct sim *s)
 		if (b == NULL || b->soft)
 			continue;
 		p = sim_db_period(s, t->uid, t->start);
-		if (p == NULL ||
-		    t->spent - t->forgiven + t->running + left[i] > p->top)
+		if (p == NULL || t->spent + t->running + left[i] > p->top)
 			sim_fail(s,
 			    "I2: budget %" PRIu64 " start %" PRId64
 			    ": spent %" PRId64 " + running %" PRId64
@@ -261,7 +261,7 @@ check_unknown(struct sim *s, const struct m_lease *l)
 	return true;
 }
 
-/* I9: nothing is stranded but what lost disks hold. */
+/* I9: nothing is stranded but what lost disks and cut journals hold. */
 static void
 check_stranded(struct sim *s)
 {
@@ -270,6 +270,7 @@ check_stranded(struct sim *s)
 		int64_t out = l->granted - l->returned - l->settled;
 
 		if (out != 0 && !s->agents[l->agent]->gone &&
+		    !m_epoch_lacks(s, l->agent, l->boot) &&
 		    !check_unknown(s, l))
 			sim_fail(s,
 			    "I9: agent %u boot %" PRIu64 " (now %" PRIu64

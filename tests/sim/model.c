@@ -406,6 +406,19 @@ m_epoch_complete(const struct sim *s, unsigned agent, uint64_t boot)
 	return n > 0 ? closed >= n : shards > 0 && closed == shards;
 }
 
+/* May its journal lack records? Then it proves nothing. */
+bool
+m_epoch_lacks(const struct sim *s, unsigned agent, uint64_t boot)
+{
+	for (unsigned i = 0; i < s->db.n_marks; i++) {
+		const struct m_mark *w = &s->db.marks[i];
+
+		if (w->agent == agent && w->boot == boot && w->may_lack)
+			return s->plant != PLANT_TRUST_POWER_CUT;
+	}
+	return false;
+}
+
 /* I7, I8: the rest of a lease is free only when everything that its process
  * started is booked. */
 static void
@@ -415,7 +428,7 @@ m_check_evidence(struct sim *s, const struct m_lease *l)
 		const struct sim_req *r = &s->reqs[i];
 
 		if (r->agent != l->agent || r->boot != l->boot || !r->called ||
-		    r->rows > 0 || r->forgiven)
+		    r->rows > 0)
 			continue;
 		for (unsigned k = 0; k < r->n_charges; k++)
 			if (r->charges[k].budget_uid == l->uid &&
@@ -441,7 +454,8 @@ m_release(struct sim *s, const struct db_val *a, struct db_rows **ret)
 
 		if (l->agent != agent || l->boot >= (uint64_t)a[2].v.i ||
 		    !(l->doubtful || rest > 0) ||
-		    !m_epoch_complete(s, agent, l->boot))
+		    !m_epoch_complete(s, agent, l->boot) ||
+		    m_epoch_lacks(s, agent, l->boot))
 			continue;
 		m_check_evidence(s, l);
 		l->returned += rest;

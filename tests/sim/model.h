@@ -30,6 +30,7 @@ struct db_rows *m_rows(size_t n, unsigned cols);
 /* The agent that a UUID text of an argument names. */
 unsigned m_agent_of(const struct db_val *v);
 void m_usage_add(struct sim *s, const struct usage_entry *en);
+bool m_epoch_lacks(const struct sim *s, unsigned agent, uint64_t boot);
 bool m_epoch_complete(const struct sim *s, unsigned agent, uint64_t boot);
 
 #endif

@@ -59,6 +59,7 @@ m_mark_move(struct sim *s, const struct db_val *a, struct db_rows **ret)
 	if (s->plant == PLANT_PAST_GAP)
 		w->seq++;
 	w->closed = w->closed || a[5].v.b;
+	w->may_lack = w->may_lack || a[6].v.b;
 	return 0;
 }
 

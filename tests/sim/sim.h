@@ -51,6 +51,7 @@ struct lease_table;
 	X(PLANT_SETTLE_TWICE, "a request is settled twice")                   \
 	X(PLANT_BLIND_GRANT, "grants look at old numbers without condition")  \
 	X(PLANT_ONE_SHARD, "one closed shard completes an epoch")             \
+	X(PLANT_TRUST_POWER_CUT, "a cut journal frees the rest of a lease")   \
 	X(PLANT_NO_INTENT, "calls start before their intent is written")      \
 	X(PLANT_LIMIT_RESET, "a changed limit forgets the leases")            \
 	X(PLANT_WRONG_PERIOD, "usage is charged to the current period")       \
@@ -110,7 +111,7 @@ struct m_lease {
 struct m_mark {
 	unsigned agent, shard;
 	uint64_t boot, seq;
-	bool closed;
+	bool closed, may_lack;
 };
 struct m_boot {
 	unsigned agent, n_shards;
@@ -171,7 +172,6 @@ struct sim_pot {
 	uint64_t uid;
 	int64_t start;
 	int64_t spent, running; /* running: worst cases */
-	int64_t forgiven;	/* of spent: no trace survived a power cut */
 };
 #define SIM_POTS 512
 
@@ -206,6 +206,7 @@ struct sim_agent {
 	bool up, gone, fenced, hello_done, lost_power;
 	uint64_t life; /* counts starts; events of older lives are void */
 	uint64_t epoch, instance, seq;
+	unsigned machine; /* boot of it: rises with every power cut */
 	unsigned n_shards;
 	struct journal *journal;
 	struct shipper *shipper;

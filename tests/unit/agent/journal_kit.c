@@ -168,6 +168,8 @@ kit_send(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
 		s->fail_next--;
 		return ERR_UNAVAILABLE;
 	}
+	if (b->last && b->may_lack && !s->streams[at].ended)
+		s->n_lacking++;
 	if (b->last)
 		s->streams[at].ended = true;
 	ack->boot_epoch = b->boot_epoch;
@@ -184,6 +186,7 @@ kit_boot(struct kit *k)
 	    .n_shards = k->n_shards,
 	    .segment_size = k->segment_size,
 	    .reserve = 4096,
+	    .boot_id = k->boot_id,
 	    .io = k->threads ? quick_io() : &k->io.io,
 	    .clock = &k->clock.clock};
 	struct ship_link link = {kit_send, &k->sink};

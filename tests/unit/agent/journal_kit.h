@@ -28,6 +28,7 @@ struct kit_sink {
 	unsigned n_rows;
 	unsigned fail_next; /* answers lost after the commit */
 	unsigned batches;
+	unsigned n_lacking; /* streams that ended with may_lack */
 };
 
 struct kit {
@@ -42,7 +43,8 @@ struct kit {
 	uint64_t epoch;
 	int64_t segment_size;
 	unsigned n_shards;
-	bool threads; /* no fault injection: it counts without locks */
+	const char *boot_id; /* of the kernel, NULL = not told */
+	bool threads;	     /* no fault injection: it counts without locks */
 };
 
 void kit_open(struct kit *k); /* folder and settings, no journal yet */

@@ -306,6 +306,58 @@ START_TEST(test_dead_process)
 }
 END_TEST
 
+/* A machine that lost power proves nothing: its rights stay in doubt until a
+ * person decides, and only once. */
+START_TEST(test_power_cut)
+{
+	struct doubt_decision d = {
+	    .author = STR("root"), .reason = STR("bill")};
+	struct lab_agent a;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	Hg__UsageAck ack;
+	struct db *db = NULL;
+	int64_t amount = 0;
+	struct lab l;
+
+	lab_open(&l);
+	lab_config(&l);
+	d.budget_uid = budget(&l, "0.000001");
+	lab_agent(&l, "eu", &a); /* two shards */
+	r = report(d.budget_uid, NULL, 0, 0, 700);
+	IS(lab_beat(&a, &r, &g), 0);
+	a.boot_epoch = 2;
+	a.instance = "again";
+	IS(lab_hello(&a, 2), 0);
+	a.may_lack = true;
+	IS(lab_usage(
+	       &a, 1, 0, 1, 1, 100, d.budget_uid, g.period_start, true, &ack),
+	    0);
+	a.may_lack = false; /* one cut shard is enough */
+	IS(lab_usage(
+	       &a, 1, 1, 1, 0, 0, d.budget_uid, g.period_start, true, &ack),
+	    0);
+	ck_assert_int_eq(status(&l, d.budget_uid).doubtful, 600);
+	ck_assert_int_eq(status(&l, d.budget_uid).free, 300);
+	IS(store_take(l.store, &db, &e), 0);
+	d.period_start = g.period_start;
+	d.agent_id = str_of(a.id);
+	d.boot_epoch = 2; /* not this one */
+	IS(store_doubt_decide(db, &d, &amount, &e), ERR_NOT_FOUND);
+	d.boot_epoch = 1;
+	IS(store_doubt_decide(db, &d, &amount, &e), 0);
+	ck_assert_int_eq(amount, 600);
+	IS(store_doubt_decide(db, &d, &amount, &e), ERR_NOT_FOUND);
+	store_give(db);
+	ck_assert_int_eq(status(&l, d.budget_uid).doubtful, 0);
+	ck_assert_int_eq(status(&l, d.budget_uid).settled, 700);
+	ck_assert_int_eq(status(&l, d.budget_uid).free, 300);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
 START_TEST(test_other_periods)
 {
 	struct lab_agent a;
@@ -498,6 +550,7 @@ main(void)
 	UNIT_ADD(s, test_run_down);
 	UNIT_ADD(s, test_changed_limit);
 	UNIT_ADD(s, test_dead_process);
+	UNIT_ADD(s, test_power_cut);
 	UNIT_ADD(s, test_other_periods);
 	UNIT_ADD(s, test_race);
 	return pgtest_run(s);

@@ -112,7 +112,7 @@ lab_commit(struct lab *l, int kind, const char *name, const char *spec)
 		uint64_t v;
 
 		OK(credential_put(
-		    db, l->vault, c.uid, STR("sk-provider"), &v, &e));
+		    db, l->vault, c.uid, CREDENTIAL_MAIN, STR("sk-provider"), &v, &e));
 	}
 	OK(store_config_commit(
 	    db, &c, 1, STR("test"), STR("test"), 0, &version, &e));
@@ -429,6 +429,7 @@ lab_usage(struct lab_agent *a, uint64_t boot_epoch, uint32_t shard,
 	m.records = list;
 	m.n_records = n;
 	m.last = last;
+	m.may_lack = last && a->may_lack;
 	rc = lab_call(a, HG__MESSAGE_TYPE__MSG_USAGE, &m.base,
 	    &hg__usage_ack__descriptor, &reply);
 	if (rc == 0)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What budgets have spent and leased, and decisions about doubtful rights:
+ * those of agents whose journal cannot prove what was spent.
+ */
+#include <string.h>
+
+#include "controlplane/rest/call.h"
+#include "controlplane/rest/handlers.h"
+#include "controlplane/rest/money_json.h"
+#include "controlplane/store/store_config.h"
+#include "controlplane/store/store_lease.h"
+
+struct budget_item {
+	uint64_t uid;
+	json_t *spec;
+};
+
+static int
+budget_on_item(void *ctx, const struct store_item *it)
+{
+	struct budget_item *b = ctx;
+
+	b->uid = it->uid;
+	b->spec = json_text(it->spec);
+	return 0;
+}
+
+static int
+budget_on_lease(void *ctx, const struct lease_status *l)
+{
+	json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "agent",
+	    json_strn(l->agent_id), "boot_epoch", json_u64(l->boot_epoch),
+	    "granted", (json_int_t)l->granted, "settled",
+	    (json_int_t)l->settled, "returned", (json_int_t)l->returned,
+	    "doubtful", l->doubtful, "updated_at", json_instant(l->updated_at));
+
+	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
+}
+
+int
+budget_status(struct rest_call *c)
+{
+	struct budget_item b = {.uid = 0};
+	struct budget_status st;
+	json_t *leases = json_array(), *out;
+	int rc;
+
+	rc = store_config_get(
+	    c->db, KIND_BUDGET, c->params[0], budget_on_item, &b, &c->e);
+	if (rc == 0)
+		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
+		    &st, budget_on_lease, leases, &c->e);
+	if (rc != 0) {
+		json_decref(b.spec);
+		json_decref(leases);
+		return rc;
+	}
+	out = json_pack(
+	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "name", json_strn(c->params[0]), "uid", json_u64(b.uid), "scope",
+	    json_object_get(b.spec, "scope"), "mode",
+	    json_object_get(b.spec, "mode"), "limit_nanousd",
+	    (json_int_t)st.limit, "spent_nanousd", (json_int_t)st.settled,
+	    "free_nanousd", (json_int_t)st.free, "leased_nanousd",
+	    (json_int_t)st.leased, "doubtful_nanousd", (json_int_t)st.doubtful,
+	    "period_start",
+	    st.period_start > 1 ? json_instant(st.period_start) : json_null(),
+	    "period_end",
+	    st.period_end < INT64_MAX ? json_instant(st.period_end)
+				      : json_null(),
+	    "leases", leases);
+	json_decref(b.spec);
+	return rest_json(c, 200, out);
+}
+
+static int
+doubt_read(struct rest_call *c, struct doubt_decision *d)
+{
+	struct str boot, action, at;
+	int rc;
+
+	memset(d, 0, sizeof(*d));
+	rc = body_only(c, "agent boot_epoch action reason period_start");
+	if (rc == 0)
+		rc = body_string(c, "agent", 64, true, &d->agent_id);
+	if (rc == 0)
+		rc = body_string(c, "boot_epoch", 20, true, &boot);
+	if (rc == 0 && str_to_u64(boot, &d->boot_epoch) != 0)
+		rc = err_set_field(&c->e, ERR_INVALID, "/boot_epoch",
+		    "boot_epoch must be a number as text");
+	if (rc == 0)
+		rc = body_string(c, "action", 16, true, &action);
+	d->release = rc == 0 && str_eq(action, STR("release"));
+	if (rc == 0 && !d->release && !str_eq(action, STR("book")))
+		rc = err_set_field(&c->e, ERR_INVALID, "/action",
+		    "action must be release (it was not spent) or book (it "
+		    "was)");
+	if (rc == 0)
+		rc = body_string(c, "reason", 1000, true, &d->reason);
+	if (rc == 0)
+		rc = body_string(c, "period_start", 40, false, &at);
+	if (rc == 0 && at.p != NULL && parse_time(at, &d->period_start) != 0)
+		rc = err_set_field(&c->e, ERR_INVALID, "/period_start",
+		    "period_start must be an instant");
+	return rc;
+}
+
+int
+budget_doubt(struct rest_call *c)
+{
+	struct budget_item b = {.uid = 0};
+	struct budget_status st;
+	struct doubt_decision d;
+	int64_t amount = 0;
+	int rc = doubt_read(c, &d);
+
+	if (rc == 0)
+		rc = store_config_get(c->db, KIND_BUDGET, c->params[0],
+		    budget_on_item, &b, &c->e);
+	json_decref(b.spec);
+	if (rc == 0 && d.period_start == 0) {
+		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
+		    &st, NULL, NULL, &c->e);
+		d.period_start = st.period_start;
+	}
+	if (rc != 0)
+		return rc;
+	d.budget_uid = b.uid;
+	d.author = str_of(c->who.name);
+	rc = store_doubt_decide(c->db, &d, &amount, &c->e);
+	if (rc != 0)
+		return rc;
+	rest_audit(c, d.release ? "release doubt" : "book doubt",
+	    json_pack("{s:o, s:I, s:I, s:o}", "agent", json_strn(d.agent_id),
+		"boot_epoch", (json_int_t)d.boot_epoch, "amount_nanousd",
+		(json_int_t)amount, "reason", json_strn(d.reason)),
+	    "budgets/%.*s", STR_ARG(c->params[0]));
+	return rest_json(c, 200,
+	    json_pack("{s:s, s:I}", "action", d.release ? "release" : "book",
+		"amount_nanousd", (json_int_t)amount));
+}

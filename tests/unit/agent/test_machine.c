@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A killed process is told from a machine that lost power. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/agent/journal_kit.h"
+
+static bool
+lacks(struct kit *k, const char *boot_id, uint64_t epoch)
+{
+	struct machine m;
+	bool ret;
+
+	machine_load(&m, &k->io.io, k->dir);
+	ret = machine_may_lack(&m, boot_id, epoch);
+	machine_release(&m);
+	return ret;
+}
+
+/* The next boot on machine `id`; one request, then the process dies. */
+static void
+live_and_die(struct kit *k, const char *id)
+{
+	k->boot_id = id;
+	ck_assert_int_eq(kit_boot(k), 0);
+	kit_request(k, 0, (unsigned)k->epoch, 5);
+	kit_crash(k);
+}
+
+START_TEST(test_kill_proves)
+{
+	struct kit k;
+
+	kit_open(&k);
+	live_and_die(&k, "m1");
+	k.boot_id = "m1";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.may_lack, 0);
+	kit_ship(&k);
+	ck_assert_uint_eq(k.sink.n_lacking, 0);
+	kit_close(&k);
+}
+END_TEST
+
+START_TEST(test_power_cut_does_not)
+{
+	struct kit k;
+
+	kit_open(&k);
+	live_and_die(&k, "m1");
+	live_and_die(&k, "m2");
+	/* Killed before it shipped: the mark stays. */
+	ck_assert(lacks(&k, "m2", 1));
+	ck_assert(!lacks(&k, "m2", 2));
+	k.boot_id = "m2";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.may_lack, k.n_shards);
+	kit_ship(&k);
+	ck_assert_uint_eq(k.sink.n_lacking, k.n_shards);
+	kit_close(&k);
+}
+END_TEST
+
+START_TEST(test_clean_end_survives_power_cut)
+{
+	struct kit k;
+
+	kit_open(&k);
+	k.threads = true;
+	k.boot_id = "m1";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_int_eq(journal_start(k.j, NULL), 0);
+	kit_request(&k, 0, 1, 5);
+	journal_stop(k.j);
+	kit_crash(&k);
+	k.boot_id = "m2";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.may_lack, 0);
+	kit_close(&k);
+}
+END_TEST
+
+START_TEST(test_damaged_file_counts_as_absent)
+{
+	struct kit k;
+	char path[PATH_MAX];
+	FILE *f;
+
+	kit_open(&k);
+	live_and_die(&k, "m1");
+	(void)snprintf(path, sizeof(path), "%s/machine", k.dir);
+	f = fopen(path, "w");
+	ck_assert_ptr_nonnull(f);
+	(void)fputs("boot m1", f); /* torn: no line end */
+	ck_assert_int_eq(fclose(f), 0);
+	ck_assert(lacks(&k, "m1", 1));
+	kit_close(&k);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("agent/machine");
+
+	UNIT_ADD(s, test_kill_proves);
+	UNIT_ADD(s, test_power_cut_does_not);
+	UNIT_ADD(s, test_clean_end_survives_power_cut);
+	UNIT_ADD(s, test_damaged_file_counts_as_absent);
+	return unit_run(s);
+}
