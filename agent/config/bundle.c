@@ -23,10 +23,7 @@ bundle_unref(struct bundle *b)
 		return;
 	p = b->priv;
 	for (size_t i = 0; i < p->n_providers; i++)
-		if (p->providers[i].auth_header.len > 0)
-			sodium_memzero(
-			    (char *)(uintptr_t)p->providers[i].auth_header.p,
-			    p->providers[i].auth_header.len);
+		provider_release(&p->providers[i]);
 	arena = p->arena; /* b and p live in it */
 	arena_release(&arena);
 }

@@ -17,11 +17,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/provider/credential.h"
 #include "common/money.h"
 #include "common/str.h"
 
 struct budget_cell; /* agent/money/lease.h */
 struct limit_cell;  /* agent/policy/limit.h */
+struct token_cell;  /* agent/upstream/token.h */
 
 #define BUNDLE_MAX_BUDGETS 8 /* on one key's path; more is rejected */
 #define BUNDLE_MAX_LIMITS  8
@@ -76,7 +78,32 @@ struct b_provider {
 	struct str region, project, api_version;
 	bool auth_bearer; /* bedrock, azure: a bearer token, not the default */
 	struct str ca_pem, client_cert_pem, client_key, proxy_url;
-	uint32_t max_connections; /* 0 = default */
+	uint32_t max_connections; /* kept by one worker, 0 = default */
+	/* Made of the credential: */
+	struct aws_keys aws;	  /* bedrock; texts "" when unused */
+	struct token_cell *token; /* vertex; NULL when unused */
+	/* Hash of address, credentials and TLS settings: connections are
+	 * shared between calls with an equal one only. */
+	uint8_t pool_id[16];
+};
+
+/* What a model can do, bits of b_model.can. */
+enum capability {
+	CAP_CHAT,
+	CAP_EMBEDDINGS,
+	CAP_TOOLS,
+	CAP_JSON_SCHEMA,
+	CAP_VISION,
+	CAP_COMPLETIONS,
+	CAP_MODERATIONS,
+	CAP_IMAGES,
+	CAP_AUDIO, /* speech, transcriptions, translations */
+	CAP_RERANK,
+	CAP_RESPONSES,
+	CAP_DOCUMENTS,
+	CAP_REASONING,
+	CAP_AUDIO_INPUT,
+	CAP_N
 };
 
 struct b_price_line {
@@ -94,6 +121,7 @@ struct b_model {
 	unsigned n_prices;
 	const struct b_price_line *prices;
 	bool can_chat, can_embed;
+	uint32_t can; /* 1 << enum capability */
 };
 
 struct b_deployment {

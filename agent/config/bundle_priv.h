@@ -13,7 +13,7 @@ struct bundle_priv {
 	struct limit_setting *limits;
 	struct budget_setting *budgets;
 	size_t n_limits, n_budgets;
-	struct b_provider *providers; /* their auth headers are wiped */
+	struct b_provider *providers; /* their secrets are wiped */
 	size_t n_providers;
 };
 
@@ -78,6 +78,12 @@ int compile_reject(struct compile *c, const struct Hg__Item *item,
 int compile_nomem(struct compile *c);
 /* NUL-ended copy in the bundle's arena; .p NULL without memory. */
 struct str compile_str(struct compile *c, const char *z);
+
+/* agent/config/providers.c */
+int compile_provider(struct compile *c, const struct Hg__Item *item,
+    struct b_provider *p) MUST_CHECK;
+/* Wipe the secrets and give back what it refers to. */
+void provider_release(struct b_provider *p);
 
 int compile_catalog(struct compile *c) MUST_CHECK; /* providers .. routes */
 int compile_scopes(struct compile *c) MUST_CHECK;  /* budgets, limits */

@@ -9,169 +9,6 @@
 #include "agent/tokenizer/tokenizer.h"
 #include "proto/headgate.pb-c.h"
 
-#define HEADERS_MAX 32
-#define PORT_HTTP   80
-#define PORT_HTTPS  443
-
-/* ---- providers
- * ------------------------------------------------------------------ */
-
-static bool
-url_is_clean(struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char ch = (unsigned char)s.p[i];
-
-		if (ch <= ' ' || ch >= 0x7f || ch == '?' || ch == '#' ||
-		    ch == '@' || ch == '\\')
-			return false;
-	}
-	return true;
-}
-
-static int
-url_port(struct str text, uint16_t *port)
-{
-	uint64_t v;
-
-	if (str_to_u64(text, &v) != 0 || v == 0 || v > UINT16_MAX)
-		return ERR_INVALID;
-	*port = (uint16_t)v;
-	return 0;
-}
-
-int
-base_url_parse(struct str url, struct str *scheme, struct str *host,
-    uint16_t *port, struct str *prefix)
-{
-	struct str rest = url, authority;
-	long at;
-
-	if (!url_is_clean(url))
-		return ERR_INVALID;
-	if (str_starts(url, STR("https://")))
-		*scheme = str_make(url.p, 5), *port = PORT_HTTPS;
-	else if (str_starts(url, STR("http://")))
-		*scheme = str_make(url.p, 4), *port = PORT_HTTP;
-	else
-		return ERR_INVALID;
-	rest = str_make(url.p + scheme->len + 3, url.len - scheme->len - 3);
-	at = str_find(rest, '/');
-	authority = at < 0 ? rest : str_make(rest.p, (size_t)at);
-	*prefix = at < 0 ? str_make(rest.p + rest.len, 0)
-			 : str_make(rest.p + at, rest.len - (size_t)at);
-	while (prefix->len > 0 && prefix->p[prefix->len - 1] == '/')
-		prefix->len--;
-	*host = authority;
-	if (authority.len > 0 && authority.p[0] == '[') {
-		at = str_find(authority, ']');
-		if (at < 0)
-			return ERR_INVALID;
-		*host = str_make(authority.p + 1, (size_t)at - 1);
-		authority = str_make(
-		    authority.p + at + 1, authority.len - (size_t)at - 1);
-		if (authority.len > 0 && authority.p[0] != ':')
-			return ERR_INVALID;
-		if (authority.len > 0 &&
-		    url_port(str_make(authority.p + 1, authority.len - 1),
-			port) != 0)
-			return ERR_INVALID;
-	} else if ((at = str_find(authority, ':')) >= 0) {
-		*host = str_make(authority.p, (size_t)at);
-		if (url_port(str_make(authority.p + at + 1,
-				 authority.len - (size_t)at - 1),
-			port) != 0)
-			return ERR_INVALID;
-	}
-	return host->len == 0 ? ERR_INVALID : 0;
-}
-
-static bool
-header_is_clean(const char *z, bool is_name)
-{
-	if (is_name && *z == '\0')
-		return false;
-	for (; *z != '\0'; z++) {
-		unsigned char ch = (unsigned char)*z;
-
-		if (ch < ' ' || ch == 0x7f || (is_name && ch >= 0x7f))
-			return false;
-		if (is_name && strchr("()<>@,;:\\\"/[]?={} ", ch) != NULL)
-			return false;
-	}
-	return true;
-}
-
-static int
-compile_headers(struct compile *c, const Hg__Item *item, struct b_provider *p)
-{
-	const Hg__Provider *body = item->provider;
-	struct str *v;
-
-	if (body->n_headers > HEADERS_MAX)
-		return compile_reject(
-		    c, item, "more than %d headers", HEADERS_MAX);
-	v = arena_zalloc(&c->p->arena, (body->n_headers + 1) * sizeof(*v));
-	if (v == NULL)
-		return compile_nomem(c);
-	for (size_t i = 0; i < body->n_headers; i++) {
-		const Hg__Header *h = body->headers[i];
-		char *line;
-
-		if (!header_is_clean(h->name, true) ||
-		    !header_is_clean(h->value, false))
-			return compile_reject(
-			    c, item, "header %zu is malformed", i);
-		line = arena_printf(&c->p->arena, "%s: %s", h->name, h->value);
-		if (line == NULL)
-			return compile_nomem(c);
-		v[i] = str_of(line);
-	}
-	p->headers = v;
-	p->n_headers = (unsigned)body->n_headers;
-	return 0;
-}
-
-static int
-compile_provider(struct compile *c, const Hg__Item *item, struct b_provider *p)
-{
-	const Hg__Provider *body = item->provider;
-
-	if (body == NULL)
-		return compile_reject(c, item, "has no body");
-	if (strcmp(body->dialect, "openai") != 0)
-		return compile_reject(c, item,
-		    "dialect %.40s is not known to this agent", body->dialect);
-	p->uid = item->uid;
-	p->name = compile_str(c, item->name);
-	p->base_url = compile_str(c, body->base_url);
-	if (p->name.p == NULL || p->base_url.p == NULL)
-		return compile_nomem(c);
-	if (base_url_parse(p->base_url, &p->scheme, &p->host, &p->port,
-		&p->path_prefix) != 0)
-		return compile_reject(c, item,
-		    "base_url is not a plain "
-		    "http(s)://host[:port][/path]");
-	if (!header_is_clean(body->credential, false))
-		return compile_reject(c, item, "credential is malformed");
-	/* Slices of the URL become strings of their own, ended by NUL. */
-	p->scheme =
-	    str_make(arena_strdup(&c->p->arena, p->scheme), p->scheme.len);
-	p->host = str_make(arena_strdup(&c->p->arena, p->host), p->host.len);
-	p->path_prefix = str_make(
-	    arena_strdup(&c->p->arena, p->path_prefix), p->path_prefix.len);
-	if (p->scheme.p == NULL || p->host.p == NULL ||
-	    p->path_prefix.p == NULL)
-		return compile_nomem(c);
-	if (body->credential[0] != '\0') {
-		p->auth_header = str_of(arena_printf(&c->p->arena,
-		    "Authorization: Bearer %s", body->credential));
-		if (p->auth_header.p == NULL)
-			return compile_nomem(c);
-	}
-	return compile_headers(c, item, p);
-}
-
 /* ---- models
  * --------------------------------------------------------------------- */
 
@@ -208,6 +45,10 @@ compile_prices(struct compile *c, const Hg__Item *item, struct b_model *m)
 	return 0;
 }
 
+static const char *const capabilities[CAP_N] = {"chat", "embeddings", "tools",
+    "json_schema", "vision", "completions", "moderations", "images", "audio",
+    "rerank", "responses", "documents", "reasoning", "audio_input"};
+
 static int
 compile_model(struct compile *c, const Hg__Item *item, struct b_model *m)
 {
@@ -219,13 +60,13 @@ compile_model(struct compile *c, const Hg__Item *item, struct b_model *m)
 	m->version = item->version;
 	m->context_tokens = body->context_tokens;
 	m->max_output_tokens = body->max_output_tokens;
-	m->can_chat = body->n_capabilities == 0;
-	for (size_t i = 0; i < body->n_capabilities; i++) {
-		if (strcmp(body->capabilities[i], "chat") == 0)
-			m->can_chat = true;
-		if (strcmp(body->capabilities[i], "embeddings") == 0)
-			m->can_embed = true;
-	}
+	m->can = body->n_capabilities == 0 ? 1u << CAP_CHAT : 0;
+	for (size_t i = 0; i < body->n_capabilities; i++)
+		for (unsigned k = 0; k < CAP_N; k++)
+			if (strcmp(body->capabilities[i], capabilities[k]) == 0)
+				m->can |= 1u << k;
+	m->can_chat = (m->can & 1u << CAP_CHAT) != 0;
+	m->can_embed = (m->can & 1u << CAP_EMBEDDINGS) != 0;
 	/* A name that a newer control plane knows and we do not costs accuracy
 	 * of estimates, no more. */
 	if (tokenizer_name_is_valid(str_of(body->tokenizer))) {
@@ -325,6 +166,11 @@ compile_route(struct compile *c, const Hg__Item *item, struct b_route *r)
 		    .priority = t->priority,
 		    .weight = t->weight};
 	}
+	r->lenient = body->lenient;
+	r->drain = strcmp(body->on_disconnect, "drain") == 0;
+	r->drain_max_ms = body->drain_max_ms;
+	r->drain_max_tokens = body->drain_max_tokens;
+	r->drain_max_concurrent = body->drain_max_concurrent;
 	qsort(v, body->n_targets, sizeof(*v), target_order);
 	r->targets = v;
 	r->n_targets = (unsigned)body->n_targets;

@@ -10,27 +10,28 @@
 #include "controlplane/store/store_config.h"
 #include "controlplane/store/vault.h"
 
-#define CREDENTIAL_SEALED_MAX 8192
+#define CREDENTIAL_SEALED_MAX (CREDENTIAL_MAX + VAULT_OVERHEAD)
 
 static struct str
-credential_bound(uint64_t uid, char dst[40])
+credential_bound(uint64_t uid, enum credential which, char dst[64])
 {
-	int n = snprintf(dst, 40, "provider:%llu", (unsigned long long)uid);
+	int n = snprintf(dst, 64, "provider:%llu%s", (unsigned long long)uid,
+	    which == CREDENTIAL_CLIENT_KEY ? ":client_key" : "");
 
 	return str_make(dst, (size_t)n);
 }
 
 int
 credential_put(struct db *db, const struct vault *v, uint64_t provider_uid,
-    struct str value, uint64_t *version, struct error *e)
+    enum credential which, struct str value, uint64_t *version, struct error *e)
 {
-	char bound[40];
+	char bound[64];
 	struct buf sealed;
 	int rc;
 
 	buf_init(&sealed, CREDENTIAL_SEALED_MAX);
 	rc = vault_seal(v, VAULT_PROVIDER_CREDENTIAL,
-	    credential_bound(provider_uid, bound), value, &sealed, e);
+	    credential_bound(provider_uid, which, bound), value, &sealed, e);
 	if (rc == 0)
 		rc = store_secret_put(
 		    db, provider_uid, sealed.data, sealed.len, version, e);
@@ -40,9 +41,9 @@ credential_put(struct db *db, const struct vault *v, uint64_t provider_uid,
 
 int
 credential_get(struct db *db, const struct vault *v, uint64_t provider_uid,
-    uint64_t version, struct buf *out, struct error *e)
+    enum credential which, uint64_t version, struct buf *out, struct error *e)
 {
-	char bound[40], sealed[CREDENTIAL_SEALED_MAX];
+	char bound[64], sealed[CREDENTIAL_SEALED_MAX];
 	size_t n = 0;
 	int rc;
 
@@ -51,7 +52,8 @@ credential_get(struct db *db, const struct vault *v, uint64_t provider_uid,
 	if (rc != 0)
 		return rc;
 	return vault_unseal(v, VAULT_PROVIDER_CREDENTIAL,
-	    credential_bound(provider_uid, bound), str_make(sealed, n), out, e);
+	    credential_bound(provider_uid, which, bound), str_make(sealed, n),
+	    out, e);
 }
 
 void

@@ -12,12 +12,20 @@
 
 struct vault;
 
+/* Which secret of a provider. They share one count of versions and cannot
+ * stand in for each other. */
+enum credential { CREDENTIAL_MAIN, CREDENTIAL_CLIENT_KEY };
+
+#define CREDENTIAL_MAX ((size_t)32 << 10) /* bytes of a clear secret */
+
 /* Seal and store; *version gets its number. Inside a transaction. */
 int credential_put(struct db *db, const struct vault *v, uint64_t provider_uid,
-    struct str value, uint64_t *version, struct error *e) MUST_CHECK;
-/* Append the clear credential to out; the caller wipes it. ERR_NOT_FOUND. */
+    enum credential which, struct str value, uint64_t *version,
+    struct error *e) MUST_CHECK;
+/* Append the clear secret to out; the caller wipes it. ERR_NOT_FOUND. */
 int credential_get(struct db *db, const struct vault *v, uint64_t provider_uid,
-    uint64_t version, struct buf *out, struct error *e) MUST_CHECK;
+    enum credential which, uint64_t version, struct buf *out,
+    struct error *e) MUST_CHECK;
 
 #define KEY_TEXT_MAX 208 /* bytes of a key with its NUL */
 /* A fresh key "hg-" + 43 characters, NUL-terminated, into dst. */

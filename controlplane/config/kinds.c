@@ -5,9 +5,17 @@
  */
 #include "controlplane/config/kinds.h"
 
-static const char *const values_dialect[] = {"openai", NULL};
-static const char *const values_capability[] = {
-    "chat", "embeddings", "tools", "json_schema", "vision", NULL};
+static const char *const values_dialect[] = {"openai", "azure", "anthropic",
+    "gemini", "vertex", "bedrock", "mistral", "cohere", "ollama", NULL};
+static const char *const values_auth[] = {"api-key", "bearer", "sigv4", NULL};
+static const char *const values_rejects[] = {"stream_options",
+    "max_completion_tokens", "developer", "parallel_tool_calls", "json_schema",
+    "seed", "logprobs", "reasoning_effort", "service_tier", "strict", "user",
+    "responses", NULL};
+static const char *const values_disconnect[] = {"abort", "drain", NULL};
+static const char *const values_capability[] = {"chat", "embeddings", "tools",
+    "json_schema", "vision", "completions", "moderations", "images", "audio",
+    "rerank", "responses", "documents", "reasoning", "audio_input", NULL};
 static const char *const values_mode[] = {"hard", "soft", NULL};
 static const char *const values_period[] = {
     "day", "week", "month", "quarter", "year", "once", NULL};
@@ -72,6 +80,13 @@ static const struct field_def fields_key[] = {F_DISPLAY_NAME, F_DISABLED,
 	.max = 64,
 	.help = "SHA-256 of the key, hexadecimal."}};
 
+#define EXAMPLE_PEM                                   \
+	"\"-----BEGIN CERTIFICATE-----\\nMIIBszCC\\n" \
+	"-----END CERTIFICATE-----\\n\""
+#define EXAMPLE_KEY                                   \
+	"\"-----BEGIN PRIVATE KEY-----\\nMIGHAgEA\\n" \
+	"-----END PRIVATE KEY-----\\n\""
+
 static const struct field_def fields_provider[] = {
     {.name = "dialect",
 	.type = FT_ENUM,
@@ -81,28 +96,97 @@ static const struct field_def fields_provider[] = {
 	.example = "\"openai\""},
     {.name = "base_url",
 	.type = FT_URL,
-	.flags = FF_REQUIRED,
 	.max = 1000,
-	.help = "Address: scheme, host, optional port and path prefix.",
+	.help = "Address: scheme, host, optional port and path prefix; absent "
+		"means the provider's public address.",
 	.example = "\"https://api.openai.com/v1\""},
     {.name = "credential",
-	.type = FT_STRING,
+	.type = FT_SECRET,
 	.flags = FF_WRITE_ONLY,
 	.min = 1,
-	.max = 4096,
-	.help = "Secret that agents present to the provider; kept encrypted.",
+	.max = 8192,
+	.help = "Secret that agents present to the provider; kept encrypted. "
+		"bedrock: JSON with access_key_id, secret_access_key and "
+		"session_token; vertex: the JSON of a service account.",
 	.example = "\"sk-provider-key\""},
     {.name = "headers",
 	.type = FT_MAP,
 	.max = 32,
 	.help = "Headers added to every request to the provider.",
 	.example = "{\"openai-organization\": \"org-acme\"}"},
+    {.name = "auth",
+	.type = FT_ENUM,
+	.values = values_auth,
+	.help = "How the credential is presented; absent means the way that "
+		"is usual for the dialect.",
+	.example = "\"bearer\""},
+    {.name = "region",
+	.type = FT_STRING,
+	.min = 1,
+	.max = 64,
+	.help = "Region of a bedrock, location of a vertex provider.",
+	.example = "\"eu-central-1\""},
+    {.name = "project",
+	.type = FT_STRING,
+	.min = 1,
+	.max = 64,
+	.help = "Project of a vertex provider.",
+	.example = "\"acme-prod\""},
+    {.name = "api_version",
+	.type = FT_STRING,
+	.min = 1,
+	.max = 32,
+	.help = "azure: a date asks for the classic paths, absent for v1; "
+		"gemini, vertex: version in the path; anthropic: version "
+		"header.",
+	.example = "\"2024-10-21\""},
+    {.name = "rejects",
+	.type = FT_ENUMS,
+	.max = 12,
+	.values = values_rejects,
+	.help = "What an OpenAI-compatible provider does not take.",
+	.example = "[\"stream_options\", \"developer\"]"},
+    {.name = "ca_pem",
+	.type = FT_PEM,
+	.max = 65536,
+	.help = "Certificates of private authorities, instead of the "
+		"system's.",
+	.example = EXAMPLE_PEM},
+    {.name = "client_cert_pem",
+	.type = FT_PEM,
+	.max = 32768,
+	.help = "Client certificate, with its chain, for the provider.",
+	.example = EXAMPLE_PEM},
+    {.name = "client_key",
+	.type = FT_PEM,
+	.flags = FF_WRITE_ONLY,
+	.max = 16384,
+	.help = "Private key of the client certificate; kept encrypted.",
+	.example = EXAMPLE_KEY},
+    {.name = "proxy_url",
+	.type = FT_URL,
+	.max = 300,
+	.help = "HTTP proxy on the way to the provider; absent means none.",
+	.example = "\"http://proxy.example:3128\""},
+    {.name = "max_connections",
+	.type = FT_INT,
+	.min = 1,
+	.max = 4096,
+	.help = "Connections that one worker of an agent keeps open for "
+		"reuse; absent means its default.",
+	.example = "64"},
     {.name = "credential_version",
 	.type = FT_INT,
 	.flags = FF_READ_ONLY,
 	.max = INT64_MAX,
 	.help = "Number of the credential in use; 0 means none is set.",
-	.example = "1"}};
+	.example = "1"},
+    {.name = "client_key_version",
+	.type = FT_INT,
+	.flags = FF_READ_ONLY,
+	.max = INT64_MAX,
+	.help = "Number of the client key in use; absent means none is set.",
+	.example = "2"}};
 
 static const struct field_def fields_price[] = {
     {.name = "class",
@@ -148,7 +232,7 @@ static const struct field_def fields_model[] = {
 	.example = "\"o200k\""},
     {.name = "capabilities",
 	.type = FT_ENUMS,
-	.max = 5,
+	.max = 14,
 	.def = "[\"chat\"]",
 	.values = values_capability,
 	.help = "What the model can do.",
@@ -257,7 +341,35 @@ static const struct field_def fields_route[] = {
 	.type = FT_STRING,
 	.max = 1000,
 	.help = "Text for people.",
-	.example = "\"Small and cheap chat model\""}};
+	.example = "\"Small and cheap chat model\""},
+    {.name = "lenient",
+	.type = FT_BOOL,
+	.help = "True drops what a translation to the provider cannot carry "
+		"instead of refusing the request; absent means false.",
+	.example = "false"},
+    {.name = "on_disconnect",
+	.type = FT_ENUM,
+	.values = values_disconnect,
+	.help = "When a client leaves during its answer: abort the call "
+		"(the default) or drain it to its end for an exact bill.",
+	.example = "\"drain\""},
+    {.name = "drain_max_ms",
+	.type = FT_INT,
+	.min = 1,
+	.max = 3600000,
+	.help = "Longest time to drain; absent means 30000.",
+	.example = "30000"},
+    {.name = "drain_max_tokens",
+	.type = FT_INT,
+	.max = 1000000000,
+	.help = "Most output tokens to drain; absent or 0 means no bound.",
+	.example = "4096"},
+    {.name = "drain_max_concurrent",
+	.type = FT_INT,
+	.min = 1,
+	.max = 100000,
+	.help = "Most answers that one agent drains at once; absent means 64.",
+	.example = "64"}};
 
 #define F_SCOPE                                                          \
 	{                                                                \

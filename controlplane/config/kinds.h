@@ -37,6 +37,8 @@ enum field_type {
 	FT_MONEY,   /* decimal USD as a string, stored in canonical form */
 	FT_TIME,    /* RFC 3339 or a date; stored as UTC with seconds */
 	FT_URL,	    /* base URL of a provider */
+	FT_PEM,	    /* PEM blocks, at most max bytes; LF line ends */
+	FT_SECRET,  /* printable text of min..max bytes, or JSON made compact */
 	FT_ZONE,    /* IANA time zone name */
 	FT_TOKENS,  /* how tokens are counted: o200k, cl100k, bytes:RATIO */
 	FT_REF,	    /* name of an item of kind ref */

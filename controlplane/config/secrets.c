@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a commit keeps of secrets. A key's value becomes a digest. A provider's
- * credential becomes a sealed row, and the spec carries only its number, so
+ * credential and client key become sealed rows, the spec has their numbers, so
  * that a rollback restores the credential that belonged to the old address.
  */
 #include <sodium.h>
@@ -107,8 +107,8 @@ secrets_origin(const json_t *spec)
 }
 
 static int
-secrets_is_same(struct commit *c, struct work *w, uint64_t version,
-    struct str value, bool *same)
+secrets_is_same(struct commit *c, struct work *w, enum credential which,
+    uint64_t version, struct str value, bool *same)
 {
 	struct buf clear;
 	int rc;
@@ -116,9 +116,9 @@ secrets_is_same(struct commit *c, struct work *w, uint64_t version,
 	*same = false;
 	if (version == 0)
 		return 0;
-	buf_init(&clear, 8192);
-	rc =
-	    credential_get(c->db, c->req->vault, w->uid, version, &clear, c->e);
+	buf_init(&clear, CREDENTIAL_MAX);
+	rc = credential_get(
+	    c->db, c->req->vault, w->uid, which, version, &clear, c->e);
 	if (rc == 0)
 		*same = clear.len == value.len &&
 			sodium_memcmp(clear.data, value.p, value.len) == 0;
@@ -128,34 +128,88 @@ secrets_is_same(struct commit *c, struct work *w, uint64_t version,
 	return rc;
 }
 
+/* Does anything change that decides who gets to see the credential? */
+static bool
+secrets_moved(const struct work *w)
+{
+	static const char *const fields[] = {"dialect", "auth"};
+	/* Taking these away leaves the system's authorities, no proxy. */
+	static const char *const trust[] = {"ca_pem", "proxy_url"};
+	const json_t *v;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		if (!str_eq(secrets_str(json_object_get(w->old, fields[i])),
+			secrets_str(json_object_get(w->spec, fields[i]))))
+			return true;
+		v = json_object_get(w->spec, trust[i]);
+		if (v != NULL &&
+		    !json_equal(v, json_object_get(w->old, trust[i])))
+			return true;
+	}
+	return !str_eq(secrets_origin(w->old), secrets_origin(w->spec));
+}
+
+/* Keep the secret `field` if it was given; *version becomes that in use. */
+static int
+secrets_keep(struct commit *c, struct work *w, enum credential which,
+    const char *field, uint64_t *version)
+{
+	const json_t *given = json_object_get(w->secrets, field);
+	bool same = false;
+	int rc;
+
+	if (given == NULL)
+		return 0;
+	if (c->req->vault == NULL)
+		return secrets_bad(c, w, ERR_UNSUPPORTED, field,
+		    "cannot be kept: there is no master key");
+	rc = secrets_is_same(c, w, which, *version, secrets_str(given), &same);
+	if (rc != 0 || same)
+		return rc;
+	++*version;
+	if (c->req->dry_run)
+		return 0;
+	return credential_put(c->db, c->req->vault, w->uid, which,
+	    secrets_str(given), version, c->e);
+}
+
+static uint64_t
+secrets_version(const struct work *w, const char *field)
+{
+	return (uint64_t)json_integer_value(json_object_get(w->old, field));
+}
+
 static int
 secrets_provider(struct commit *c, struct work *w)
 {
-	const json_t *given = json_object_get(w->secrets, "credential");
-	uint64_t version = (uint64_t)json_integer_value(
-	    json_object_get(w->old, "credential_version"));
-	bool same = false;
-	int rc = 0;
+	uint64_t main = secrets_version(w, "credential_version");
+	uint64_t key = secrets_version(w, "client_key_version");
+	bool cert = json_object_get(w->spec, "client_cert_pem") != NULL;
+	int rc;
 
-	if (given != NULL && c->req->vault == NULL)
-		return secrets_bad(c, w, ERR_UNSUPPORTED, "credential",
-		    "cannot be kept: there is no master key");
-	if (given == NULL && version != 0 &&
-	    !str_eq(secrets_origin(w->old), secrets_origin(w->spec)))
+	if (main != 0 && secrets_moved(w) &&
+	    json_object_get(w->secrets, "credential") == NULL)
 		return secrets_bad(c, w, ERR_INVALID, "credential",
-		    "must be given again when scheme, host or port change");
-	if (given != NULL)
-		rc = secrets_is_same(c, w, version, secrets_str(given), &same);
-	if (rc == 0 && given != NULL && !same) {
-		version++;
-		if (!c->req->dry_run)
-			rc = credential_put(c->db, c->req->vault, w->uid,
-			    secrets_str(given), &version, c->e);
-	}
-	if (rc == 0 && json_object_set_new(w->spec, "credential_version",
-			   json_integer((json_int_t)version)) != 0)
-		rc = ERR_NOMEM;
-	return rc;
+		    "must be given again when scheme, host, port, dialect, "
+		    "auth, ca_pem or proxy_url change");
+	if (cert && key == 0 &&
+	    json_object_get(w->secrets, "client_key") == NULL)
+		return secrets_bad(c, w, ERR_INVALID, "client_key",
+		    "is required by client_cert_pem");
+	rc = secrets_keep(c, w, CREDENTIAL_MAIN, "credential", &main);
+	if (rc == 0)
+		rc = secrets_keep(
+		    c, w, CREDENTIAL_CLIENT_KEY, "client_key", &key);
+	if (rc != 0)
+		return rc;
+	if (json_object_set_new(w->spec, "credential_version",
+		json_integer((json_int_t)main)) != 0)
+		return ERR_NOMEM;
+	if (cert && json_object_set_new(w->spec, "client_key_version",
+			json_integer((json_int_t)key)) != 0)
+		return ERR_NOMEM;
+	return 0;
 }
 
 int

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/money.h"
+#include "controlplane/config/provider.h"
 #include "controlplane/config/validate.h"
 
 struct spec_ctx {
@@ -214,6 +215,33 @@ spec_url(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	if (base_url_parse(spec_str(v), z, sizeof(z), &e) != 0)
 		return BAD(c, "%s", e.text);
 	return json_string(z);
+}
+
+static json_t *
+spec_pem(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	if (!json_is_string(v))
+		return BAD(c, "must be a string");
+	if ((int64_t)json_string_length(v) > f->max)
+		return BAD(
+		    c, "must have at most %lld characters", (long long)f->max);
+	return pem_normalise(spec_str(v)) ?: BAD(c, "must be PEM blocks");
+}
+
+/* Secrets that are JSON may hold line ends between their members. */
+static json_t *
+spec_secret(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	json_t *x = secret_normalise(v);
+
+	if (x == NULL)
+		return BAD(c, "must be printable ASCII");
+	if ((int64_t)json_string_length(x) >= f->min &&
+	    (int64_t)json_string_length(x) <= f->max)
+		return x;
+	json_decref(x);
+	return BAD(c, "must have %lld to %lld characters", (long long)f->min,
+	    (long long)f->max);
 }
 
 static json_t *
@@ -453,6 +481,8 @@ static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_MONEY] = spec_money,
     [FT_TIME] = spec_time,
     [FT_URL] = spec_url,
+    [FT_PEM] = spec_pem,
+    [FT_SECRET] = spec_secret,
     [FT_ZONE] = spec_zone,
     [FT_TOKENS] = spec_tokens,
     [FT_REF] = spec_ref,
@@ -622,29 +652,17 @@ spec_check_targets(struct spec_ctx *c, const json_t *spec)
 }
 
 static void
-spec_check_secret(
-    struct spec_ctx *c, const struct kind_def *k, const json_t *hidden)
+spec_check_key(struct spec_ctx *c, const json_t *hidden)
 {
-	const json_t *v = json_object_get(
-	    hidden, k->kind == KIND_KEY ? "value" : "credential");
-	size_t old = spec_push(
-	    c, k->kind == KIND_KEY ? STR("value") : STR("credential"));
-	struct str s;
-	size_t i;
+	const json_t *v = json_object_get(hidden, "value");
+	struct str s = v != NULL ? spec_str(v) : STR("hg-");
+	size_t i, old = spec_push(c, STR("value"));
 
-	if (v != NULL) {
-		s = spec_str(v);
-		if (k->kind == KIND_KEY) {
-			for (i = 3; i < s.len; i++)
-				if (!spec_is_token(str_make(s.p + i, 1)))
-					break;
-			if (i < s.len || !str_starts(s, STR("hg-")))
-				(void)BAD(c, "must be hg- and letters, digits, "
-					     "- or _");
-		} else if (!spec_is_printable(s)) {
-			(void)BAD(c, "must be printable ASCII");
-		}
-	}
+	for (i = 3; i < s.len; i++)
+		if (!spec_is_token(str_make(s.p + i, 1)))
+			break;
+	if (i < s.len || !str_starts(s, STR("hg-")))
+		(void)BAD(c, "must be hg- and letters, digits, - or _");
 	spec_pop(c, old);
 }
 
@@ -669,7 +687,11 @@ spec_normalise(const struct kind_def *k, const json_t *in, const char *at,
 		spec_check_prices(&c, out);
 	if (out != NULL && k->kind == KIND_ROUTE)
 		spec_check_targets(&c, out);
-	spec_check_secret(&c, k, hidden);
+	if (k->kind == KIND_KEY)
+		spec_check_key(&c, hidden);
+	if (out != NULL && k->kind == KIND_PROVIDER &&
+	    provider_check(out, hidden, at, p) != 0)
+		goto out;
 	if (p->total != before) {
 		rc = ERR_INVALID;
 		goto out;

@@ -33,9 +33,11 @@ derive_world_new(void)
 static void
 world_item_release(struct world_item *it)
 {
-	if (it->credential != NULL)
-		sodium_memzero(it->credential, it->credential_len);
-	free(it->credential);
+	for (unsigned i = 0; i < 2; i++) {
+		if (it->secrets[i] != NULL)
+			sodium_memzero(it->secrets[i], it->secrets_len[i]);
+		free(it->secrets[i]);
+	}
 	free(it->name);
 	json_decref(it->spec);
 }
@@ -180,33 +182,47 @@ derive_world_remove(struct derive_world *w, uint32_t kind, uint64_t uid)
 	memmove(it, it + 1, (w->n - at) * sizeof(*it));
 }
 
+static int
+world_secret(struct world_item *it, enum credential which,
+    derive_credential_fn *fn, void *ctx, struct error *e)
+{
+	static const char *const fields[] = {
+	    "credential_version", "client_key_version"};
+	json_int_t version =
+	    json_integer_value(json_object_get(it->spec, fields[which]));
+	struct buf clear;
+	int rc;
+
+	if (it->secrets[which] != NULL || version <= 0)
+		return 0;
+	buf_init(&clear, CREDENTIAL_MAX + 1);
+	rc = fn(ctx, it->uid, which, (uint64_t)version, &clear, e);
+	if (rc != 0) {
+		buf_release(&clear);
+		return rc;
+	}
+	(void)buf_cstr(&clear);
+	it->secrets[which] = buf_take(&clear, &it->secrets_len[which]);
+	return 0;
+}
+
 int
 derive_world_credentials(struct derive_world *w, derive_credential_fn *fn,
     void *ctx, struct error *e)
 {
-	for (size_t i = 0; i < w->n; i++) {
-		struct world_item *it = &w->items[i];
-		json_int_t version;
-		struct buf clear;
-		int rc;
+	int rc = 0;
 
-		if (it->kind != HG__ITEM_KIND__ITEM_PROVIDER ||
-		    it->credential != NULL)
+	for (size_t i = 0; i < w->n && rc == 0; i++) {
+		struct world_item *it = &w->items[i];
+
+		if (it->kind != HG__ITEM_KIND__ITEM_PROVIDER)
 			continue;
-		version = json_integer_value(
-		    json_object_get(it->spec, "credential_version"));
-		if (version <= 0)
-			continue;
-		buf_init(&clear, 65536);
-		rc = fn(ctx, it->uid, (uint64_t)version, &clear, e);
-		if (rc != 0) {
-			buf_release(&clear);
-			return rc;
-		}
-		(void)buf_cstr(&clear);
-		it->credential = buf_take(&clear, &it->credential_len);
+		rc = world_secret(it, CREDENTIAL_MAIN, fn, ctx, e);
+		if (rc == 0)
+			rc =
+			    world_secret(it, CREDENTIAL_CLIENT_KEY, fn, ctx, e);
 	}
-	return 0;
+	return rc;
 }
 
 bool

@@ -18,10 +18,12 @@
 
 #include "common/arena.h"
 #include "common/buf.h"
+#include "controlplane/config/credential.h"
 #include "controlplane/store/store_config.h"
 
-/* Append the clear credential of (provider, credential_version) to out. */
+/* Append the clear secret of (provider, which, its version) to out. */
 typedef int derive_credential_fn(void *ctx, uint64_t provider_uid,
+    enum credential which,
     uint64_t version, struct buf *out, struct error *e);
 
 struct derive_world;

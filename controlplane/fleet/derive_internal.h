@@ -14,8 +14,8 @@ struct world_item {
 	uint64_t uid, version;
 	char *name;
 	json_t *spec;
-	char *credential; /* provider, clear; NULL = none */
-	size_t credential_len;
+	char *secrets[2]; /* provider, clear, by enum credential; NULL = none */
+	size_t secrets_len[2];
 };
 
 struct derive_world {

@@ -177,16 +177,31 @@ spec_provider(const struct spec *s, Hg__Item *m)
 {
 	Hg__Provider *p = arena_alloc(s->a, sizeof(*p));
 
+	const json_t *spec = s->it->spec;
+	int rc;
+
 	if (p == NULL)
 		return spec_nomem(s);
 	hg__provider__init(p);
 	m->provider = p;
-	p->dialect = spec_text(s->it->spec, "dialect");
-	p->base_url = spec_text(s->it->spec, "base_url");
-	if (s->it->credential != NULL &&
-	    provider_in_group(s->w, s->it, s->group))
-		p->credential = s->it->credential;
-	return spec_headers(s, p);
+	p->dialect = spec_text(spec, "dialect");
+	p->base_url = spec_text(spec, "base_url");
+	p->region = spec_text(spec, "region");
+	p->project = spec_text(spec, "project");
+	p->api_version = spec_text(spec, "api_version");
+	p->auth = spec_text(spec, "auth");
+	p->ca_pem = spec_text(spec, "ca_pem");
+	p->client_cert_pem = spec_text(spec, "client_cert_pem");
+	p->proxy_url = spec_text(spec, "proxy_url");
+	p->max_connections = (uint32_t)spec_int(spec, "max_connections", 0);
+	if (provider_in_group(s->w, s->it, s->group)) {
+		if (s->it->secrets[CREDENTIAL_MAIN] != NULL)
+			p->credential = s->it->secrets[CREDENTIAL_MAIN];
+		if (s->it->secrets[CREDENTIAL_CLIENT_KEY] != NULL)
+			p->client_key = s->it->secrets[CREDENTIAL_CLIENT_KEY];
+	}
+	rc = spec_strings(s, "rejects", &p->rejects, &p->n_rejects);
+	return rc ? rc : spec_headers(s, p);
 }
 
 static int
@@ -296,6 +311,20 @@ spec_target(const struct spec *s, const json_t *src, Hg__Route *r)
 	return 0;
 }
 
+/* What is to be done when a client leaves; the defaults of kinds.c. */
+static void
+spec_drain(const json_t *spec, Hg__Route *r)
+{
+	r->lenient = spec_bool(spec, "lenient");
+	r->on_disconnect = spec_text(spec, "on_disconnect");
+	if (strcmp(r->on_disconnect, "drain") != 0)
+		return;
+	r->drain_max_ms = (uint32_t)spec_int(spec, "drain_max_ms", 30000);
+	r->drain_max_tokens = (uint32_t)spec_int(spec, "drain_max_tokens", 0);
+	r->drain_max_concurrent =
+	    (uint32_t)spec_int(spec, "drain_max_concurrent", 64);
+}
+
 static int
 spec_route(const struct spec *s, Hg__Item *m)
 {
@@ -309,6 +338,7 @@ spec_route(const struct spec *s, Hg__Item *m)
 	hg__route__init(r);
 	m->route = r;
 	r->owned_by = spec_text(s->it->spec, "owned_by");
+	spec_drain(s->it->spec, r);
 	r->targets = arena_alloc(
 	    s->a, (json_array_size(targets) + 1) * sizeof(*r->targets));
 	if (r->targets == NULL)

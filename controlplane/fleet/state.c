@@ -81,12 +81,13 @@ load_item(void *ctx, const struct store_item *it)
 }
 
 static int
-load_credential(void *ctx, uint64_t provider_uid, uint64_t version,
-    struct buf *out, struct error *e)
+load_credential(void *ctx, uint64_t provider_uid, enum credential which,
+    uint64_t version, struct buf *out, struct error *e)
 {
 	struct loading *l = ctx;
 
-	return credential_get(l->db, l->vault, provider_uid, version, out, e);
+	return credential_get(
+	    l->db, l->vault, provider_uid, which, version, out, e);
 }
 
 static int

@@ -81,6 +81,8 @@ items_type(const struct field_def *f, enum openapi_use use)
 	case FT_URL:
 		return json_pack(
 		    "{s:s, s:s}", "type", "string", "format", "uri");
+	case FT_SECRET:
+		return json_pack("{s:[s,s]}", "type", "string", "object");
 	case FT_MAP:
 		return json_pack("{s:s, s:{s:s}}", "type", "object",
 		    "additionalProperties", "type", "string");
@@ -90,6 +92,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 	case FT_OBJECTS:
 		return items_list(f, use);
 	case FT_STRING:
+	case FT_PEM:
 	case FT_ZONE:
 	case FT_TOKENS:
 	case FT_REF:
@@ -97,7 +100,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 		break;
 	}
 	o = json_pack("{s:s}", "type", "string");
-	if (f->type == FT_STRING)
+	if (f->type == FT_STRING || f->type == FT_PEM)
 		items_bounds(o, "minLength", "maxLength", f);
 	return o;
 }

@@ -352,13 +352,14 @@ START_TEST(test_credentials)
 	ck_assert_uint_eq(f.r.version, 2);
 	OK(store_take(f.s, &db, &e));
 	buf_init(&clear, 100);
-	OK(credential_get(db, f.vault, uid, 2, &clear, &e));
+	OK(credential_get(db, f.vault, uid, CREDENTIAL_MAIN, 2, &clear, &e));
 	ck_assert_slice_eq(buf_str(&clear), "sk-canary-two");
 	buf_clear(&clear);
-	OK(credential_get(db, f.vault, uid, 1, &clear, &e));
+	OK(credential_get(db, f.vault, uid, CREDENTIAL_MAIN, 1, &clear, &e));
 	ck_assert_slice_eq(buf_str(&clear), "sk-canary-one");
-	ck_assert_int_ne(
-	    credential_get(db, f.vault, uid + 1, 1, &clear, &e), 0);
+	ck_assert_int_ne(credential_get(db, f.vault, uid + 1, CREDENTIAL_MAIN,
+			     1, &clear, &e),
+	    0);
 	buf_release(&clear);
 	store_give(db);
 	/* A credential does not follow to another host by itself. */
@@ -374,6 +375,70 @@ START_TEST(test_credentials)
 		   "\"http://127.0.0.1:1/v2\"}]]");
 	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
 		   "\"http://127.0.0.1:2/v2\",\"credential\":\"sk-3\"}]]");
+	/* Nor to a proxy, nor behind another authority. */
+	refused(&f,
+	    "[[\"patch\",\"provider\",\"sim\",{\"proxy_url\":"
+	    "\"http://evil.example\"}]]",
+	    ERR_INVALID, "/spec/credential", "must be given again");
+	refused(&f,
+	    "[[\"patch\",\"provider\",\"sim\",{\"dialect\":\"mistral\"}]]",
+	    ERR_INVALID, "/spec/credential", "must be given again");
+	close_fixture(&f);
+}
+END_TEST
+
+#define CERT                                        \
+	"-----BEGIN CERTIFICATE-----\\nMIIBszCC\\n" \
+	"-----END CERTIFICATE-----\\n"
+#define PKEY(x)                                        \
+	"-----BEGIN PRIVATE KEY-----\\nMIGHAg" x "\\n" \
+	"-----END PRIVATE KEY-----\\n"
+
+START_TEST(test_client_keys)
+{
+	struct fixture f;
+	struct db *db = NULL;
+	struct buf clear;
+	struct error e;
+	uint64_t uid;
+
+	open_fixture(&f);
+	commit(&f, "[" ACME "]");
+	uid = f.r.v[4].uid;
+	refused(&f,
+	    "[[\"create\",\"provider\",\"tls\",{\"dialect\":\"openai\","
+	    "\"client_cert_pem\":\"" CERT "\"}]]",
+	    ERR_INVALID, "/spec/client_key", "is required");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
+		   "\"https://127.0.0.1:1\",\"credential\":\"sk-2\","
+		   "\"client_cert_pem\":\"" CERT
+		   "\",\"client_key\":\"" PKEY("AA") "\"}]]");
+	ck_assert_int_eq(json_integer_value(json_object_get(
+			     f.r.v[0].new_spec, "client_key_version")),
+	    3);
+	ck_assert_int_eq(number(&f, "SELECT count(*) FROM config_change "
+				    "WHERE new::text LIKE '%PRIVATE%'"),
+	    0);
+	/* The same again is no change; without the certificate it goes. */
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"client_key\":\"" PKEY(
+		       "AA") "\"}]]");
+	ck_assert_uint_eq(f.r.version, 0);
+	OK(store_take(f.s, &db, &e));
+	buf_init(&clear, 1000);
+	OK(credential_get(
+	    db, f.vault, uid, CREDENTIAL_CLIENT_KEY, 3, &clear, &e));
+	ck_assert_msg(
+	    str_starts(buf_str(&clear), STR("-----BEGIN PRIVATE")), "key");
+	/* One secret does not open as the other. */
+	ck_assert_int_eq(
+	    credential_get(db, f.vault, uid, CREDENTIAL_MAIN, 3, &clear, &e),
+	    ERR_CORRUPT);
+	buf_release(&clear);
+	store_give(db);
+	commit(&f, "[[\"patch\",\"provider\",\"sim\","
+		   "{\"client_cert_pem\":null}]]");
+	ck_assert_ptr_null(
+	    json_object_get(f.r.v[0].new_spec, "client_key_version"));
 	close_fixture(&f);
 }
 END_TEST
@@ -570,6 +635,7 @@ main(void)
 	UNIT_ADD(s, test_route_subset);
 	UNIT_ADD(s, test_keys);
 	UNIT_ADD(s, test_credentials);
+	UNIT_ADD(s, test_client_keys);
 	UNIT_ADD(s, test_rollback);
 	UNIT_ADD(s, test_version_diff);
 	UNIT_ADD(s, test_writers);

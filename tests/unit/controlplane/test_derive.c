@@ -22,6 +22,10 @@ static const struct {
 	"\"2030-01-01T00:00:00Z\",\"prefix\":\"abc\"}"},
     {5, "sim",
 	"{\"dialect\":\"openai\",\"base_url\":\"http://h:1\","
+	"\"region\":\"r\",\"project\":\"p\",\"api_version\":\"v\","
+	"\"auth\":\"bearer\",\"rejects\":[\"seed\"],\"ca_pem\":\"CA\","
+	"\"client_cert_pem\":\"CC\",\"client_key_version\":4,"
+	"\"proxy_url\":\"http://x\",\"max_connections\":9,"
 	"\"credential_version\":3,\"headers\":{\"x-org\":\"o\"}}"},
     {5, "only-us",
 	"{\"dialect\":\"openai\",\"base_url\":\"http://u:1\","
@@ -38,7 +42,8 @@ static const struct {
 	"\"agent_groups\":[\"us\"]}"},
     {8, "gpt",
 	"{\"targets\":[{\"deployment\":\"m-us\",\"priority\":1,\"weight\":2},"
-	"{\"deployment\":\"m-all\"}]}"},
+	"{\"deployment\":\"m-all\"}],\"lenient\":true,\"on_disconnect\":"
+	"\"drain\",\"drain_max_tokens\":7}"},
     {9, "acme.month",
 	"{\"scope\":\"acme.res\",\"limit_usd\":\"12.50\",\"mode\":\"hard\","
 	"\"period\":\"month\"}"},
@@ -48,13 +53,14 @@ static const struct {
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static int
-credential(void *ctx, uint64_t provider_uid, uint64_t version, struct buf *out,
-    struct error *e)
+credential(void *ctx, uint64_t provider_uid, enum credential which,
+    uint64_t version, struct buf *out, struct error *e)
 {
 	(void)ctx;
 	(void)e;
-	return buf_addf(out, "sk-%llu-v%llu", (unsigned long long)provider_uid,
-	    (unsigned long long)version);
+	return buf_addf(out, "%s-%llu-v%llu",
+	    which == CREDENTIAL_CLIENT_KEY ? "key" : "sk",
+	    (unsigned long long)provider_uid, (unsigned long long)version);
 }
 
 static struct derive_world *
@@ -151,6 +157,24 @@ START_TEST(fields_arrive)
 	m = item(&d, 5, 5);
 	ck_assert_str_eq(m->provider->credential, "sk-5-v3");
 	ck_assert_str_eq(m->provider->headers[0]->name, "x-org");
+	ck_assert_str_eq(m->provider->client_key, "key-5-v4");
+	ck_assert_str_eq(m->provider->region, "r");
+	ck_assert_str_eq(m->provider->project, "p");
+	ck_assert_str_eq(m->provider->api_version, "v");
+	ck_assert_str_eq(m->provider->auth, "bearer");
+	ck_assert_uint_eq(m->provider->n_rejects, 1);
+	ck_assert_str_eq(m->provider->rejects[0], "seed");
+	ck_assert_str_eq(m->provider->ca_pem, "CA");
+	ck_assert_str_eq(m->provider->client_cert_pem, "CC");
+	ck_assert_str_eq(m->provider->proxy_url, "http://x");
+	ck_assert_uint_eq(m->provider->max_connections, 9);
+	free_item(m);
+	m = item(&d, 8, 10);
+	ck_assert(m->route->lenient);
+	ck_assert_str_eq(m->route->on_disconnect, "drain");
+	ck_assert_uint_eq(m->route->drain_max_ms, 30000);
+	ck_assert_uint_eq(m->route->drain_max_tokens, 7);
+	ck_assert_uint_eq(m->route->drain_max_concurrent, 64);
 	free_item(m);
 	m = item(&d, 6, 7);
 	ck_assert_int_eq(m->model->prices[0]->per_mtok, INT64_C(2500000000));

@@ -231,6 +231,118 @@ START_TEST(test_refused)
 }
 END_TEST
 
+#define CERT                                        \
+	"-----BEGIN CERTIFICATE-----\\nMIIBszCC\\n" \
+	"-----END CERTIFICATE-----\\n"
+#define PKEY                                        \
+	"-----BEGIN PRIVATE KEY-----\\nMIGHAgEA\\n" \
+	"-----END PRIVATE KEY-----\\n"
+#define ACCOUNT(uri)                                                           \
+	"{\\n \\\"type\\\":\\\"service_account\\\",\\n\\\"client_email\\\":"   \
+	"\\\"a@b\\\",\\\"private_key\\\":\\\"k\\\",\\\"token_uri\\\":\\\"" uri \
+	"\\\"}"
+
+START_TEST(test_provider_defaults)
+{
+	expect("provider", "{\"dialect\":\"openai\"}",
+	    "{\"dialect\":\"openai\",\"base_url\":"
+	    "\"https://api.openai.com/v1\"}");
+	expect("provider", "{\"dialect\":\"bedrock\",\"region\":\"us-east-1\"}",
+	    "{\"dialect\":\"bedrock\",\"region\":\"us-east-1\",\"base_url\":"
+	    "\"https://bedrock-runtime.us-east-1.amazonaws.com\"}");
+	expect("provider",
+	    "{\"dialect\":\"bedrock\",\"region\":\"cn-north-1\"}",
+	    "{\"dialect\":\"bedrock\",\"region\":\"cn-north-1\",\"base_url\":"
+	    "\"https://bedrock-runtime.cn-north-1.amazonaws.com.cn\"}");
+	expect("provider",
+	    "{\"dialect\":\"vertex\",\"region\":\"europe-west1\","
+	    "\"project\":\"p\"}",
+	    "{\"dialect\":\"vertex\",\"region\":\"europe-west1\","
+	    "\"project\":\"p\",\"base_url\":"
+	    "\"https://europe-west1-aiplatform.googleapis.com\"}");
+	expect("provider",
+	    "{\"dialect\":\"vertex\",\"region\":\"global\",\"project\":\"p\"}",
+	    "{\"dialect\":\"vertex\",\"region\":\"global\",\"project\":\"p\","
+	    "\"base_url\":\"https://aiplatform.googleapis.com\"}");
+	expect("provider",
+	    "{\"dialect\":\"openai\",\"base_url\":\"https://h\","
+	    "\"rejects\":[\"seed\",\"user\"],\"ca_pem\":\"x\\r\\n"
+	    "-----BEGIN CERTIFICATE-----\\r\\nMIIBszCC\\r\\n"
+	    "-----END CERTIFICATE-----\",\"proxy_url\":\"http://p:3128/\","
+	    "\"max_connections\":5}",
+	    "{\"dialect\":\"openai\",\"base_url\":\"https://h\","
+	    "\"rejects\":[\"seed\",\"user\"],\"ca_pem\":\"" CERT
+	    "\",\"proxy_url\":\"http://p:3128\",\"max_connections\":5}");
+	expect("provider",
+	    "{\"dialect\":\"bedrock\",\"base_url\":\"http://h\",\"region\":"
+	    "\"r\",\"credential\":{\"access_key_id\":\"a\","
+	    "\"secret_access_key\":\"b\"}}",
+	    "{\"dialect\":\"bedrock\",\"base_url\":\"http://h\","
+	    "\"region\":\"r\"}");
+	expect("provider",
+	    "{\"dialect\":\"vertex\",\"base_url\":\"https://h\",\"region\":"
+	    "\"r\",\"project\":\"p\",\"credential\":\"" ACCOUNT(
+		"https://t") "\"}",
+	    "{\"dialect\":\"vertex\",\"base_url\":\"https://h\","
+	    "\"region\":\"r\",\"project\":\"p\"}");
+}
+END_TEST
+
+START_TEST(test_provider_rules)
+{
+	refuse("provider", "{\"dialect\":\"vertex\"}", "/s/region;/s/project");
+	refuse("provider", "{\"dialect\":\"bedrock\"}", "/s/region");
+	refuse("provider", "{\"dialect\":\"azure\"}", "/s/base_url");
+	refuse("provider", "{\"dialect\":\"ollama\"}", "/s/base_url");
+	refuse("provider", "{\"dialect\":\"bedrock\",\"region\":\"a/b\"}",
+	    "/s/region");
+	refuse("provider", "{\"dialect\":\"cohere\",\"auth\":\"sigv4\"}",
+	    "/s/auth");
+	refuse("provider",
+	    "{\"dialect\":\"azure\",\"base_url\":\"https://h/openai/v1\","
+	    "\"api_version\":\"2024-10-21\"}",
+	    "/s/api_version");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"api_version\":\"?x=1\",\"proxy_url\":"
+	    "\"https://p\"}",
+	    "/s/api_version;/s/proxy_url");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"proxy_url\":\"http://p/x\"}",
+	    "/s/proxy_url");
+	refuse("provider", "{\"dialect\":\"openai\",\"ca_pem\":\"x\"}",
+	    "/s/ca_pem");
+	refuse("provider", "{\"dialect\":\"openai\",\"ca_pem\":\"" PKEY "\"}",
+	    "/s/ca_pem");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"client_key\":\"" PKEY "\"}",
+	    "/s/client_cert_pem");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"client_cert_pem\":\"" CERT
+	    "\",\"client_key\":\"" CERT "\"}",
+	    "/s/client_key");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"ca_pem\":\"-----BEGIN CERTIFICATE-----"
+	    "\\nMIIB!\\n-----END CERTIFICATE-----\"}",
+	    "/s/ca_pem");
+	refuse("provider",
+	    "{\"dialect\":\"openai\",\"rejects\":[\"seed\",\"fun\"]}",
+	    "/s/rejects/1");
+	refuse("provider", "{\"dialect\":\"openai\",\"credential\":\"a\\nb\"}",
+	    "/s/credential");
+	refuse("provider",
+	    "{\"dialect\":\"bedrock\",\"region\":\"r\",\"credential\":\"k\"}",
+	    "/s/credential");
+	refuse("provider",
+	    "{\"dialect\":\"vertex\",\"region\":\"r\",\"project\":\"p\","
+	    "\"credential\":\"" ACCOUNT("http://t") "\"}",
+	    "/s/credential");
+	refuse("route",
+	    "{\"targets\":[{\"deployment\":\"a\"}],\"on_disconnect\":\"x\","
+	    "\"drain_max_ms\":0}",
+	    "/s/on_disconnect;/s/drain_max_ms");
+}
+END_TEST
+
 #define LINE(c, from, to) \
 	"{\"class\":\"" c "\",\"usd_per_mtok\":\"1\"" from to "}"
 #define FROM(d)	    ",\"from\":\"" d "\""
@@ -444,6 +556,8 @@ main(void)
 	UNIT_ADD(s, test_names);
 	UNIT_ADD(s, test_canonical);
 	UNIT_ADD(s, test_refused);
+	UNIT_ADD(s, test_provider_defaults);
+	UNIT_ADD(s, test_provider_rules);
 	UNIT_ADD(s, test_prices);
 	UNIT_ADD(s, test_urls);
 	UNIT_ADD(s, test_twisted);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Canonical forms of PEM texts and of secrets, see provider.h. Whether a
+ * certificate is a good one is found out by who uses it; here it must have
+ * the form, so that a file that was cut off or mixed up is refused at once.
+ */
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "controlplane/config/provider.h"
+
+#define PEM_BEGIN "-----BEGIN "
+#define PEM_END	  "-----END "
+#define PEM_DASH  "-----"
+#define PEM_MAX	  ((size_t)128 << 10)
+
+/* The label of "-----BEGIN label-----"; empty when the line is no such. */
+static struct str
+pem_label(struct str line, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (!str_starts(line, str_of(prefix)) ||
+	    !str_ends(line, STR(PEM_DASH)) || line.len <= n + 5)
+		return STR_NULL;
+	return str_make(line.p + n, line.len - n - 5);
+}
+
+static bool
+pem_base64(struct str s)
+{
+	unsigned char *bin = malloc(s.len + 1);
+	size_t n = 0;
+	bool ok;
+
+	ok = bin != NULL && s.len > 0 &&
+	     sodium_base642bin(bin, s.len + 1, s.p, s.len, "\n", &n, NULL,
+		 sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	     n > 0;
+	if (bin != NULL)
+		sodium_memzero(bin, s.len + 1);
+	free(bin);
+	return ok;
+}
+
+/* One block, its first line is label's. Takes lines from *rest. */
+static bool
+pem_block(struct buf *out, struct str label, struct str *rest)
+{
+	struct str line, end;
+	bool more = true;
+	size_t from;
+
+	buf_addz(out, PEM_BEGIN);
+	buf_add_str(out, label);
+	buf_addz(out, PEM_DASH "\n");
+	from = out->len;
+	while (more) {
+		more = str_cut(*rest, '\n', &line, rest);
+		if (line.len > 0 && line.p[line.len - 1] == '\r')
+			line.len--;
+		line = str_trim(line);
+		end = pem_label(line, PEM_END);
+		if (end.len > 0) {
+			if (buf_error(out) != 0 || !str_eq(end, label) ||
+			    !pem_base64(
+				str_make(out->data + from, out->len - from)))
+				return false;
+			return buf_addf(out, PEM_END "%.*s" PEM_DASH "\n",
+				   STR_ARG(label)) == 0;
+		}
+		if (line.len == 0)
+			continue;
+		buf_add_str(out, line);
+		buf_addc(out, '\n');
+	}
+	return false;
+}
+
+json_t *
+pem_normalise(struct str text)
+{
+	struct str line, label;
+	bool more = true, ok = true;
+	json_t *v = NULL;
+	struct buf out;
+
+	buf_init(&out, PEM_MAX);
+	while (more && ok) {
+		more = str_cut(text, '\n', &line, &text);
+		if (line.len > 0 && line.p[line.len - 1] == '\r')
+			line.len--;
+		label = pem_label(str_trim(line), PEM_BEGIN);
+		/* Text between blocks is a comment. */
+		if (label.len > 0)
+			ok = pem_block(&out, label, &text);
+	}
+	if (ok && out.len > 0)
+		v = json_stringn(out.data, out.len);
+	if (out.data != NULL)
+		sodium_memzero(out.data, out.cap);
+	buf_release(&out);
+	return v;
+}
+
+bool
+pem_is_all(struct str text, const char *label)
+{
+	struct str line, got;
+
+	while (text.len > 0) {
+		(void)str_cut(text, '\n', &line, &text);
+		got = pem_label(line, PEM_BEGIN);
+		if (got.len > 0 && (!str_ends(got, str_of(label)) ||
+				       str_starts(got, STR("ENCRYPTED"))))
+			return false;
+	}
+	return true;
+}
+
+json_t *
+secret_normalise(const json_t *v)
+{
+	json_t *o = NULL, *out = NULL;
+	struct str s = STR_NULL;
+	char *z;
+	size_t i;
+
+	if (json_is_object(v)) {
+		o = json_incref((json_t *)(uintptr_t)v);
+	} else if (json_is_string(v)) {
+		s = str_make(json_string_value(v), json_string_length(v));
+		o = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, NULL);
+	} else {
+		return NULL;
+	}
+	if (json_is_object(o)) {
+		z = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+		if (z != NULL) {
+			out = json_string(z);
+			sodium_memzero(z, strlen(z));
+			free(z);
+		}
+		json_decref(o);
+		return out;
+	}
+	json_decref(o);
+	for (i = 0; i < s.len; i++)
+		if (s.p[i] < 0x20 || s.p[i] > 0x7e)
+			return NULL;
+	return json_stringn(s.p, s.len);
+}
