@@ -145,6 +145,7 @@ struct ir_request {
 	enum ir_effort effort;
 	int64_t thinking_budget; /* tokens; -1 = not told, 0 = off */
 	bool show_thinking;	 /* the client wants thinking in the answer */
+	struct str summary;	 /* esc: reasoning.summary of Responses */
 	bool logprobs;
 	int64_t top_logprobs;	 /* -1 = not told */
 	struct str user;	 /* esc: the caller's end-user id */
