@@ -98,6 +98,19 @@ carry_apply(const struct carry_row *row, const char *field, enum carry_client c,
 	return carry_refuse(field, what, lenient, lost, e);
 }
 
+const char *
+carry_field(const char *feature, enum carry_client c)
+{
+	unsigned i;
+
+	for (i = 0; i < carry_n_rows; i++) {
+		if (strcmp(carry_rows[i].feature, feature) == 0 &&
+		    carry_rows[i].names[c] != NULL)
+			return carry_rows[i].names[c];
+	}
+	return feature;
+}
+
 static unsigned
 carry_of_media(const struct ir_part *p)
 {

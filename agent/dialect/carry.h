@@ -110,6 +110,9 @@ int carry_check(const struct ir_request *r, enum carry_client c,
 /* One feature found by a writer in a part: dropped or refused alike. */
 int carry_refuse(const char *field, const char *what, bool lenient,
     struct carry_lost *lost, struct error *e) MUST_CHECK;
+/* What a client calls a feature (carry_row.feature): for writers that find out
+ * themselves that a provider does not take it. */
+const char *carry_field(const char *feature, enum carry_client c);
 /* The table as Markdown, for docs/API.md. */
 struct buf;
 void carry_write_markdown(struct buf *out);

@@ -82,6 +82,9 @@ struct write_opts {
 #define QUIRK_NO_USER		  (UINT64_C(1) << 10)
 #define QUIRK_NO_RESPONSES	  (UINT64_C(1) << 11) /* no /responses */
 #define QUIRK_RANDOM_SEED	  (UINT64_C(1) << 12) /* Mistral's name of it */
+/* Takes earlier thinking back as reasoning_content (DeepSeek, vLLM ...); OpenAI
+ * itself refuses members that it does not know. */
+#define QUIRK_REASONING_CONTENT (UINT64_C(1) << 13)
 
 struct answer_reader; /* made by begin(), freed by free() */
 
