@@ -238,6 +238,15 @@ ir_hash(uint64_t h, struct str s)
 
 #define IR_HASH_START UINT64_C(0xcbf29ce484222325)
 
+/* So that ids of neighbours look nothing like each other. */
+static uint64_t
+ir_mix(uint64_t h)
+{
+	h = (h ^ (h >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+	h = (h ^ (h >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return h ^ (h >> 33);
+}
+
 static const struct ir_part **
 ir_calls_slot(const struct ir_calls *c, struct str id)
 {
@@ -336,8 +345,8 @@ ir_make_call_id(
 	struct str s;
 
 	(void)snprintf(digits, sizeof(digits), "%u", position);
-	h1 = ir_hash(ir_hash(IR_HASH_START, str_of(digits)), name);
-	h2 = ir_hash(h1 ^ UINT64_C(0x9e3779b97f4a7c15), name);
+	h1 = ir_mix(ir_hash(ir_hash(IR_HASH_START, str_of(digits)), name));
+	h2 = ir_mix(h1 + UINT64_C(0x9e3779b97f4a7c15));
 	/* 24 letters and digits behind the prefix, as the providers' own. */
 	s.p = arena_printf(a, "%s%016llx%08llx", prefix, (unsigned long long)h1,
 	    (unsigned long long)(h2 & 0xffffffffu));

@@ -44,7 +44,7 @@ oacp_on_event(void *ctx, const struct sse_event *ev)
 	struct json root;
 	int rc;
 
-	if (!ev->has_data || rd->done || rd->em.failed)
+	if (!ev->has_data || rd->done)
 		return 0;
 	if (ev->data.len == 0)
 		return 0;
@@ -65,7 +65,10 @@ oacp_feed(struct answer_reader *rd, const char *p, size_t n, ir_event_fn *fn,
 {
 	rd->em.fn = fn;
 	rd->em.ctx = ctx;
-	return answer_feed_bytes(&rd->feed, p, n, oacp_on_event, rd);
+	if (rd->em.failed || rd->done)
+		return 0;
+	return emit_result(
+	    answer_feed_bytes(&rd->feed, p, n, oacp_on_event, rd));
 }
 
 static int
@@ -77,14 +80,16 @@ oacp_finish(struct answer_reader *rd, ir_event_fn *fn, void *ctx)
 	rd->em.fn = fn;
 	rd->em.ctx = ctx;
 	rd->ending = true;
-	rc = answer_feed_end(&rd->feed, oacp_on_event, rd);
+	if (rd->em.failed)
+		return 0;
+	rc = rd->done ? 0 : answer_feed_end(&rd->feed, oacp_on_event, rd);
 	if (rc == 0 && rd->feed.mode == ANSWER_PLAIN) {
 		rc = emit_parse(buf_str(&rd->feed.plain), rd->max_plain, &root);
 		if (rc == 0)
 			rc = oacp_chunk(rd, root);
 	}
-	if (rc != 0 || rd->em.failed)
-		return rc;
+	if (rc != 0)
+		return emit_result(rc);
 	if (!rd->em.started ||
 	    (!rd->done && !rd->usage_last && !oacp_all_finished(rd)))
 		return ERR_INVALID;
