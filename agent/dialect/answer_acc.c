@@ -171,3 +171,20 @@ acc_choice(struct acc *a, unsigned choice)
 	a->n_choices++;
 	return &a->choices[i];
 }
+
+struct str
+acc_openai_tier(const struct ir_usage *u)
+{
+	static const char *const words[] = {"priority", "flex", "scale"};
+	struct str tier, place;
+	unsigned i;
+
+	if (u == NULL)
+		return STR_NULL;
+	(void)str_cut(str_of(u->tier), '+', &tier, &place);
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (str_eqz(tier, words[i]))
+			return str_of(words[i]);
+	}
+	return STR_NULL;
+}

@@ -61,5 +61,8 @@ void acc_drop(struct acc *a, struct acc_block *b);
 struct acc_choice *acc_choice(struct acc *a, unsigned choice);
 /* The elements of a JSON array: without brackets and outer space. */
 struct str acc_elements(struct str json);
+/* The tier that was billed in OpenAI's words, "" = standard or not one of
+ * them. u may be NULL. */
+struct str acc_openai_tier(const struct ir_usage *u);
 
 #endif

@@ -85,9 +85,12 @@ oaichat_write_media(
 void
 oaichat_write_tier(struct answer_writer *w, struct buf *out)
 {
-	if (w->has_usage && w->usage.tier[0] != '\0') {
-		(void)buf_addz(out, ",\"service_tier\":");
-		(void)buf_add_json(out, str_of(w->usage.tier));
+	struct str tier = acc_openai_tier(w->has_usage ? &w->usage : NULL);
+
+	if (tier.len > 0) {
+		(void)buf_addz(out, ",\"service_tier\":\"");
+		(void)buf_add_str(out, tier);
+		(void)buf_addc(out, '"');
 	}
 }
 

@@ -346,13 +346,11 @@ rspc_write_output(struct answer_writer *w, struct buf *out)
 static void
 rspc_write_tail(struct answer_writer *w, struct buf *out)
 {
-	struct str tier =
-	    w->o.request != NULL ? w->o.request->service_tier : STR_NULL;
+	struct str tier = acc_openai_tier(w->has_usage ? &w->usage : NULL);
 
-	if (w->has_usage && w->usage.tier[0] != '\0')
-		tier = str_of(w->usage.tier); /* words of ours: no escapes */
-	(void)buf_addz(out, ",\"service_tier\":");
-	(void)buf_add_json(out, tier.len > 0 ? tier : STR("default"));
+	if (tier.len == 0 && w->o.request != NULL)
+		tier = w->o.request->service_tier;
+	rspc_echo_text(out, "service_tier", tier, "\"default\"");
 	(void)buf_addz(out, ",\"usage\":");
 	if (w->has_usage)
 		usage_write_responses(out, &w->usage);
