@@ -16,7 +16,8 @@ static int64_t
 sum_tokens(const json_t *tokens, bool input)
 {
 	static const char *const in[] = {"input", "cache_read",
-	    "cache_write_5m", "cache_write_1h", "audio_in", "image_in"};
+	    "cache_write_5m", "cache_write_1h", "audio_in", "image_in",
+	    "audio_cache_read"};
 	static const char *const out[] = {
 	    "output", "reasoning", "audio_out", "image_out"};
 	const char *const *names = input ? in : out;

@@ -83,22 +83,29 @@ bundle_find_route(const struct bundle *b, struct str name)
 bool
 b_model_price(const struct b_model *m, int64_t at, struct price *ret)
 {
-	int64_t from[TC_COUNT];
+	return b_model_price_for(m, at, STR(""), 0, ret);
+}
 
-	for (unsigned i = 0; i < TC_COUNT; i++) {
-		ret->per_mtok[i] = -1;
-		from[i] = INT64_MIN;
-	}
-	for (unsigned i = 0; i < m->n_prices; i++) {
-		const struct b_price_line *l = &m->prices[i];
+bool
+b_model_price_for(const struct b_model *m, int64_t at, struct str tier,
+    int64_t input_total, struct price *ret)
+{
+	return price_at(
+	    m->prices, m->n_prices, at, tier, input_total, m->can_chat, ret);
+}
 
-		if (at < l->from || at >= l->to || l->from < from[l->cls])
-			continue;
-		from[l->cls] = l->from; /* the latest line wins */
-		ret->per_mtok[l->cls] = l->per_mtok;
-	}
-	return ret->per_mtok[TC_INPUT] >= 0 &&
-	       (!m->can_chat || ret->per_mtok[TC_OUTPUT] >= 0);
+bool
+b_model_price_worst(const struct b_model *m, int64_t at, struct price *ret)
+{
+	return b_model_price_bound(m, at, STR("*"), INT64_MAX, ret);
+}
+
+bool
+b_model_price_bound(const struct b_model *m, int64_t at, struct str tier,
+    int64_t max_input, struct price *ret)
+{
+	return price_bound(
+	    m->prices, m->n_prices, at, tier, max_input, m->can_chat, ret);
 }
 
 void

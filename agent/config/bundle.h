@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "agent/provider/credential.h"
-#include "common/money.h"
+#include "common/price.h"
 #include "common/str.h"
 
 struct budget_cell; /* agent/money/lease.h */
@@ -106,20 +106,13 @@ enum capability {
 	CAP_N
 };
 
-struct b_price_line {
-	enum token_class cls;
-	int64_t per_mtok, from, to; /* to = INT64_MAX when open */
-	struct str tier;	    /* "" = standard */
-	int64_t above_tokens;	    /* 0 = from the first token on */
-};
-
 struct b_model {
 	uint64_t uid, version; /* version of the item: the price version */
 	struct str name;
 	struct str tokenizer; /* agent/tokenizer; empty = default ratio */
 	int64_t context_tokens, max_output_tokens;
 	unsigned n_prices;
-	const struct b_price_line *prices;
+	const struct price_line *prices;
 	bool can_chat, can_embed;
 	uint32_t can; /* 1 << enum capability */
 };
@@ -183,12 +176,17 @@ bundle_key_may(const struct b_key *k, const struct b_route *r)
 /* Unit prices of the model in force at wall time `at`. False when the model
  * has no input price then: such a model is refused (fail closed). */
 bool b_model_price(const struct b_model *m, int64_t at, struct price *ret);
-/* The same for the tier that an answer named and its whole input: a line of
- * the tier wins over a standard one, a higher above_tokens over a lower. */
+/* The same for the tier that an answer named and its whole input, which is
+ * tokens_input() of what is booked: price_at(). */
 bool b_model_price_for(const struct b_model *m, int64_t at, struct str tier,
     int64_t input_total, struct price *ret);
 /* The dearest of all tiers and sizes, class by class: for reservations. */
 bool b_model_price_worst(
     const struct b_model *m, int64_t at, struct price *ret);
+/* The same for what a request can come to: tier as it asks (usage_tier()'s
+ * words, "" = none) and an input of at most max_input tokens: price_bound().
+ */
+bool b_model_price_bound(const struct b_model *m, int64_t at, struct str tier,
+    int64_t max_input, struct price *ret);
 
 #endif

@@ -16,7 +16,7 @@ static int
 compile_prices(struct compile *c, const Hg__Item *item, struct b_model *m)
 {
 	const Hg__Model *body = item->model;
-	struct b_price_line *v;
+	struct price_line *v;
 	bool input = false, output = false;
 
 	v = arena_zalloc(&c->p->arena, (body->n_prices + 1) * sizeof(*v));
@@ -26,14 +26,20 @@ compile_prices(struct compile *c, const Hg__Item *item, struct b_model *m)
 		const Hg__PriceLine *l = body->prices[i];
 
 		if (l->token_class >= TC_COUNT || l->per_mtok < 0 ||
-		    (l->to != 0 && l->to <= l->from))
+		    l->above_tokens < 0 || (l->to != 0 && l->to <= l->from))
 			return compile_reject(
 			    c, item, "price line %zu is malformed", i);
-		v[i] = (struct b_price_line){
-		    .cls = (enum token_class)l->token_class,
-		    .per_mtok = l->per_mtok,
-		    .from = l->from,
-		    .to = l->to == 0 ? INT64_MAX : l->to};
+		v[i] =
+		    (struct price_line){.cls = (enum token_class)l->token_class,
+			.per_mtok = l->per_mtok,
+			.from = l->from,
+			.to = l->to == 0 ? INT64_MAX : l->to,
+			.tier = compile_str(c, l->tier),
+			.above_tokens = l->above_tokens};
+		if (v[i].tier.p == NULL)
+			return compile_nomem(c);
+		if (l->tier[0] != '\0' || l->above_tokens > 0)
+			continue;
 		input = input || l->token_class == TC_INPUT;
 		output = output || l->token_class == TC_OUTPUT;
 	}

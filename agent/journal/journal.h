@@ -52,6 +52,7 @@ struct journal_usage {
 	char finish_reason[24];
 	char error_code[24];
 	char upstream_request_id[64];
+	char tier[24]; /* price tier that the answer named, "" = standard */
 };
 
 /* Worker. Collect; ERR_JOURNAL_FULL when the journal is out of space (or

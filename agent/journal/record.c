@@ -142,6 +142,8 @@ record_encode_usage(uint8_t *dst, const struct journal_usage *u, uint64_t seq)
 	p = add_string(p, u->error_code, sizeof(u->error_code));
 	p = add_string(
 	    p, u->upstream_request_id, sizeof(u->upstream_request_id));
+	if (u->tier[0] != '\0')
+		p = add_string(p, u->tier, sizeof(u->tier));
 	return record_seal(dst, p, RECORD_USAGE, seq);
 }
 
@@ -292,5 +294,9 @@ record_decode_usage(struct str payload, struct journal_usage *ret)
 	cursor_string(&c, ret->error_code, sizeof(ret->error_code));
 	cursor_string(
 	    &c, ret->upstream_request_id, sizeof(ret->upstream_request_id));
+	if (!c.bad && c.p != c.end) {
+		cursor_string(&c, ret->tier, sizeof(ret->tier));
+		c.bad = c.bad || ret->tier[0] == '\0';
+	}
 	return c.bad || c.p != c.end ? ERR_CORRUPT : 0;
 }

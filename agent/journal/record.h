@@ -11,9 +11,11 @@
  *   intent   head | n_tokens x i64 (worst case)
  *   usage    head | n_tokens x i64 | cost i64 | source u32 | http_status u32
  *            | duration_us i64 | first_byte_us i64 | 3 x (len u8, bytes)
+ *            | tier (len u8, bytes), left out when it is empty
  *
- * Decoding is strict: a payload is exactly as long as its counts say. New
- * fields need a new record type.
+ * Decoding is strict: a payload is exactly as long as its counts say. Fields
+ * at the end may be missing as a whole (records of older agents); others need
+ * a new record type.
  */
 #ifndef AGENT_JOURNAL_RECORD_H
 #define AGENT_JOURNAL_RECORD_H
@@ -27,7 +29,7 @@ enum record_type { RECORD_INTENT = 1, RECORD_USAGE = 2 };
 #define RECORD_HEAD   120u
 #define RECORD_INTENT_MAX \
 	(RECORD_HEADER + RECORD_HEAD + 16u * BUNDLE_MAX_BUDGETS + 8u * TC_COUNT)
-#define RECORD_USAGE_MAX   (RECORD_INTENT_MAX + 32u + 3u + 23u + 23u + 63u)
+#define RECORD_USAGE_MAX   (RECORD_INTENT_MAX + 32u + 3u + 23u + 23u + 63u + 24u)
 #define RECORD_PAYLOAD_MAX 4096u
 #define RECORD_ID	   20u /* request id and attempt: first bytes of head */
 

@@ -231,9 +231,11 @@ ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
 	r->finish_reason = ship_text(a, u->finish_reason);
 	r->upstream_request_id = ship_text(a, u->upstream_request_id);
 	r->error_code = ship_text(a, u->error_code);
+	r->tier = ship_text(a, u->tier);
 	if (r->request_id.len != 16 || (n > 0 && r->tokens == NULL) ||
 	    r->finish_reason == NULL || r->upstream_request_id == NULL ||
-	    r->error_code == NULL || ship_charges(a, r, &u->head, epoch) != 0)
+	    r->error_code == NULL || r->tier == NULL ||
+	    ship_charges(a, r, &u->head, epoch) != 0)
 		return NULL;
 	return r;
 }

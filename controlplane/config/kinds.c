@@ -3,6 +3,7 @@
  * The table of kinds. Adding a field here is all that REST, validation and
  * the OpenAPI description need; what agents get is decided by the bundle.
  */
+#include "common/money.h"
 #include "controlplane/config/kinds.h"
 
 static const char *const values_dialect[] = {"openai", "azure", "anthropic",
@@ -19,9 +20,11 @@ static const char *const values_capability[] = {"chat", "embeddings", "tools",
 static const char *const values_mode[] = {"hard", "soft", NULL};
 static const char *const values_period[] = {
     "day", "week", "month", "quarter", "year", "once", NULL};
-static const char *const values_class[] = {"input", "cache_read",
-    "cache_write_5m", "cache_write_1h", "output", "reasoning", "audio_in",
-    "audio_out", "image_in", "image_out", NULL};
+static const char *const values_class[] = {
+#define X(e, num, name, text) name,
+    TOKEN_CLASS_TABLE(X)
+#undef X
+	NULL};
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -199,7 +202,8 @@ static const struct field_def fields_price[] = {
 	.type = FT_MONEY,
 	.flags = FF_REQUIRED,
 	.max = INT64_C(1000000) * INT64_C(1000000000),
-	.help = "USD per million tokens, as a decimal string.",
+	.help = "USD per million tokens, or other units of the class, as a "
+		"decimal string.",
 	.example = "\"0.15\""},
     {.name = "from",
 	.type = FT_TIME,
@@ -208,7 +212,20 @@ static const struct field_def fields_price[] = {
     {.name = "to",
 	.type = FT_TIME,
 	.help = "First instant after the price; absent means open.",
-	.example = "\"2027-01-01T00:00:00Z\""}};
+	.example = "\"2027-01-01T00:00:00Z\""},
+    {.name = "tier",
+	.type = FT_STRING,
+	.min = 1,
+	.max = 23,
+	.help = "Service tier that the price is for, as answers name it "
+		"(priority, flex, batch ...); absent means standard.",
+	.example = "\"priority\""},
+    {.name = "above_tokens",
+	.type = FT_INT,
+	.max = 1000000000,
+	.help = "The price holds when the whole input has more tokens than "
+		"this; absent means always.",
+	.example = "200000"}};
 
 static const struct field_def fields_model[] = {
     {.name = "context_tokens",
@@ -243,7 +260,8 @@ static const struct field_def fields_model[] = {
 	.def = "[]",
 	.sub = fields_price,
 	.n_sub = N(fields_price),
-	.help = "Effective-dated unit prices, at most one a class at a time.",
+	.help = "Effective-dated unit prices: at most one at a time for a "
+		"class, tier and size.",
 	.example = "[{\"class\": \"input\", \"usd_per_mtok\": \"0.15\"},"
 		   " {\"class\": \"output\", \"usd_per_mtok\": \"0.60\"}]"}};
 

@@ -598,7 +598,22 @@ spec_instant(const json_t *line, const char *name, int64_t absent)
 	return ns;
 }
 
-/* Lines of one class must not overlap, and each must last some time. */
+/* Are both lines for the same class, tier and size? */
+static bool
+spec_same_price(const json_t *a, const json_t *b)
+{
+	const json_t *ta = json_object_get(a, "tier");
+	const json_t *tb = json_object_get(b, "tier");
+
+	return json_equal(
+		   json_object_get(a, "class"), json_object_get(b, "class")) &&
+	       str_eq(ta == NULL ? STR("") : spec_str(ta),
+		   tb == NULL ? STR("") : spec_str(tb)) &&
+	       json_integer_value(json_object_get(a, "above_tokens")) ==
+		   json_integer_value(json_object_get(b, "above_tokens"));
+}
+
+/* Lines for the same must not overlap, and each must last some time. */
 static void
 spec_check_prices(struct spec_ctx *c, const json_t *spec)
 {
@@ -616,8 +631,7 @@ spec_check_prices(struct spec_ctx *c, const json_t *spec)
 			(void)BAD(c, "must end after it begins");
 		for (j = 0; j < i; j++) {
 			b = json_array_get(lines, j);
-			if (!json_equal(json_object_get(a, "class"),
-				json_object_get(b, "class")) ||
+			if (!spec_same_price(a, b) ||
 			    from >= spec_instant(b, "to", INT64_MAX) ||
 			    spec_instant(b, "from", INT64_MIN) >= to)
 				continue;

@@ -217,6 +217,8 @@ spec_price(const struct spec *s, const json_t *src, Hg__PriceLine *line)
 	if (money_parse(
 		str_of(spec_text(src, "usd_per_mtok")), &line->per_mtok) != 0)
 		return spec_bad(s, "prices/usd_per_mtok");
+	line->tier = spec_text(src, "tier");
+	line->above_tokens = spec_int(src, "above_tokens", 0);
 	rc = spec_time(s, src, "from", 0, &line->from);
 	if (rc != 0)
 		return rc;

@@ -20,12 +20,14 @@ struct correct {
 	size_t n;
 	struct correction_result *r;
 	/* last price looked up */
-	int64_t model_uid, price_version, price_at;
+	int64_t model_uid, price_version, price_at, price_input;
+	struct str price_tier;
 	struct price price;
 };
 
 struct correct_price {
-	int64_t at;
+	int64_t at, input;
+	struct str tier;
 	struct price *ret;
 	struct error *e;
 };
@@ -35,19 +37,22 @@ correct_on_model(void *ctx, const struct store_item *it)
 {
 	struct correct_price *c = ctx;
 
-	return usage_price(it->spec, c->at, c->ret, c->e);
+	return usage_price(it->spec, c->at, c->tier, c->input, c->ret, c->e);
 }
 
+/* As the agent would have priced these tokens. */
 static int
-correct_find_price(
-    struct correct *c, const struct usage_entry *en, struct error *e)
+correct_find_price(struct correct *c, const struct usage_entry *en,
+    const struct tokens *t, struct error *e)
 {
-	struct correct_price p = {en->started_at, &c->price, e};
+	struct correct_price p = {
+	    en->started_at, tokens_input(t), en->tier, &c->price, e};
 	int rc;
 
 	if (c->model_uid == en->uid[U_MODEL] &&
 	    c->price_version == en->price_version &&
-	    c->price_at == en->started_at)
+	    c->price_at == en->started_at && c->price_input == p.input &&
+	    str_eq(c->price_tier, p.tier))
 		return 0;
 	rc = store_config_spec_at(c->db, (uint64_t)en->uid[U_MODEL],
 	    (uint64_t)en->price_version, correct_on_model, &p, e);
@@ -55,6 +60,8 @@ correct_find_price(
 		c->model_uid = en->uid[U_MODEL];
 		c->price_version = en->price_version;
 		c->price_at = en->started_at;
+		c->price_input = p.input;
+		c->price_tier = p.tier;
 	}
 	return rc;
 }
@@ -76,6 +83,7 @@ enum {
 	C_STREAMED,
 	C_CHARGES,
 	C_TAGS,
+	C_TIER,
 	C_TOKENS
 };
 
@@ -83,7 +91,7 @@ static const struct db_stmt correct_rows = {
     "SELECT kind, source, agent_id, boot_epoch, shard, seq, started_at, "
     "tenant_uid, team_uid, project_uid, key_uid, route_uid, deployment_uid, "
     "provider_uid, model_uid, config_version, price_version, cost, "
-    "http_status, streamed, charges, tags, " USAGE_TOKEN_COLUMNS
+    "http_status, streamed, charges, tags, tier, " USAGE_TOKEN_COLUMNS
     " FROM usage WHERE request_id = $1 AND attempt = $2 "
     "ORDER BY kind, batch_id"};
 
@@ -94,6 +102,7 @@ correct_read(struct correct *c, const struct db_rows *r, struct usage_entry *en,
 	int64_t *charges;
 	struct uuid agent;
 	struct str tags = db_str(r, 0, C_TAGS), text = db_str(r, 0, C_AGENT);
+	struct str tier = db_str(r, 0, C_TIER);
 	long n;
 
 	*en = (struct usage_entry){.kind = USAGE_CORRECTION, .source = 1};
@@ -114,7 +123,9 @@ correct_read(struct correct *c, const struct db_rows *r, struct usage_entry *en,
 	    arena_alloc(&c->arena, CORRECT_MAX_CHARGES * sizeof(*charges));
 	en->tags.p = arena_strdup(&c->arena, tags);
 	en->tags.len = tags.len;
-	if (charges == NULL || en->tags.p == NULL)
+	en->tier.p = arena_strdup(&c->arena, tier);
+	en->tier.len = tier.len;
+	if (charges == NULL || en->tags.p == NULL || en->tier.p == NULL)
 		return err_set(e, ERR_NOMEM, "no memory");
 	n = db_i64_array(r, 0, C_CHARGES, charges, CORRECT_MAX_CHARGES);
 	if (n < 0)
@@ -149,7 +160,7 @@ correct_difference(struct correct *c, const struct usage_evidence *ev,
 
 	rc = correct_read(c, r, en, e);
 	if (rc == 0 && !ev->absent) {
-		rc = correct_find_price(c, en, e);
+		rc = correct_find_price(c, en, &ev->tokens, e);
 		if (rc == 0 && money_cost(&ev->tokens, &c->price, &cost) != 0)
 			rc = err_set(e, ERR_INVALID,
 			    "request %s: token counts out of range",

@@ -112,8 +112,9 @@ int usage_charge(struct db *db, struct str agent_id, bool correction,
 
 /* ---- usage_price.c ---- */
 
-/* Price lines of a model's spec (JSON) that hold at `at` (ns). */
-int usage_price(
-    struct str spec, int64_t at, struct price *ret, struct error *e) MUST_CHECK;
+/* What a model's spec (JSON) says that an answer of this tier and input costs
+ * at `at` (ns): price_at(). */
+int usage_price(struct str spec, int64_t at, struct str tier, int64_t input,
+    struct price *ret, struct error *e) MUST_CHECK;
 
 #endif

@@ -4,8 +4,10 @@
  * record names, the lines in force when the request started.
  */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/price.h"
 #include "controlplane/store/usage_internal.h"
 
 /* RFC 3339, or a date alone; absent = `none`. */
@@ -35,42 +37,49 @@ price_instant(const json_t *line, const char *key, int64_t none, int64_t *ret)
 }
 
 static int
-price_line(const json_t *line, int64_t at, struct price *p)
+price_read(const json_t *line, struct price_line *l)
 {
 	const json_t *class = json_object_get(line, "class");
 	const json_t *usd = json_object_get(line, "usd_per_mtok");
-	enum token_class c;
-	int64_t from, to, nano;
+	const json_t *tier = json_object_get(line, "tier");
 
+	*l = (struct price_line){.tier = STR("")};
 	if (!json_is_string(class) || !json_is_string(usd) ||
-	    token_class_parse(str_of(json_string_value(class)), &c) != 0 ||
-	    money_parse(str_of(json_string_value(usd)), &nano) != 0 ||
-	    price_instant(line, "from", INT64_MIN, &from) != 0 ||
-	    price_instant(line, "to", INT64_MAX, &to) != 0)
+	    token_class_parse(str_of(json_string_value(class)), &l->cls) != 0 ||
+	    money_parse(str_of(json_string_value(usd)), &l->per_mtok) != 0 ||
+	    price_instant(line, "from", INT64_MIN, &l->from) != 0 ||
+	    price_instant(line, "to", INT64_MAX, &l->to) != 0)
 		return ERR_INVALID;
-	if (at >= from && at < to)
-		p->per_mtok[c] = nano;
+	if (json_is_string(tier))
+		l->tier =
+		    str_make(json_string_value(tier), json_string_length(tier));
+	l->above_tokens =
+	    json_integer_value(json_object_get(line, "above_tokens"));
 	return 0;
 }
 
 int
-usage_price(struct str spec, int64_t at, struct price *ret, struct error *e)
+usage_price(struct str spec, int64_t at, struct str tier, int64_t input,
+    struct price *ret, struct error *e)
 {
 	json_t *root = json_loadb(spec.p, spec.len, 0, NULL), *line;
-	struct price p;
-	size_t i;
-	int rc = 0;
+	const json_t *lines = json_object_get(root, "prices");
+	struct price_line *v;
+	size_t i, n = json_array_size(lines);
+	int rc = root == NULL ? ERR_CORRUPT : 0;
 
-	for (i = 0; i < TC_COUNT; i++)
-		p.per_mtok[i] = -1;
-	json_array_foreach (json_object_get(root, "prices"), i, line)
-		if (rc == 0)
-			rc = price_line(line, at, &p);
-	if (root == NULL)
-		rc = ERR_CORRUPT;
+	v = calloc(n + 1, sizeof(*v));
+	if (v == NULL)
+		rc = ERR_NOMEM;
+	for (i = 0; i < n && rc == 0; i++) {
+		line = json_array_get(lines, i);
+		rc = price_read(line, &v[i]);
+	}
+	if (rc == 0)
+		(void)price_at(v, n, at, tier, input, false, ret);
+	free(v);
 	json_decref(root);
 	if (rc != 0)
 		return err_set(e, rc, "a model's price lines do not parse");
-	*ret = p;
 	return 0;
 }

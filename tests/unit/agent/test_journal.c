@@ -72,6 +72,16 @@ START_TEST(test_record)
 	ck_assert_uint_eq(rec.seq, 77);
 	ck_assert_int_eq(record_decode_usage(rec.payload, &u2), 0);
 	ck_assert_mem_eq(&u, &u2, sizeof(u));
+	/* A tier makes the record longer; without, it is as it always was. */
+	memset(u.tier, 't', sizeof(u.tier) - 1);
+	ck_assert_uint_eq(record_encode_usage(b, &u, 77), n + sizeof(u.tier));
+	n += sizeof(u.tier);
+	ck_assert_uint_le(n, RECORD_USAGE_MAX);
+	ck_assert_int_eq(record_parse(b, n, &rec, &size), 0);
+	ck_assert_int_eq(record_decode_usage(rec.payload, &u2), 0);
+	ck_assert_mem_eq(&u, &u2, sizeof(u));
+	rec.payload.len--;
+	ck_assert_int_eq(record_decode_usage(rec.payload, &u2), ERR_CORRUPT);
 	for (size_t cut = 0; cut < n; cut++)
 		ck_assert_int_ne(record_parse(b, cut, &rec, &size), 0);
 	for (size_t at = 0; at < n; at++) { /* every flipped bit is seen */

@@ -34,7 +34,7 @@ static const struct {
 	"{\"max_output_tokens\":100,\"tokenizer\":\"o200k\",\"capabilities\":["
 	"\"chat\"],\"prices\":"
 	"[{\"class\":\"output\",\"usd_per_mtok\":\"2.50\",\"from\":"
-	"\"2026-01-01T00:00:00Z\"}]}"},
+	"\"2026-01-01T00:00:00Z\",\"tier\":\"flex\",\"above_tokens\":5}]}"},
     {7, "m-all",
 	"{\"model\":\"m\",\"provider\":\"sim\",\"upstream_model\":\"x\"}"},
     {7, "m-us",
@@ -179,6 +179,8 @@ START_TEST(fields_arrive)
 	m = item(&d, 6, 7);
 	ck_assert_int_eq(m->model->prices[0]->per_mtok, INT64_C(2500000000));
 	ck_assert_uint_eq(m->model->prices[0]->token_class, 4);
+	ck_assert_str_eq(m->model->prices[0]->tier, "flex");
+	ck_assert_int_eq(m->model->prices[0]->above_tokens, 5);
 	ck_assert_str_eq(m->model->tokenizer, "o200k");
 	free_item(m);
 	m = item(&d, 9, 11);

@@ -347,6 +347,8 @@ END_TEST
 	"{\"class\":\"" c "\",\"usd_per_mtok\":\"1\"" from to "}"
 #define FROM(d)	    ",\"from\":\"" d "\""
 #define TO(d)	    ",\"to\":\"" d "\""
+#define PRIORITY    ",\"tier\":\"priority\""
+#define ABOVE	    ",\"above_tokens\":200000"
 #define PRICES(...) "{\"prices\":[" __VA_ARGS__ "]}"
 
 START_TEST(test_prices)
@@ -371,6 +373,22 @@ START_TEST(test_prices)
 	refuse("model",
 	    PRICES("{\"class\":\"smell\",\"usd_per_mtok\":\"0.0000000001\"}"),
 	    "/s/prices/0/class;/s/prices/0/usd_per_mtok");
+	/* Lines for another tier or size do not overlap. */
+	m = normalise("model",
+	    PRICES(LINE("input", , ) "," LINE("input", PRIORITY, ) "," LINE(
+		"input", ABOVE, ) "," LINE("input", PRIORITY,
+		ABOVE) "," LINE("web_search", , )),
+	    faults);
+	ck_assert_msg(m != NULL, "%s", faults);
+	json_decref(m);
+	refuse("model",
+	    PRICES(LINE("input", PRIORITY, ABOVE) "," LINE(
+		"input", PRIORITY, ABOVE)),
+	    "/s/prices/1");
+	refuse("model", PRICES(LINE("input", ",\"tier\":\"\"", )),
+	    "/s/prices/0/tier");
+	refuse("model", PRICES(LINE("input", ",\"above_tokens\":-1", )),
+	    "/s/prices/0/above_tokens");
 }
 END_TEST
 

@@ -435,6 +435,54 @@ START_TEST(test_corrections)
 }
 END_TEST
 
+/* A correction is priced as the agent would have: by the record's tier and
+ * the size of the whole input. */
+START_TEST(test_correction_tier)
+{
+	struct store *s = pgtest_open();
+	struct usage_evidence ev;
+	struct correction_result r;
+	struct usage_result ur;
+	Hg__UsageBatch *b;
+	int64_t c0, c1;
+	char tier[] = "priority";
+	char *old;
+	struct error e;
+
+	usagegen_world(&gen, s, 2, 10, 2, true);
+	b = usagegen_batch(&gen, 1, 0, 1, 2, T0);
+	b->records[0]->source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+	b->records[1]->source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+	old = b->records[0]->tier;
+	b->records[0]->tier = tier;
+	c0 = b->records[0]->cost;
+	c1 = b->records[1]->cost;
+	OK(store_usage_ingest(s, AGENT, b, NOW, &ur, &e));
+	b->records[0]->tier = old;
+	usagegen_free(b);
+	ck_assert_int_eq(
+	    pgtest_number(
+		s, "SELECT count(*) FROM usage WHERE tier = 'priority'"),
+	    1);
+	evidence(&ev, 1, 10, 20);
+	r = correct(s, &ev, 1);
+	ck_assert_int_eq(r.delta_cost, 10 * 1000 + 20 * 5000 - c0);
+	evidence(&ev, 2, 900, 20);
+	ev.tokens.n[TC_CACHE_READ] = 101;
+	ev.tokens.n[TC_WEB_SEARCH] = 3; /* no price: recorded, costs nothing */
+	r = correct(s, &ev, 1);
+	ck_assert_int_eq(r.delta_cost, 1001 * 3000 + 20 * 2000 - c1);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT sum(t_web_search) FROM usage_daily"), 3);
+	ck_assert_int_eq(
+	    pgtest_number(
+		s, "SELECT count(*) FROM usage WHERE tier = 'priority'"),
+	    2);
+	check_books(s, 4);
+	pgtest_close(s);
+}
+END_TEST
+
 struct rows {
 	size_t n;
 	int64_t requests, cost, input;
@@ -613,6 +661,7 @@ suite(void)
 	UNIT_ADD(s, test_parallel);
 	UNIT_ADD(s, test_killed_server);
 	UNIT_ADD(s, test_corrections);
+	UNIT_ADD(s, test_correction_tier);
 	UNIT_ADD(s, test_report);
 	UNIT_ADD(s, test_list);
 	return s;

@@ -78,7 +78,10 @@ usagegen_world(struct usagegen *g, struct store *s, unsigned n_tenants,
 {
 	static const char model[] =
 	    "{\"prices\":[{\"class\":\"input\",\"usd_per_mtok\":\"1\"},"
-	    "{\"class\":\"output\",\"usd_per_mtok\":\"2\"}]}";
+	    "{\"class\":\"output\",\"usd_per_mtok\":\"2\"},"
+	    "{\"class\":\"output\",\"usd_per_mtok\":\"5\",\"tier\":"
+	    "\"priority\"},{\"class\":\"input\",\"usd_per_mtok\":\"3\","
+	    "\"above_tokens\":1000}]}";
 	struct gen_commit c = {0};
 	char name[64];
 	struct error e;
