@@ -71,6 +71,19 @@ emit_text(struct json v)
 	return json_raw_string(v);
 }
 
+struct str
+emit_call_id(
+    struct emit *em, struct str salt, unsigned position, struct str name)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+	size_t i;
+
+	for (i = 0; i < salt.len; i++)
+		h = (h ^ (unsigned char)salt.p[i]) * 16777619u;
+	arena_clear(&em->arena);
+	return ir_make_call_id(&em->arena, "call_", h + position, name);
+}
+
 static int
 emit_send(struct emit *em, const struct ir_event *ev)
 {
@@ -104,8 +117,7 @@ emit_finish(struct emit *em, unsigned choice, enum ir_finish f,
 int
 emit_usage(struct emit *em)
 {
-	struct ir_event ev = {
-	    .type = IR_EV_USAGE, .usage = &em->usage.usage};
+	struct ir_event ev = {.type = IR_EV_USAGE, .usage = &em->usage.usage};
 
 	return em->usage.known ? emit_send(em, &ev) : 0;
 }
@@ -118,8 +130,11 @@ emit_error(struct emit *em, struct str native, int status, struct str text)
 	    .status = status,
 	    .text = text};
 
+	int rc;
+
 	em->failed = true;
-	return emit_send(em, &ev);
+	rc = emit_send(em, &ev);
+	return rc != 0 ? rc : EMIT_STOP;
 }
 
 int
@@ -206,8 +221,7 @@ emit_lane_delta(struct emit *em, struct emit_lane *l, enum ir_part_type part,
 			return rc;
 	}
 	l->empty = false;
-	return emit_block_text(
-	    em, IR_EV_DELTA, l->choice, l->next, part, text);
+	return emit_block_text(em, IR_EV_DELTA, l->choice, l->next, part, text);
 }
 
 int

@@ -60,6 +60,12 @@ void emit_pick(
 /* Content of a string, "" if v is none (or p NULL). */
 struct str emit_text(struct json v);
 
+/* The id of a call that has none, good until the next one is made. salt:
+ * something that other answers do not have, so that a conversation has no two
+ * calls of one id. p NULL without memory. */
+struct str emit_call_id(
+    struct emit *em, struct str salt, unsigned position, struct str name);
+
 /* All return 0 or what the callback returned (or ERR_NOMEM, ERR_TOO_LARGE
  * where text is made). */
 
@@ -69,8 +75,17 @@ int emit_finish(struct emit *em, unsigned choice, enum ir_finish f,
     struct str native, struct str stop) MUST_CHECK;
 /* If usage is known. */
 int emit_usage(struct emit *em) MUST_CHECK;
-int emit_error(struct emit *em, struct str native, int status,
-    struct str text) MUST_CHECK;
+/* EMIT_STOP when the callback was content: the rest of the answer is not
+ * looked at, whatever it is. */
+#define EMIT_STOP (-1000)
+int emit_error(
+    struct emit *em, struct str native, int status, struct str text) MUST_CHECK;
+/* What feed() and finish() return for it. */
+static inline int
+emit_result(int rc)
+{
+	return rc == EMIT_STOP ? 0 : rc;
+}
 int emit_end(struct emit *em) MUST_CHECK;
 
 /* Open a block, closing the one that is open. */

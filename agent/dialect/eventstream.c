@@ -59,8 +59,8 @@ eventstream_init(struct eventstream *s, size_t max_payload)
 {
 	memset(s, 0, sizeof(*s));
 	s->max_payload = max_payload;
-	buf_init(&s->raw, max_payload + EVENTSTREAM_MAX_HEADER_BYTES +
-			      EVENTSTREAM_OVERHEAD);
+	buf_init(&s->raw,
+	    max_payload + EVENTSTREAM_MAX_HEADER_BYTES + EVENTSTREAM_OVERHEAD);
 }
 
 void

@@ -17,8 +17,8 @@
 
 #include "common/buf.h"
 
-#define EVENTSTREAM_OVERHEAD	16 /* prelude and both CRCs */
-#define EVENTSTREAM_MAX_HEADERS 64
+#define EVENTSTREAM_OVERHEAD	     16 /* prelude and both CRCs */
+#define EVENTSTREAM_MAX_HEADERS	     64
 #define EVENTSTREAM_MAX_HEADER_BYTES ((size_t)128 << 10)
 
 enum eventstream_type {

@@ -10,9 +10,9 @@
 #include "agent/dialect/ir.h"
 
 struct media_type {
-	const char *mime;      /* "image/png" */
-	const char *format;    /* Bedrock: "png" */
-	const char *ext;       /* of file names: "png" */
+	const char *mime;   /* "image/png" */
+	const char *format; /* Bedrock: "png" */
+	const char *ext;    /* of file names: "png" */
 	enum ir_part_type part;
 };
 
