@@ -8,9 +8,9 @@
 
 #include <stdio.h>
 
-#define ANT_MAX_TOKENS (INT64_C(1) << 53)
+#define ANTC_MAX_TOKENS (INT64_C(1) << 53)
 
-static const struct crd_words ant_words = {
+static const struct crd_words antc_words = {
     .required = "Field required",
     .string = "Input should be a valid string",
     .boolean = "Input should be a valid boolean",
@@ -21,7 +21,7 @@ static const struct crd_words ant_words = {
     .range = "Input is out of range",
 };
 
-enum ant_top {
+enum antc_top {
 	AT_MODEL,
 	AT_MAX_TOKENS,
 	AT_MESSAGES,
@@ -42,14 +42,14 @@ enum ant_top {
 	AT_VERSION, /* of the hosted variants; says nothing */
 	AT_COUNT
 };
-static const char *const ant_top_names[AT_COUNT] = {"model", "max_tokens",
+static const char *const antc_top_names[AT_COUNT] = {"model", "max_tokens",
     "messages", "system", "stop_sequences", "stream", "temperature", "top_p",
     "top_k", "metadata", "service_tier", "thinking", "output_config",
     "output_format", "tools", "tool_choice", "cache_control",
     "anthropic_version"};
 
 int
-ant_read_cache(
+antc_read_cache(
     struct crd *rd, struct json v, const char *base, enum ir_cache *ret)
 {
 	static const char *const names[] = {"type", "ttl"};
@@ -78,7 +78,7 @@ ant_read_cache(
 /* ---- messages ---- */
 
 static int
-ant_read_system(struct crd *rd, struct json v)
+antc_read_system(struct crd *rd, struct json v)
 {
 	struct ir_message *m;
 
@@ -87,11 +87,11 @@ ant_read_system(struct crd *rd, struct json v)
 	m = ir_add_message(rd->r, IR_SYSTEM);
 	if (m == NULL)
 		return crd_full(rd);
-	return ant_read_content(rd, m, NULL, "system", v);
+	return antc_read_content(rd, m, NULL, "system", v);
 }
 
 static int
-ant_read_role(
+antc_read_role(
     struct crd *rd, struct json v, const char *base, enum ir_role *ret)
 {
 	if (v.type == JSON_NULL)
@@ -109,7 +109,7 @@ ant_read_role(
 }
 
 static int
-ant_read_message(struct crd *rd, unsigned i, struct json v, bool last)
+antc_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 {
 	static const char *const names[] = {"role", "content"};
 	struct ir_message *m;
@@ -124,7 +124,7 @@ ant_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 	rc = crd_pick(rd, base, v, names, vals, 2);
 	if (rc != 0)
 		return rc;
-	rc = ant_read_role(rd, vals[0], base, &role);
+	rc = antc_read_role(rd, vals[0], base, &role);
 	if (rc != 0)
 		return rc;
 	if (vals[1].type == JSON_NULL)
@@ -133,7 +133,7 @@ ant_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 	base = ir_field(rd->r, "messages.%u.content", i);
 	if (m == NULL || base == NULL)
 		return crd_full(rd);
-	rc = ant_read_content(rd, m, NULL, base, vals[1]);
+	rc = antc_read_content(rd, m, NULL, base, vals[1]);
 	if (rc == 0 && m->parts == NULL && !(last && role == IR_ASSISTANT))
 		return crd_bad(rd, base, "",
 		    "messages must have non-empty content, but for a last "
@@ -142,7 +142,7 @@ ant_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 }
 
 static int
-ant_read_messages(struct crd *rd, struct json v)
+antc_read_messages(struct crd *rd, struct json v)
 {
 	struct json_iter it, ahead;
 	struct json item, next;
@@ -157,7 +157,7 @@ ant_read_messages(struct crd *rd, struct json v)
 	it = json_iter(v);
 	for (i = 0; json_next_element(&it, &item); i++) {
 		ahead = it;
-		rc = ant_read_message(
+		rc = antc_read_message(
 		    rd, i, item, !json_next_element(&ahead, &next));
 		if (rc != 0)
 			return rc;
@@ -170,7 +170,7 @@ ant_read_messages(struct crd *rd, struct json v)
 
 /* cache_control of the whole request: a break point behind the last block. */
 static int
-ant_read_auto_cache(struct crd *rd, struct json v)
+antc_read_auto_cache(struct crd *rd, struct json v)
 {
 	enum ir_cache cache = IR_CACHE_NONE;
 	struct ir_part *last = NULL;
@@ -178,7 +178,7 @@ ant_read_auto_cache(struct crd *rd, struct json v)
 	struct ir_part *p;
 	int rc;
 
-	rc = ant_read_cache(rd, v, "", &cache);
+	rc = antc_read_cache(rd, v, "", &cache);
 	for (m = rd->r->messages; m != NULL && rc == 0; m = m->next) {
 		for (p = m->parts; p != NULL; p = p->next) {
 			if (p->type != IR_THINKING && p->type != IR_REDACTED)
@@ -192,7 +192,7 @@ ant_read_auto_cache(struct crd *rd, struct json v)
 
 /* ---- tools ---- */
 
-enum ant_tool {
+enum antc_tool {
 	TL_TYPE,
 	TL_NAME,
 	TL_DESCRIPTION,
@@ -203,7 +203,7 @@ enum ant_tool {
 };
 
 static int
-ant_read_tool(struct crd *rd, unsigned i, struct json v)
+antc_read_tool(struct crd *rd, unsigned i, struct json v)
 {
 	static const char *const names[TL_COUNT] = {"type", "name",
 	    "description", "input_schema", "strict", "cache_control"};
@@ -244,11 +244,11 @@ ant_read_tool(struct crd *rd, unsigned i, struct json v)
 	if (vals[TL_STRICT].type == JSON_BOOL)
 		t->strict = strict;
 	return rc != 0 ? rc
-		       : ant_read_cache(rd, vals[TL_CACHE], base, &t->cache);
+		       : antc_read_cache(rd, vals[TL_CACHE], base, &t->cache);
 }
 
 static int
-ant_read_tools(struct crd *rd, struct json v)
+antc_read_tools(struct crd *rd, struct json v)
 {
 	struct json_iter it;
 	struct json item;
@@ -260,7 +260,7 @@ ant_read_tools(struct crd *rd, struct json v)
 		return rc;
 	it = json_iter(v);
 	for (i = 0; json_next_element(&it, &item); i++) {
-		rc = ant_read_tool(rd, i, item);
+		rc = antc_read_tool(rd, i, item);
 		if (rc != 0)
 			return rc;
 	}
@@ -268,7 +268,7 @@ ant_read_tools(struct crd *rd, struct json v)
 }
 
 static int
-ant_read_choice(struct crd *rd, struct json v)
+antc_read_choice(struct crd *rd, struct json v)
 {
 	static const char *const names[] = {
 	    "type", "name", "disable_parallel_tool_use"};
@@ -311,7 +311,7 @@ ant_read_choice(struct crd *rd, struct json v)
 /* ---- the rest ---- */
 
 static int
-ant_read_thinking(struct crd *rd, struct json v)
+antc_read_thinking(struct crd *rd, struct json v)
 {
 	static const char *const names[] = {"type", "budget_tokens", "display"};
 	struct ir_request *r = rd->r;
@@ -332,7 +332,7 @@ ant_read_thinking(struct crd *rd, struct json v)
 			return crd_bad(rd, "thinking", "budget_tokens",
 			    rd->words->required);
 		rc = crd_int(rd, vals[1], "thinking", "budget_tokens", 1024,
-		    ANT_MAX_TOKENS, &r->thinking_budget);
+		    ANTC_MAX_TOKENS, &r->thinking_budget);
 	} else if (crd_is(vals[0], "adaptive")) {
 		/* the API's own default, unless output_config says more */
 		if (r->effort == IR_EFFORT_UNSET)
@@ -350,7 +350,7 @@ ant_read_thinking(struct crd *rd, struct json v)
 }
 
 static int
-ant_read_format(struct crd *rd, struct json v, const char *base)
+antc_read_format(struct crd *rd, struct json v, const char *base)
 {
 	static const char *const names[] = {"type", "schema"};
 	struct json vals[2];
@@ -371,7 +371,7 @@ ant_read_format(struct crd *rd, struct json v, const char *base)
 }
 
 static int
-ant_read_output(struct crd *rd, struct json v)
+antc_read_output(struct crd *rd, struct json v)
 {
 	static const char *const names[] = {"effort", "format"};
 	struct ir_request *r = rd->r;
@@ -390,11 +390,11 @@ ant_read_output(struct crd *rd, struct json v)
 		return crd_bad(rd, "output_config", "effort",
 		    "Input should be 'low', 'medium', 'high', 'xhigh' or "
 		    "'max'");
-	return ant_read_format(rd, vals[1], "output_config.format");
+	return antc_read_format(rd, vals[1], "output_config.format");
 }
 
 static int
-ant_read_metadata(struct crd *rd, struct json v)
+antc_read_metadata(struct crd *rd, struct json v)
 {
 	static const char *const names[] = {"user_id"};
 	struct json vals[1];
@@ -409,7 +409,7 @@ ant_read_metadata(struct crd *rd, struct json v)
 }
 
 static int
-ant_read_sampling(struct crd *rd, const struct json *v)
+antc_read_sampling(struct crd *rd, const struct json *v)
 {
 	struct ir_request *r = rd->r;
 	int64_t k;
@@ -433,7 +433,7 @@ ant_read_sampling(struct crd *rd, const struct json *v)
 }
 
 static int
-ant_read_head(struct crd *rd, const struct json *v)
+antc_read_head(struct crd *rd, const struct json *v)
 {
 	struct ir_request *r = rd->r;
 	int rc;
@@ -448,53 +448,53 @@ ant_read_head(struct crd *rd, const struct json *v)
 		return crd_bad(rd, "max_tokens", "", rd->words->required);
 	if (rc == 0)
 		rc = crd_int(rd, v[AT_MAX_TOKENS], "", "max_tokens", 1,
-		    ANT_MAX_TOKENS, &r->max_output);
+		    ANTC_MAX_TOKENS, &r->max_output);
 	if (rc == 0)
 		rc = crd_bool(rd, v[AT_STREAM], "", "stream", &r->stream);
 	return rc;
 }
 
 int
-ant_client_read(struct str body, struct str path_model, bool path_stream,
+antc_read(struct str body, struct str path_model, bool path_stream,
     struct ir_request *r, struct error *e)
 {
-	struct crd rd = {.r = r, .e = e, .words = &ant_words};
+	struct crd rd = {.r = r, .e = e, .words = &antc_words};
 	struct json v[AT_COUNT];
 	int rc;
 
 	(void)path_model;
 	(void)path_stream;
 	r->include_usage = true;
-	rc = crd_pick(&rd, "", json_root(body), ant_top_names, v, AT_COUNT);
+	rc = crd_pick(&rd, "", json_root(body), antc_top_names, v, AT_COUNT);
 	if (rc == 0)
-		rc = ant_read_head(&rd, v);
+		rc = antc_read_head(&rd, v);
 	if (rc == 0)
-		rc = ant_read_system(&rd, v[AT_SYSTEM]);
+		rc = antc_read_system(&rd, v[AT_SYSTEM]);
 	if (rc == 0)
-		rc = ant_read_messages(&rd, v[AT_MESSAGES]);
+		rc = antc_read_messages(&rd, v[AT_MESSAGES]);
 	if (rc == 0)
-		rc = ant_read_auto_cache(&rd, v[AT_CACHE]);
+		rc = antc_read_auto_cache(&rd, v[AT_CACHE]);
 	if (rc == 0)
-		rc = ant_read_sampling(&rd, v);
+		rc = antc_read_sampling(&rd, v);
 	if (rc == 0)
-		rc = ant_read_metadata(&rd, v[AT_METADATA]);
+		rc = antc_read_metadata(&rd, v[AT_METADATA]);
 	if (rc == 0)
-		rc = ant_read_output(&rd, v[AT_OUTPUT]);
+		rc = antc_read_output(&rd, v[AT_OUTPUT]);
 	if (rc == 0)
-		rc = ant_read_format(&rd, v[AT_FORMAT], "output_format");
+		rc = antc_read_format(&rd, v[AT_FORMAT], "output_format");
 	if (rc == 0)
-		rc = ant_read_thinking(&rd, v[AT_THINKING]);
+		rc = antc_read_thinking(&rd, v[AT_THINKING]);
 	if (rc == 0)
-		rc = ant_read_tools(&rd, v[AT_TOOLS]);
+		rc = antc_read_tools(&rd, v[AT_TOOLS]);
 	if (rc == 0)
-		rc = ant_read_choice(&rd, v[AT_CHOICE]);
+		rc = antc_read_choice(&rd, v[AT_CHOICE]);
 	return rc;
 }
 
 const struct codec_client codec_anthropic_client = {
     .name = "anthropic",
-    .read = ant_client_read,
-    .begin = ant_client_begin,
-    .event = ant_client_event,
-    .free = ant_client_free,
+    .read = antc_read,
+    .begin = antc_begin,
+    .event = antc_event,
+    .free = antc_free,
 };

@@ -11,17 +11,16 @@
 
 /* A string or an array of blocks, of a message or (result not NULL) of a tool
  * result. base: "messages.3.content". */
-int ant_read_content(struct crd *rd, struct ir_message *m,
+int antc_read_content(struct crd *rd, struct ir_message *m,
     struct ir_part *result, const char *base, struct json v) MUST_CHECK;
 /* cache_control */
-int ant_read_cache(struct crd *rd, struct json v, const char *base,
+int antc_read_cache(struct crd *rd, struct json v, const char *base,
     enum ir_cache *ret) MUST_CHECK;
 
-int ant_client_read(struct str body, struct str path_model, bool path_stream,
+int antc_read(struct str body, struct str path_model, bool path_stream,
     struct ir_request *r, struct error *e);
-struct answer_writer *ant_client_begin(
-    const struct answer_opts *o, struct buf *out);
-int ant_client_event(struct answer_writer *w, const struct ir_event *ev);
-void ant_client_free(struct answer_writer *w);
+struct answer_writer *antc_begin(const struct answer_opts *o, struct buf *out);
+int antc_event(struct answer_writer *w, const struct ir_event *ev);
+void antc_free(struct answer_writer *w);
 
 #endif

@@ -7,13 +7,13 @@
 #include "agent/dialect/anthropic_client.h"
 
 /* Where a block goes. */
-struct ant_place {
+struct antc_place {
 	struct ir_message *m;
 	struct ir_part *result; /* or NULL: into the message */
 	const char *base;	/* "messages.0.content.1", in the arena */
 };
 
-enum ant_key {
+enum antc_key {
 	BK_TYPE,
 	BK_CACHE,
 	BK_TEXT, /* also thinking */
@@ -30,18 +30,18 @@ enum ant_key {
 	BK_COUNT
 };
 
-/* The members that a type of block has, in the order of enum ant_key. */
-#define ANT_NONE "\xff" /* no key of a document is this */
-struct ant_type {
+/* The members that a type of block has, in the order of enum antc_key. */
+#define ANTC_NONE "\xff" /* no key of a document is this */
+struct antc_type {
 	const char *word;
 	const char *names[BK_COUNT];
 	bool user, assistant, system, nested; /* where it may be */
 	int (*read)(
-	    struct crd *rd, const struct ant_place *at, const struct json *v);
+	    struct crd *rd, const struct antc_place *at, const struct json *v);
 };
 
 static struct ir_part *
-ant_add(struct crd *rd, const struct ant_place *at, enum ir_part_type t)
+antc_add(struct crd *rd, const struct antc_place *at, enum ir_part_type t)
 {
 	struct ir_part *p;
 
@@ -53,7 +53,7 @@ ant_add(struct crd *rd, const struct ant_place *at, enum ir_part_type t)
 }
 
 static int
-ant_need(struct crd *rd, const char *base, const char *name, struct json v,
+antc_need(struct crd *rd, const char *base, const char *name, struct json v,
     struct str *ret)
 {
 	if (v.type == JSON_NULL)
@@ -62,14 +62,14 @@ ant_need(struct crd *rd, const char *base, const char *name, struct json v,
 }
 
 static int
-ant_add_text(struct crd *rd, const struct ant_place *at, const char *name,
+antc_add_text(struct crd *rd, const struct antc_place *at, const char *name,
     struct json v, struct ir_part **ret)
 {
 	struct ir_part *p;
 
 	if (v.type == JSON_NULL)
 		return 0;
-	p = ant_add(rd, at, IR_TEXT);
+	p = antc_add(rd, at, IR_TEXT);
 	if (p == NULL)
 		return crd_full(rd);
 	*ret = p;
@@ -77,24 +77,25 @@ ant_add_text(struct crd *rd, const struct ant_place *at, const char *name,
 }
 
 static int
-ant_read_text(struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_text(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
 	struct ir_part *p = NULL;
 	int rc;
 
 	if (v[BK_TEXT].type == JSON_NULL)
 		return crd_bad(rd, at->base, "text", rd->words->required);
-	rc = ant_add_text(rd, at, "text", v[BK_TEXT], &p);
+	rc = antc_add_text(rd, at, "text", v[BK_TEXT], &p);
 	if (rc == 0)
 		rc = crd_string(
 		    rd, v[BK_SIGNATURE], at->base, "signature", &p->signature);
 	return rc != 0 ? rc
-		       : ant_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
+		       : antc_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
 }
 
 /* ---- media ---- */
 
-enum ant_source {
+enum antc_source {
 	SR_TYPE,
 	SR_MIME,
 	SR_DATA,
@@ -105,7 +106,7 @@ enum ant_source {
 };
 
 static int
-ant_source_pick(struct crd *rd, const char *base, struct json v,
+antc_source_pick(struct crd *rd, const char *base, struct json v,
     struct json vals[SR_COUNT], const char **path)
 {
 	static const char *const names[SR_COUNT] = {
@@ -121,27 +122,27 @@ ant_source_pick(struct crd *rd, const char *base, struct json v,
 
 /* base64, url or file. */
 static int
-ant_read_source(struct crd *rd, const char *path, const struct json *v,
+antc_read_source(struct crd *rd, const char *path, const struct json *v,
     const char *words, struct ir_part *p)
 {
 	int rc;
 
 	if (crd_is(v[SR_TYPE], "base64")) {
-		rc = ant_need(rd, path, "media_type", v[SR_MIME], &p->mime);
+		rc = antc_need(rd, path, "media_type", v[SR_MIME], &p->mime);
 		if (rc == 0)
-			rc = ant_need(rd, path, "data", v[SR_DATA], &p->data);
+			rc = antc_need(rd, path, "data", v[SR_DATA], &p->data);
 		if (rc == 0 && p->data.len == 0)
 			rc = crd_bad(rd, path, "data", "data cannot be empty");
 		return rc;
 	}
 	if (crd_is(v[SR_TYPE], "url")) {
-		rc = ant_need(rd, path, "url", v[SR_URL], &p->url);
+		rc = antc_need(rd, path, "url", v[SR_URL], &p->url);
 		if (rc == 0 && p->url.len == 0)
 			rc = crd_bad(rd, path, "url", "url cannot be empty");
 		return rc;
 	}
 	if (crd_is(v[SR_TYPE], "file")) {
-		rc = ant_need(rd, path, "file_id", v[SR_FILE], &p->file_id);
+		rc = antc_need(rd, path, "file_id", v[SR_FILE], &p->file_id);
 		if (rc == 0 && p->file_id.len == 0)
 			rc = crd_bad(
 			    rd, path, "file_id", "file_id cannot be empty");
@@ -151,28 +152,29 @@ ant_read_source(struct crd *rd, const char *path, const struct json *v,
 }
 
 static int
-ant_read_image(struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_image(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
 	struct json src[SR_COUNT];
 	const char *path = "";
 	struct ir_part *p;
 	int rc;
 
-	rc = ant_source_pick(rd, at->base, v[BK_SOURCE], src, &path);
+	rc = antc_source_pick(rd, at->base, v[BK_SOURCE], src, &path);
 	if (rc != 0)
 		return rc;
-	p = ant_add(rd, at, IR_IMAGE);
+	p = antc_add(rd, at, IR_IMAGE);
 	if (p == NULL)
 		return crd_full(rd);
-	rc = ant_read_source(
+	rc = antc_read_source(
 	    rd, path, src, "Input should be 'base64', 'url' or 'file'", p);
 	return rc != 0 ? rc
-		       : ant_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
+		       : antc_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
 }
 
 /* Text and images of a document that is made of blocks. */
 static int
-ant_read_inner(struct crd *rd, const struct ant_place *at, const char *path,
+antc_read_inner(struct crd *rd, const struct antc_place *at, const char *path,
     struct json content, struct ir_part **last)
 {
 	const char *base = ir_field(rd->r, "%s.content", path);
@@ -182,7 +184,7 @@ ant_read_inner(struct crd *rd, const struct ant_place *at, const char *path,
 	if (base == NULL)
 		return crd_full(rd);
 	p = at->result != NULL ? at->result->last_part : at->m->last_part;
-	rc = ant_read_content(rd, at->m, at->result, base, content);
+	rc = antc_read_content(rd, at->m, at->result, base, content);
 	head = p != NULL	    ? p->next
 	       : at->result != NULL ? at->result->parts
 				    : at->m->parts;
@@ -196,8 +198,8 @@ ant_read_inner(struct crd *rd, const struct ant_place *at, const char *path,
 }
 
 static int
-ant_read_document(
-    struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_document(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
 	struct json src[SR_COUNT];
 	struct ir_part *p = NULL;
@@ -205,52 +207,52 @@ ant_read_document(
 	bool text, inner;
 	int rc;
 
-	rc = ant_source_pick(rd, at->base, v[BK_SOURCE], src, &path);
+	rc = antc_source_pick(rd, at->base, v[BK_SOURCE], src, &path);
 	if (rc != 0)
 		return rc;
 	text = crd_is(src[SR_TYPE], "text");
 	inner = crd_is(src[SR_TYPE], "content");
 	if (text || inner)
-		rc = ant_add_text(rd, at, "title", v[BK_TITLE], &p);
+		rc = antc_add_text(rd, at, "title", v[BK_TITLE], &p);
 	if (rc == 0)
-		rc = ant_add_text(rd, at, "context", v[BK_CONTEXT], &p);
+		rc = antc_add_text(rd, at, "context", v[BK_CONTEXT], &p);
 	if (rc == 0 && text) {
 		if (src[SR_DATA].type == JSON_NULL)
 			return crd_bad(rd, path, "data", rd->words->required);
-		rc = ant_add_text(rd, at, "source.data", src[SR_DATA], &p);
+		rc = antc_add_text(rd, at, "source.data", src[SR_DATA], &p);
 	} else if (rc == 0 && inner) {
-		rc = ant_read_inner(rd, at, path, src[SR_CONTENT], &p);
+		rc = antc_read_inner(rd, at, path, src[SR_CONTENT], &p);
 	} else if (rc == 0) {
-		p = ant_add(rd, at, IR_DOCUMENT);
+		p = antc_add(rd, at, IR_DOCUMENT);
 		if (p == NULL)
 			return crd_full(rd);
 		rc = crd_string(
 		    rd, v[BK_TITLE], at->base, "title", &p->filename);
 		if (rc == 0)
-			rc = ant_read_source(rd, path, src,
+			rc = antc_read_source(rd, path, src,
 			    "Input should be 'base64', 'text', 'content', "
 			    "'url' or 'file'",
 			    p);
 	}
 	if (rc != 0 || p == NULL)
 		return rc;
-	return ant_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
+	return antc_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
 }
 
 /* ---- tools and thinking ---- */
 
 static int
-ant_read_tool_use(
-    struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_tool_use(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
-	struct ir_part *p = ant_add(rd, at, IR_TOOL_CALL);
+	struct ir_part *p = antc_add(rd, at, IR_TOOL_CALL);
 	int rc;
 
 	if (p == NULL)
 		return crd_full(rd);
-	rc = ant_need(rd, at->base, "id", v[BK_ID], &p->id);
+	rc = antc_need(rd, at->base, "id", v[BK_ID], &p->id);
 	if (rc == 0)
-		rc = ant_need(rd, at->base, "name", v[BK_NAME], &p->name);
+		rc = antc_need(rd, at->base, "name", v[BK_NAME], &p->name);
 	if (rc == 0 && v[BK_INPUT].type == JSON_NULL)
 		rc = crd_bad(rd, at->base, "input", rd->words->required);
 	if (rc == 0)
@@ -259,109 +261,109 @@ ant_read_tool_use(
 		rc = crd_string(
 		    rd, v[BK_SIGNATURE], at->base, "signature", &p->signature);
 	return rc != 0 ? rc
-		       : ant_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
+		       : antc_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
 }
 
 static int
-ant_read_tool_result(
-    struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_tool_result(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
-	struct ir_part *p = ant_add(rd, at, IR_TOOL_RESULT);
+	struct ir_part *p = antc_add(rd, at, IR_TOOL_RESULT);
 	const char *base;
 	int rc;
 
 	if (p == NULL)
 		return crd_full(rd);
-	rc = ant_need(rd, at->base, "tool_use_id", v[BK_ID], &p->id);
+	rc = antc_need(rd, at->base, "tool_use_id", v[BK_ID], &p->id);
 	if (rc == 0)
 		rc = crd_bool(
 		    rd, v[BK_IS_ERROR], at->base, "is_error", &p->is_error);
 	if (rc == 0)
-		rc = ant_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
+		rc = antc_read_cache(rd, v[BK_CACHE], at->base, &p->cache);
 	if (rc != 0 || v[BK_CONTENT].type == JSON_NULL)
 		return rc;
 	base = ir_field(rd->r, "%s.content", at->base);
 	if (base == NULL)
 		return crd_full(rd);
-	return ant_read_content(rd, at->m, p, base, v[BK_CONTENT]);
+	return antc_read_content(rd, at->m, p, base, v[BK_CONTENT]);
 }
 
 static int
-ant_read_thinking_block(
-    struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_thinking_block(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
-	struct ir_part *p = ant_add(rd, at, IR_THINKING);
+	struct ir_part *p = antc_add(rd, at, IR_THINKING);
 	int rc;
 
 	if (p == NULL)
 		return crd_full(rd);
-	rc = ant_need(rd, at->base, "thinking", v[BK_TEXT], &p->text);
+	rc = antc_need(rd, at->base, "thinking", v[BK_TEXT], &p->text);
 	if (rc == 0)
-		rc = ant_need(
+		rc = antc_need(
 		    rd, at->base, "signature", v[BK_SIGNATURE], &p->signature);
 	return rc;
 }
 
 static int
-ant_read_redacted(
-    struct crd *rd, const struct ant_place *at, const struct json *v)
+antc_read_redacted(
+    struct crd *rd, const struct antc_place *at, const struct json *v)
 {
-	struct ir_part *p = ant_add(rd, at, IR_REDACTED);
+	struct ir_part *p = antc_add(rd, at, IR_REDACTED);
 
 	if (p == NULL)
 		return crd_full(rd);
-	return ant_need(rd, at->base, "data", v[BK_DATA], &p->signature);
+	return antc_need(rd, at->base, "data", v[BK_DATA], &p->signature);
 }
 
 /* ---- blocks ---- */
 
-static const struct ant_type ant_types[] = {
+static const struct antc_type antc_types[] = {
     {"text",
 	{[BK_CACHE] = "cache_control",
 	    [BK_TEXT] = "text",
 	    [BK_SIGNATURE] = "signature"},
-	true, true, true, true, ant_read_text},
+	true, true, true, true, antc_read_text},
     {"image", {[BK_CACHE] = "cache_control", [BK_SOURCE] = "source"}, true,
-	false, false, true, ant_read_image},
+	false, false, true, antc_read_image},
     {"document",
 	{[BK_CACHE] = "cache_control",
 	    [BK_SOURCE] = "source",
 	    [BK_TITLE] = "title",
 	    [BK_CONTEXT] = "context"},
-	true, false, false, true, ant_read_document},
+	true, false, false, true, antc_read_document},
     {"tool_use",
 	{[BK_CACHE] = "cache_control",
 	    [BK_SIGNATURE] = "signature",
 	    [BK_ID] = "id",
 	    [BK_NAME] = "name",
 	    [BK_INPUT] = "input"},
-	false, true, false, false, ant_read_tool_use},
+	false, true, false, false, antc_read_tool_use},
     {"tool_result",
 	{[BK_CACHE] = "cache_control",
 	    [BK_ID] = "tool_use_id",
 	    [BK_CONTENT] = "content",
 	    [BK_IS_ERROR] = "is_error"},
-	true, false, false, false, ant_read_tool_result},
+	true, false, false, false, antc_read_tool_result},
     {"thinking", {[BK_TEXT] = "thinking", [BK_SIGNATURE] = "signature"}, false,
-	true, false, false, ant_read_thinking_block},
+	true, false, false, antc_read_thinking_block},
     {"redacted_thinking", {[BK_DATA] = "data"}, false, true, false, false,
-	ant_read_redacted},
+	antc_read_redacted},
 };
 
-static const struct ant_type *
-ant_type_find(struct json type)
+static const struct antc_type *
+antc_type_find(struct json type)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(ant_types) / sizeof(ant_types[0]); i++) {
-		if (crd_is(type, ant_types[i].word))
-			return &ant_types[i];
+	for (i = 0; i < sizeof(antc_types) / sizeof(antc_types[0]); i++) {
+		if (crd_is(type, antc_types[i].word))
+			return &antc_types[i];
 	}
 	return NULL;
 }
 
 static bool
-ant_may_be(const struct ant_type *t, const struct ant_place *at)
+antc_may_be(const struct antc_type *t, const struct antc_place *at)
 {
 	if (at->result != NULL)
 		return t->nested;
@@ -378,7 +380,7 @@ ant_may_be(const struct ant_type *t, const struct ant_place *at)
 /* citations: {"enabled":false} of a document, an empty list of a text. What
  * else there is, is noted. */
 static int
-ant_read_citations(struct crd *rd, const struct ant_place *at, struct json v)
+antc_read_citations(struct crd *rd, const struct antc_place *at, struct json v)
 {
 	struct json on;
 
@@ -389,7 +391,7 @@ ant_read_citations(struct crd *rd, const struct ant_place *at, struct json v)
 
 /* caller: {"type":"direct"} says nothing. */
 static int
-ant_read_caller(struct crd *rd, const struct ant_place *at, struct json v)
+antc_read_caller(struct crd *rd, const struct antc_place *at, struct json v)
 {
 	struct json type;
 
@@ -399,11 +401,11 @@ ant_read_caller(struct crd *rd, const struct ant_place *at, struct json v)
 }
 
 static int
-ant_read_block(struct crd *rd, const struct ant_place *at, struct json v)
+antc_read_block(struct crd *rd, const struct antc_place *at, struct json v)
 {
 	const char *names[BK_COUNT + 2];
 	struct json vals[BK_COUNT + 2], type;
-	const struct ant_type *t;
+	const struct antc_type *t;
 	unsigned i;
 	int rc;
 
@@ -413,30 +415,30 @@ ant_read_block(struct crd *rd, const struct ant_place *at, struct json v)
 		return crd_bad(rd, at->base, "type", rd->words->required);
 	if (type.type != JSON_STRING)
 		return crd_bad(rd, at->base, "type", rd->words->string);
-	t = ant_type_find(type);
+	t = antc_type_find(type);
 	if (t == NULL)
 		return crd_other(rd, at->base, json_raw_string(type), type);
-	if (!ant_may_be(t, at))
+	if (!antc_may_be(t, at))
 		return crd_bad(
 		    rd, at->base, "type", "blocks of this type cannot be here");
 	for (i = 0; i < BK_COUNT; i++)
-		names[i] = t->names[i] != NULL ? t->names[i] : ANT_NONE;
+		names[i] = t->names[i] != NULL ? t->names[i] : ANTC_NONE;
 	names[BK_TYPE] = "type";
 	names[BK_COUNT] = "citations";
 	names[BK_COUNT + 1] = "caller";
 	rc = crd_pick(rd, at->base, v, names, vals, BK_COUNT + 2);
 	if (rc == 0)
-		rc = ant_read_citations(rd, at, vals[BK_COUNT]);
+		rc = antc_read_citations(rd, at, vals[BK_COUNT]);
 	if (rc == 0)
-		rc = ant_read_caller(rd, at, vals[BK_COUNT + 1]);
+		rc = antc_read_caller(rd, at, vals[BK_COUNT + 1]);
 	return rc != 0 ? rc : t->read(rd, at, vals);
 }
 
 int
-ant_read_content(struct crd *rd, struct ir_message *m, struct ir_part *result,
+antc_read_content(struct crd *rd, struct ir_message *m, struct ir_part *result,
     const char *base, struct json v)
 {
-	struct ant_place at = {m, result, base};
+	struct antc_place at = {m, result, base};
 	struct json_iter it;
 	struct json item;
 	struct ir_part *p = NULL;
@@ -446,7 +448,7 @@ ant_read_content(struct crd *rd, struct ir_message *m, struct ir_part *result,
 	if (v.type == JSON_STRING) {
 		if (json_raw_string(v).len == 0)
 			return 0;
-		return ant_add_text(rd, &at, "", v, &p);
+		return antc_add_text(rd, &at, "", v, &p);
 	}
 	if (v.type != JSON_ARRAY)
 		return crd_bad(rd, base, "", rd->words->array);
@@ -455,7 +457,7 @@ ant_read_content(struct crd *rd, struct ir_message *m, struct ir_part *result,
 		at.base = ir_field(rd->r, "%s.%u", base, i);
 		if (at.base == NULL)
 			return crd_full(rd);
-		rc = ant_read_block(rd, &at, item);
+		rc = antc_read_block(rd, &at, item);
 		if (rc != 0)
 			return rc;
 	}

@@ -21,13 +21,13 @@
 #include "agent/dialect/anthropic_client.h"
 #include "agent/dialect/jw.h"
 
-#define ANT_MAX_HELD   ((size_t)64 << 20)
-#define ANT_MAX_BLOCKS 4096 /* open together */
+#define ANTC_MAX_HELD	((size_t)64 << 20)
+#define ANTC_MAX_BLOCKS 4096 /* open together */
 
-static const char ant_context_full[] = "model_context_window_exceeded";
+static const char antc_context_full[] = "model_context_window_exceeded";
 
-struct ant_block {
-	struct ant_block *next;
+struct antc_block {
+	struct antc_block *next;
 	unsigned block;
 	enum ir_part_type part;
 	bool begun, stopped;
@@ -41,7 +41,7 @@ struct answer_writer {
 	struct buf *out;
 	struct buf model, id; /* JSON strings */
 	struct buf content;   /* plain: finished blocks */
-	struct ant_block *head, *tail;
+	struct antc_block *head, *tail;
 	unsigned n_open, n_written, n_calls;
 	size_t held;
 	bool has_start, message_begun, done, refused;
@@ -53,7 +53,7 @@ struct answer_writer {
 };
 
 struct answer_writer *
-ant_client_begin(const struct answer_opts *o, struct buf *out)
+antc_begin(const struct answer_opts *o, struct buf *out)
 {
 	struct answer_writer *w = calloc(1, sizeof(*w));
 
@@ -63,8 +63,8 @@ ant_client_begin(const struct answer_opts *o, struct buf *out)
 	w->out = out;
 	buf_init(&w->model, 4096);
 	buf_init(&w->id, 1024);
-	buf_init(&w->content, ANT_MAX_HELD);
-	buf_init(&w->stop_sequence, ANT_MAX_HELD);
+	buf_init(&w->content, ANTC_MAX_HELD);
+	buf_init(&w->stop_sequence, ANTC_MAX_HELD);
 	(void)buf_addz(&w->id, "\"msg_");
 	(void)buf_add_escaped(&w->id, o->id);
 	(void)buf_addc(&w->id, '"');
@@ -72,7 +72,7 @@ ant_client_begin(const struct answer_opts *o, struct buf *out)
 }
 
 static void
-ant_block_free(struct ant_block *b)
+antc_block_free(struct antc_block *b)
 {
 	buf_release(&b->id);
 	buf_release(&b->name);
@@ -82,25 +82,25 @@ ant_block_free(struct ant_block *b)
 }
 
 static void
-ant_pop(struct answer_writer *w)
+antc_pop(struct answer_writer *w)
 {
-	struct ant_block *b = w->head;
+	struct antc_block *b = w->head;
 
 	w->head = b->next;
 	if (w->head == NULL)
 		w->tail = NULL;
 	w->n_open--;
 	w->held -= b->text.len + b->sig.len;
-	ant_block_free(b);
+	antc_block_free(b);
 }
 
 void
-ant_client_free(struct answer_writer *w)
+antc_free(struct answer_writer *w)
 {
 	if (w == NULL)
 		return;
 	while (w->head != NULL)
-		ant_pop(w);
+		antc_pop(w);
 	buf_release(&w->model);
 	buf_release(&w->id);
 	buf_release(&w->content);
@@ -111,7 +111,7 @@ ant_client_free(struct answer_writer *w)
 /* ---- frames ---- */
 
 static void
-ant_frame(struct answer_writer *w, const char *name)
+antc_frame(struct answer_writer *w, const char *name)
 {
 	(void)buf_addz(w->out, "event: ");
 	(void)buf_addz(w->out, name);
@@ -121,14 +121,14 @@ ant_frame(struct answer_writer *w, const char *name)
 }
 
 static void
-ant_frame_end(struct answer_writer *w)
+antc_frame_end(struct answer_writer *w)
 {
 	(void)buf_add(w->out, "}\n\n", 3);
 }
 
 /* The message up to its content's opening bracket. */
 static void
-ant_message_head(struct answer_writer *w)
+antc_message_head(struct answer_writer *w)
 {
 	(void)buf_addz(w->out, "{\"id\":");
 	(void)buf_add_str(w->out, buf_str(&w->id));
@@ -140,26 +140,26 @@ ant_message_head(struct answer_writer *w)
 }
 
 static void
-ant_message_start(struct answer_writer *w)
+antc_message_start(struct answer_writer *w)
 {
 	if (w->message_begun || !w->o.stream)
 		return;
 	w->message_begun = true;
-	ant_frame(w, "message_start");
+	antc_frame(w, "message_start");
 	(void)buf_addz(w->out, ",\"message\":");
-	ant_message_head(w);
+	antc_message_head(w);
 	(void)buf_addz(w->out, "],\"stop_reason\":null,\"stop_sequence\":null,"
 			       "\"stop_details\":null,\"usage\":");
 	usage_write_anthropic(w->out, &w->usage, true);
 	(void)buf_addc(w->out, '}');
-	ant_frame_end(w);
+	antc_frame_end(w);
 }
 
 static void
-ant_delta(struct answer_writer *w, const char *type, const char *member,
+antc_delta(struct answer_writer *w, const char *type, const char *member,
     struct str esc)
 {
-	ant_frame(w, "content_block_delta");
+	antc_frame(w, "content_block_delta");
 	(void)buf_addz(w->out, ",\"index\":");
 	(void)buf_add_i64(w->out, w->n_written);
 	(void)buf_addz(w->out, ",\"delta\":{\"type\":\"");
@@ -169,24 +169,24 @@ ant_delta(struct answer_writer *w, const char *type, const char *member,
 	(void)buf_addz(w->out, "\":\"");
 	(void)buf_add_str(w->out, esc);
 	(void)buf_addz(w->out, "\"}");
-	ant_frame_end(w);
+	antc_frame_end(w);
 }
 
 static void
-ant_text_delta(
-    struct answer_writer *w, const struct ant_block *b, struct str esc)
+antc_text_delta(
+    struct answer_writer *w, const struct antc_block *b, struct str esc)
 {
 	if (b->part == IR_TOOL_CALL)
-		ant_delta(w, "input_json_delta", "partial_json", esc);
+		antc_delta(w, "input_json_delta", "partial_json", esc);
 	else if (b->part == IR_THINKING)
-		ant_delta(w, "thinking_delta", "thinking", esc);
+		antc_delta(w, "thinking_delta", "thinking", esc);
 	else
-		ant_delta(w, "text_delta", "text", esc);
+		antc_delta(w, "text_delta", "text", esc);
 }
 
 /* The id of a call; one of ours where the provider gives none. */
 static void
-ant_call_id(struct answer_writer *w, struct jw *j, const struct ant_block *b)
+antc_call_id(struct answer_writer *w, struct jw *j, const struct antc_block *b)
 {
 	char id[32];
 
@@ -203,7 +203,7 @@ ant_call_id(struct answer_writer *w, struct jw *j, const struct ant_block *b)
 }
 
 static void
-ant_media(struct jw *j, const struct ant_block *b)
+antc_media(struct jw *j, const struct antc_block *b)
 {
 	jw_name_z(j, "type", b->part == IR_IMAGE ? "image" : "document");
 	jw_name_open(j, "source", '{');
@@ -216,8 +216,8 @@ ant_media(struct jw *j, const struct ant_block *b)
 /* The block as an object: with its content (plain), or as a stream begins
  * it. */
 static void
-ant_object(struct answer_writer *w, struct buf *out, const struct ant_block *b,
-    bool full)
+antc_object(struct answer_writer *w, struct buf *out,
+    const struct antc_block *b, bool full)
 {
 	struct jw j = {out, false};
 
@@ -225,7 +225,7 @@ ant_object(struct answer_writer *w, struct buf *out, const struct ant_block *b,
 	switch (b->part) {
 	case IR_TOOL_CALL:
 		jw_name_z(&j, "type", "tool_use");
-		ant_call_id(w, &j, b);
+		antc_call_id(w, &j, b);
 		jw_name_esc(&j, "name", buf_str(&b->name));
 		jw_name(&j, "input");
 		jw_sep(&j);
@@ -249,7 +249,7 @@ ant_object(struct answer_writer *w, struct buf *out, const struct ant_block *b,
 			jw_opt_esc(&j, "signature", buf_str(&b->sig));
 		break;
 	default:
-		ant_media(&j, b);
+		antc_media(&j, b);
 		break;
 	}
 	jw_close(&j, '}');
@@ -260,7 +260,7 @@ ant_object(struct answer_writer *w, struct buf *out, const struct ant_block *b,
 /* Are its pieces passed on as they come? Not those of a block that is one
  * piece, nor thinking that nobody asked for. */
 static bool
-ant_flows(const struct answer_writer *w, const struct ant_block *b)
+antc_flows(const struct answer_writer *w, const struct antc_block *b)
 {
 	switch (b->part) {
 	case IR_TEXT:
@@ -275,15 +275,15 @@ ant_flows(const struct answer_writer *w, const struct ant_block *b)
 }
 
 static void
-ant_begin_block(struct answer_writer *w, struct ant_block *b)
+antc_begin_block(struct answer_writer *w, struct antc_block *b)
 {
 	b->begun = true;
-	ant_frame(w, "content_block_start");
+	antc_frame(w, "content_block_start");
 	(void)buf_addz(w->out, ",\"index\":");
 	(void)buf_add_i64(w->out, w->n_written);
 	(void)buf_addz(w->out, ",\"content_block\":");
-	ant_object(w, w->out, b, false);
-	ant_frame_end(w);
+	antc_object(w, w->out, b, false);
+	antc_frame_end(w);
 	if (b->part == IR_TOOL_CALL) {
 		w->held -= b->sig.len;
 		buf_clear(&b->sig);
@@ -292,19 +292,19 @@ ant_begin_block(struct answer_writer *w, struct ant_block *b)
 
 /* Write what was held back of the first block, as far as it flows. */
 static void
-ant_flush(struct answer_writer *w, struct ant_block *b)
+antc_flush(struct answer_writer *w, struct antc_block *b)
 {
-	if (!ant_flows(w, b) || b->text.len == 0)
+	if (!antc_flows(w, b) || b->text.len == 0)
 		return;
 	if (!b->begun)
-		ant_begin_block(w, b);
-	ant_text_delta(w, b, buf_str(&b->text));
+		antc_begin_block(w, b);
+	antc_text_delta(w, b, buf_str(&b->text));
 	w->held -= b->text.len;
 	buf_clear(&b->text);
 }
 
 static bool
-ant_is_empty(const struct answer_writer *w, const struct ant_block *b)
+antc_is_empty(const struct answer_writer *w, const struct antc_block *b)
 {
 	switch (b->part) {
 	case IR_TEXT:
@@ -324,69 +324,69 @@ ant_is_empty(const struct answer_writer *w, const struct ant_block *b)
 
 /* The first block stopped, in a stream. */
 static void
-ant_end_streamed(struct answer_writer *w, struct ant_block *b)
+antc_end_streamed(struct answer_writer *w, struct antc_block *b)
 {
 	if (!b->begun)
-		ant_begin_block(w, b);
+		antc_begin_block(w, b);
 	if (b->part == IR_THINKING && b->text.len > 0)
-		ant_text_delta(w, b, buf_str(&b->text));
+		antc_text_delta(w, b, buf_str(&b->text));
 	else
-		ant_flush(w, b);
+		antc_flush(w, b);
 	if (b->part != IR_REDACTED && b->sig.len > 0)
-		ant_delta(w, "signature_delta", "signature", buf_str(&b->sig));
-	ant_frame(w, "content_block_stop");
+		antc_delta(w, "signature_delta", "signature", buf_str(&b->sig));
+	antc_frame(w, "content_block_stop");
 	(void)buf_addz(w->out, ",\"index\":");
 	(void)buf_add_i64(w->out, w->n_written);
-	ant_frame_end(w);
+	antc_frame_end(w);
 }
 
 /* The first block stopped: write what is left of it, drop it. */
 static void
-ant_end_block(struct answer_writer *w)
+antc_end_block(struct answer_writer *w)
 {
-	struct ant_block *b = w->head;
+	struct antc_block *b = w->head;
 
-	if (b->begun || !ant_is_empty(w, b)) {
+	if (b->begun || !antc_is_empty(w, b)) {
 		if (w->o.stream) {
-			ant_end_streamed(w, b);
+			antc_end_streamed(w, b);
 		} else {
 			if (w->n_written > 0)
 				(void)buf_addc(&w->content, ',');
-			ant_object(w, &w->content, b, true);
+			antc_object(w, &w->content, b, true);
 		}
 		w->n_written++;
 		if (b->part == IR_TOOL_CALL)
 			w->n_calls++;
 	}
-	ant_pop(w);
+	antc_pop(w);
 }
 
 /* Write all that can be written now. */
 static void
-ant_advance(struct answer_writer *w)
+antc_advance(struct answer_writer *w)
 {
 	while (w->head != NULL && w->head->stopped)
-		ant_end_block(w);
+		antc_end_block(w);
 	if (w->head != NULL && w->o.stream)
-		ant_flush(w, w->head);
+		antc_flush(w, w->head);
 }
 
 static int
-ant_on_block(struct answer_writer *w, const struct ir_event *ev)
+antc_on_block(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct ant_block *b;
+	struct antc_block *b;
 
-	if (w->n_open >= ANT_MAX_BLOCKS)
+	if (w->n_open >= ANTC_MAX_BLOCKS)
 		return ERR_TOO_LARGE;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return ERR_NOMEM;
 	b->block = ev->block;
 	b->part = ev->part;
-	buf_init(&b->id, ANT_MAX_HELD);
-	buf_init(&b->name, ANT_MAX_HELD);
-	buf_init(&b->text, ANT_MAX_HELD);
-	buf_init(&b->sig, ANT_MAX_HELD);
+	buf_init(&b->id, ANTC_MAX_HELD);
+	buf_init(&b->name, ANTC_MAX_HELD);
+	buf_init(&b->text, ANTC_MAX_HELD);
+	buf_init(&b->sig, ANTC_MAX_HELD);
 	if (w->tail != NULL)
 		w->tail->next = b;
 	else
@@ -400,10 +400,10 @@ ant_on_block(struct answer_writer *w, const struct ir_event *ev)
 	return buf_error(&b->id) != 0 ? buf_error(&b->id) : buf_error(&b->name);
 }
 
-static struct ant_block *
-ant_find(const struct answer_writer *w, unsigned block)
+static struct antc_block *
+antc_find(const struct answer_writer *w, unsigned block)
 {
-	struct ant_block *b = w->head;
+	struct antc_block *b = w->head;
 
 	while (b != NULL && b->block != block)
 		b = b->next;
@@ -411,47 +411,47 @@ ant_find(const struct answer_writer *w, unsigned block)
 }
 
 static int
-ant_hold(struct answer_writer *w, struct buf *b, struct str s)
+antc_hold(struct answer_writer *w, struct buf *b, struct str s)
 {
-	if (s.len > ANT_MAX_HELD - w->held)
+	if (s.len > ANTC_MAX_HELD - w->held)
 		return ERR_TOO_LARGE;
 	w->held += s.len;
 	return buf_add_str(b, s);
 }
 
 static int
-ant_on_delta(struct answer_writer *w, const struct ir_event *ev)
+antc_on_delta(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct ant_block *b = ant_find(w, ev->block);
+	struct antc_block *b = antc_find(w, ev->block);
 
 	if (b == NULL || b->stopped || ev->text.len == 0)
 		return 0;
-	if (!w->o.stream || b != w->head || !ant_flows(w, b))
-		return ant_hold(w, &b->text, ev->text);
+	if (!w->o.stream || b != w->head || !antc_flows(w, b))
+		return antc_hold(w, &b->text, ev->text);
 	if (!b->begun)
-		ant_begin_block(w, b);
-	ant_text_delta(w, b, ev->text);
+		antc_begin_block(w, b);
+	antc_text_delta(w, b, ev->text);
 	return 0;
 }
 
 static int
-ant_on_stop(struct answer_writer *w, const struct ir_event *ev)
+antc_on_stop(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct ant_block *b = ant_find(w, ev->block);
+	struct antc_block *b = antc_find(w, ev->block);
 
 	if (b != NULL)
 		b->stopped = true;
-	ant_advance(w);
+	antc_advance(w);
 	return 0;
 }
 
 /* ---- the end ---- */
 
 static void
-ant_on_finish(struct answer_writer *w, const struct ir_event *ev)
+antc_on_finish(struct answer_writer *w, const struct ir_event *ev)
 {
 	w->finish = ev->finish;
-	w->context_full = str_eqz(ev->native, ant_context_full);
+	w->context_full = str_eqz(ev->native, antc_context_full);
 	if (ev->finish == IR_FINISH_STOP_SEQUENCE && ev->text.p != NULL) {
 		w->has_stop_sequence = true;
 		buf_clear(&w->stop_sequence);
@@ -460,7 +460,7 @@ ant_on_finish(struct answer_writer *w, const struct ir_event *ev)
 }
 
 static void
-ant_stop_members(struct answer_writer *w, struct buf *out)
+antc_stop_members(struct answer_writer *w, struct buf *out)
 {
 	enum ir_finish f = w->finish;
 	struct jw j = {out, false};
@@ -471,7 +471,7 @@ ant_stop_members(struct answer_writer *w, struct buf *out)
 	if ((f == IR_FINISH_STOP || f == IR_FINISH_NONE) && w->refused)
 		f = IR_FINISH_CONTENT_FILTER;
 	jw_name_z(&j, "stop_reason",
-	    w->context_full ? ant_context_full : ir_finish_anthropic(f));
+	    w->context_full ? antc_context_full : ir_finish_anthropic(f));
 	if (w->has_stop_sequence)
 		jw_name_esc(&j, "stop_sequence", buf_str(&w->stop_sequence));
 	else
@@ -480,29 +480,29 @@ ant_stop_members(struct answer_writer *w, struct buf *out)
 }
 
 static int
-ant_on_end(struct answer_writer *w)
+antc_on_end(struct answer_writer *w)
 {
 	while (w->head != NULL) {
 		w->head->stopped = true;
-		ant_advance(w);
+		antc_advance(w);
 	}
 	if (buf_error(&w->content) != 0)
 		return buf_error(&w->content);
 	if (w->o.stream) {
-		ant_frame(w, "message_delta");
+		antc_frame(w, "message_delta");
 		(void)buf_addz(w->out, ",\"delta\":{");
-		ant_stop_members(w, w->out);
+		antc_stop_members(w, w->out);
 		(void)buf_addz(w->out, "},\"usage\":");
 		usage_write_anthropic(w->out, &w->usage, false);
-		ant_frame_end(w);
-		ant_frame(w, "message_stop");
-		ant_frame_end(w);
+		antc_frame_end(w);
+		antc_frame(w, "message_stop");
+		antc_frame_end(w);
 		return 0;
 	}
-	ant_message_head(w);
+	antc_message_head(w);
 	(void)buf_add_str(w->out, buf_str(&w->content));
 	(void)buf_addz(w->out, "],");
-	ant_stop_members(w, w->out);
+	antc_stop_members(w, w->out);
 	(void)buf_addz(w->out, ",\"usage\":");
 	usage_write_anthropic(w->out, &w->usage, false);
 	(void)buf_addc(w->out, '}');
@@ -510,7 +510,7 @@ ant_on_end(struct answer_writer *w)
 }
 
 static const char *
-ant_error_type(int status)
+antc_error_type(int status)
 {
 	switch (status) {
 	case 400:
@@ -540,27 +540,27 @@ ant_error_type(int status)
 }
 
 static void
-ant_on_error(struct answer_writer *w, const struct ir_event *ev)
+antc_on_error(struct answer_writer *w, const struct ir_event *ev)
 {
 	struct jw j = {w->out, true};
 
 	if (w->o.stream)
-		ant_frame(w, "error");
+		antc_frame(w, "error");
 	else
 		(void)buf_addz(w->out, "{\"type\":\"error\"");
 	jw_name_open(&j, "error", '{');
-	jw_name_z(&j, "type", ant_error_type(ev->status));
+	jw_name_z(&j, "type", antc_error_type(ev->status));
 	jw_name_esc(&j, "message",
 	    ev->text.len > 0 ? ev->text : STR("The provider failed"));
 	jw_close(&j, '}');
 	if (w->o.stream)
-		ant_frame_end(w);
+		antc_frame_end(w);
 	else
 		jw_close(&j, '}');
 }
 
 static int
-ant_on_start(struct answer_writer *w, const struct ir_event *ev)
+antc_on_start(struct answer_writer *w, const struct ir_event *ev)
 {
 	if (w->has_start)
 		return 0;
@@ -576,24 +576,24 @@ ant_on_start(struct answer_writer *w, const struct ir_event *ev)
 }
 
 static int
-ant_dispatch(struct answer_writer *w, const struct ir_event *ev)
+antc_dispatch(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct ant_block *b;
+	struct antc_block *b;
 
 	switch (ev->type) {
 	case IR_EV_START:
-		return ant_on_start(w, ev);
+		return antc_on_start(w, ev);
 	case IR_EV_BLOCK_START:
-		return ant_on_block(w, ev);
+		return antc_on_block(w, ev);
 	case IR_EV_DELTA:
-		return ant_on_delta(w, ev);
+		return antc_on_delta(w, ev);
 	case IR_EV_SIGNATURE:
-		b = ant_find(w, ev->block);
-		return b == NULL ? 0 : ant_hold(w, &b->sig, ev->text);
+		b = antc_find(w, ev->block);
+		return b == NULL ? 0 : antc_hold(w, &b->sig, ev->text);
 	case IR_EV_BLOCK_STOP:
-		return ant_on_stop(w, ev);
+		return antc_on_stop(w, ev);
 	case IR_EV_FINISH:
-		ant_on_finish(w, ev);
+		antc_on_finish(w, ev);
 		return 0;
 	case IR_EV_USAGE:
 		if (ev->usage != NULL)
@@ -601,18 +601,18 @@ ant_dispatch(struct answer_writer *w, const struct ir_event *ev)
 		return 0;
 	case IR_EV_ERROR:
 		w->done = true;
-		ant_on_error(w, ev);
+		antc_on_error(w, ev);
 		return 0;
 	case IR_EV_END:
 		w->done = true;
-		return ant_on_end(w);
+		return antc_on_end(w);
 	default: /* log probabilities: there is no place */
 		return 0;
 	}
 }
 
 int
-ant_client_event(struct answer_writer *w, const struct ir_event *ev)
+antc_event(struct answer_writer *w, const struct ir_event *ev)
 {
 	int rc;
 
@@ -623,7 +623,7 @@ ant_client_event(struct answer_writer *w, const struct ir_event *ev)
 	/* Held back until more is known of usage, if that is next. */
 	if (ev->type != IR_EV_START && ev->type != IR_EV_USAGE &&
 	    ev->type != IR_EV_ERROR)
-		ant_message_start(w);
-	rc = ant_dispatch(w, ev);
+		antc_message_start(w);
+	rc = antc_dispatch(w, ev);
 	return rc != 0 ? rc : buf_error(w->out);
 }
