@@ -8,6 +8,14 @@
 
 #include "tests/provider/bill.h"
 
+/* All that dialect and op of a row can be. */
+#define BILL_WORDS                                                         \
+	"openai", "azure", "mistral", "vllm", "deepseek", "anthropic",     \
+	    "gemini", "vertex", "bedrock", "cohere", "ollama", "chat",     \
+	    "responses", "messages", "generate", "converse", "embeddings", \
+	    "completions", "moderations", "images", "image_edits",         \
+	    "transcriptions", "translations", "speech", "rerank"
+
 struct bill {
 	const struct catalog *catalog;
 	pthread_mutex_t lock; /* all below */
@@ -28,6 +36,8 @@ bill_render_row(const struct bill_row *r, size_t index, struct buf *out)
 	buf_add_json(out, str_of(r->request_id));
 	buf_addf(out, ",\"attempt\":%u,\"model\":", r->attempt);
 	buf_add_json(out, str_of(r->model->id));
+	buf_addf(out, ",\"dialect\":\"%s\",\"op\":\"%s\",\"tier\":\"%s\"",
+	    r->dialect, r->op, r->tier);
 	buf_addz(out, ",\"tokens\":{");
 	for (int c = 0; c < SIM_CLASSES; c++) {
 		if (r->tokens[c] == 0)
@@ -93,12 +103,26 @@ bill_count(struct bill *b, const struct bill_row *row)
 void
 bill_add(struct bill *b, struct bill_row *row)
 {
-	row->cost = sim_price_cost(
-	    &row->model->prices, row->tokens, row->started_at_ms / 1000);
+	row->cost = sim_price_cost(&row->model->prices, row->tokens, row->tier,
+	    row->started_at_ms / 1000);
 	pthread_mutex_lock(&b->lock);
 	bill_write(b, row, b->n_rows);
 	bill_count(b, row);
 	pthread_mutex_unlock(&b->lock);
+}
+
+/* The constant that a text of the record stands for. */
+static const char *
+bill_word(json_t *v, const char *name)
+{
+	const char *text = json_string_value(json_object_get(v, name));
+	static const char *const words[] = {BILL_WORDS};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		if (text != NULL && strcmp(text, words[i]) == 0)
+			return words[i];
+	}
+	return "";
 }
 
 static int64_t
@@ -126,6 +150,10 @@ bill_parse_row(struct bill *b, const char *text, size_t len)
 		goto out;
 	for (int c = 0; c < SIM_CLASSES; c++)
 		row.tokens[c] = bill_member(tokens, sim_class_names[c]);
+	row.dialect = bill_word(v, "dialect");
+	row.op = bill_word(v, "op");
+	(void)!str_copy(str_of(json_string_value(json_object_get(v, "tier"))),
+	    row.tier, sizeof(row.tier));
 	row.attempt = (uint32_t)bill_member(v, "attempt");
 	row.status = (uint16_t)bill_member(v, "status");
 	row.events = (uint32_t)bill_member(v, "events");

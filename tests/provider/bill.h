@@ -21,6 +21,9 @@ struct bill_row {
 	uint16_t status;     /* HTTP status that was sent; 0 = none yet */
 	bool streamed, disconnected;
 	const struct sim_model *model;
+	const char *dialect; /* a constant: "openai", "anthropic" ... */
+	const char *op;	     /* a constant: "chat", "embeddings" ... */
+	char tier[24];	     /* as price lines name it; "" = standard */
 	int64_t tokens[SIM_CLASSES];
 	int64_t cost;	       /* nano-USD */
 	int64_t started_at_ms; /* wall clock */

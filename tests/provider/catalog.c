@@ -23,6 +23,14 @@ catalog_time(json_t *v, int64_t *ret)
 	return 0;
 }
 
+static int64_t
+catalog_i64(json_t *v, const char *name, int64_t def)
+{
+	json_t *n = json_object_get(v, name);
+
+	return json_is_integer(n) ? json_integer_value(n) : def;
+}
+
 static int
 catalog_prices(struct sim_model *m, json_t *prices, struct error *e)
 {
@@ -30,7 +38,7 @@ catalog_prices(struct sim_model *m, json_t *prices, struct error *e)
 	json_t *v;
 
 	json_array_foreach (prices, i, v) {
-		struct sim_price_line *line = &m->prices.lines[i];
+		struct sim_price_line *line;
 		const char *class =
 		    json_string_value(json_object_get(v, "class"));
 		const char *usd =
@@ -40,6 +48,7 @@ catalog_prices(struct sim_model *m, json_t *prices, struct error *e)
 		if (i >= SIM_MAX_PRICES || class == NULL || usd == NULL)
 			return err_set(
 			    e, ERR_INVALID, "%s: bad price %zu", m->id, i);
+		line = &m->prices.lines[i];
 		while (
 		    c < SIM_CLASSES && strcmp(class, sim_class_names[c]) != 0)
 			c++;
@@ -50,6 +59,12 @@ catalog_prices(struct sim_model *m, json_t *prices, struct error *e)
 			return err_set(
 			    e, ERR_INVALID, "%s: bad price %zu", m->id, i);
 		line->class = (enum sim_class)c;
+		line->above_tokens = catalog_i64(v, "above_tokens", 0);
+		if (str_copy(
+			str_of(json_string_value(json_object_get(v, "tier"))),
+			line->tier, sizeof(line->tier)) != 0)
+			return err_set(
+			    e, ERR_INVALID, "%s: bad price %zu", m->id, i);
 		m->prices.n_lines = (int)i + 1;
 	}
 	return 0;
@@ -78,14 +93,6 @@ catalog_knobs(struct sim_model *m, json_t *knobs, struct error *e)
 	return 0;
 }
 
-static int64_t
-catalog_i64(json_t *v, const char *name, int64_t def)
-{
-	json_t *n = json_object_get(v, name);
-
-	return json_is_integer(n) ? json_integer_value(n) : def;
-}
-
 static int
 catalog_model(struct sim_model *m, json_t *v, struct error *e)
 {
@@ -108,8 +115,41 @@ catalog_model(struct sim_model *m, json_t *v, struct error *e)
 	return rc;
 }
 
+static bool
+catalog_text(json_t *v, const char *name, char *dst, size_t cap)
+{
+	return str_copy(str_of(json_string_value(json_object_get(v, name))),
+		   dst, cap) == 0;
+}
+
+static int
+catalog_options(struct options *o, json_t *root, struct error *e)
+{
+	json_t *aws = json_object_get(root, "aws");
+	json_t *google = json_object_get(root, "google");
+
+	o->google_token_seconds = catalog_i64(google, "token_seconds", 3600);
+	if (!catalog_text(aws, "access_key", o->aws_access_key,
+		sizeof(o->aws_access_key)) ||
+	    !catalog_text(aws, "secret_key", o->aws_secret_key,
+		sizeof(o->aws_secret_key)) ||
+	    !catalog_text(aws, "session_token", o->aws_session_token,
+		sizeof(o->aws_session_token)) ||
+	    !catalog_text(
+		aws, "bearer", o->aws_bearer, sizeof(o->aws_bearer)) ||
+	    !catalog_text(
+		aws, "region", o->aws_region, sizeof(o->aws_region)) ||
+	    !catalog_text(google, "client_email", o->google_email,
+		sizeof(o->google_email)) ||
+	    !catalog_text(
+		google, "public_key", o->google_key, sizeof(o->google_key)))
+		return err_set(e, ERR_INVALID, "aws, google: text too long");
+	return 0;
+}
+
 int
-catalog_load(struct catalog *c, const char *path, struct error *e)
+catalog_load(
+    struct catalog *c, struct options *o, const char *path, struct error *e)
 {
 	json_error_t why;
 	json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
@@ -127,6 +167,9 @@ catalog_load(struct catalog *c, const char *path, struct error *e)
 		    CATALOG_MAX);
 		goto out;
 	}
+	rc = catalog_options(o, root, e);
+	if (rc != 0)
+		goto out;
 	c->n_models = 0;
 	json_array_foreach (models, i, v) {
 		rc = catalog_model(&c->models[i], v, e);
@@ -155,9 +198,10 @@ catalog_add(struct catalog *c, const char *id, bool embeddings, int64_t in_nano,
 	m->context_tokens = 128000;
 	m->max_output_tokens = 4096;
 	m->dimensions = 1536;
-	m->prices.lines[0] = (struct sim_price_line){SIM_INPUT, in_nano, 0, 0};
+	m->prices.lines[0] =
+	    (struct sim_price_line){.class = SIM_INPUT, .per_mtok = in_nano};
 	m->prices.lines[1] =
-	    (struct sim_price_line){SIM_OUTPUT, out_nano, 0, 0};
+	    (struct sim_price_line){.class = SIM_OUTPUT, .per_mtok = out_nano};
 	m->prices.n_lines = 2;
 }
 

@@ -18,6 +18,7 @@
 #include "common/err.h"
 #include "common/str.h"
 #include "tests/provider/knobs.h"
+#include "tests/provider/options.h"
 #include "tests/provider/price.h"
 
 struct sim_model {
@@ -38,8 +39,8 @@ struct catalog {
 
 /* Three models to play with when no file is given. */
 void catalog_default(struct catalog *c);
-int catalog_load(
-    struct catalog *c, const char *path, struct error *e) MUST_CHECK;
+int catalog_load(struct catalog *c, struct options *o, const char *path,
+    struct error *e) MUST_CHECK;
 /* NULL when there is none. */
 const struct sim_model *catalog_find(const struct catalog *c, struct str id);
 

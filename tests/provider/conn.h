@@ -23,14 +23,16 @@ struct conn {
 	struct buf out;
 	size_t out_sent;
 	struct exchange x;
-	int64_t due_ns;	  /* timer, valid while heap_at is not 0 */
-	size_t heap_at;	  /* 1-based position in the heap, 0 = no timer */
-	int64_t answered; /* bytes of this answer that were sent */
-	int64_t reset_at; /* reset after so many bytes; -1 = no */
-	size_t split;	  /* bytes a send, 0 = all */
-	int64_t drip_ns;  /* pause between sends, 0 = none */
-	bool close_after; /* close when `out` is empty */
-	bool writable;	  /* no EAGAIN since the last EPOLLOUT */
+	int64_t due_ns;	      /* timer, valid while heap_at is not 0 */
+	size_t heap_at;	      /* 1-based position in the heap, 0 = no timer */
+	int64_t answered;     /* bytes of this answer that were sent */
+	int64_t reset_at;     /* reset after so many bytes; -1 = no */
+	size_t split;	      /* bytes a send, 0 = all */
+	int64_t drip_ns;      /* pause between sends, 0 = none */
+	bool close_after;     /* close when `out` is empty */
+	bool half_close;      /* ... for writing only, and wait */
+	enum speaker speaker; /* in whose words it is answered */
+	bool writable;	      /* no EAGAIN since the last EPOLLOUT */
 	bool peer_gone;
 	struct conn *next_dead;
 	struct conn *prev, *next; /* all open ones of the loop */

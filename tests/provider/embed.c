@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Embeddings: vectors that depend on nothing but the seed and the index. */
 #include "tests/provider/exchange.h"
+#include "tests/provider/openai.h"
 #include "tests/provider/text.h"
 
 static float
@@ -31,7 +32,7 @@ embed_base64(struct buf *out, const unsigned char *p, size_t n)
 	}
 }
 
-static void
+void
 embed_vector(const struct exchange *x, int64_t index, struct buf *out)
 {
 	uint64_t state = x->seed + (uint64_t)index * 7919;
@@ -54,8 +55,8 @@ embed_vector(const struct exchange *x, int64_t index, struct buf *out)
 	free(v);
 }
 
-void
-embed_body(const struct exchange *x, struct buf *out)
+static void
+embed_plain(const struct exchange *x, struct buf *out)
 {
 	buf_addz(out, "{\"object\":\"list\",\"data\":[");
 	for (int64_t i = 0; i < x->n_inputs; i++) {
@@ -72,3 +73,10 @@ embed_body(const struct exchange *x, struct buf *out)
 		    (long long)x->prompt_tokens, (long long)x->prompt_tokens);
 	buf_addc(out, '}');
 }
+
+const struct dialect embed_dialect = {
+    .op = "embeddings",
+    .stream_type = "application/json",
+    .plain = embed_plain,
+    .error = chat_error,
+};

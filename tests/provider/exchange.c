@@ -8,20 +8,19 @@
  * - a streamed one is billed before its last event leaves; when the client
  *   left or a fault cut it, for what was generated until then: the prompt,
  *   all reasoning, and the content events so far;
- * - an HTTP error, and a reset before any byte, is not billed.
+ * - an HTTP error, and a reset before any byte, is not billed; except a
+ *   prompt that Azure's filter refuses.
  */
+#include <jansson.h>
+
 #include "tests/provider/conn.h"
+#include "tests/provider/frame.h"
+#include "tests/provider/openai.h"
 #include "tests/provider/route.h"
 #include "tests/provider/text.h"
 
 #define EXCHANGE_BATCH 32 /* events a step when there is no gap */
 #define EXCHANGE_HUGE  (16 * 1024 * 1024)
-
-static int64_t
-knob_or(int64_t knob, int64_t def)
-{
-	return knob >= 0 ? knob : def;
-}
 
 static int64_t
 min_i64(int64_t a, int64_t b)
@@ -30,74 +29,135 @@ min_i64(int64_t a, int64_t b)
 }
 
 static bool
-exchange_fault_is(const struct exchange *x, enum fault f)
-{
-	return x->k.fault == (int64_t)f;
-}
-
-static bool
 exchange_billable(const struct exchange *x)
 {
-	switch (x->k.fault) {
-	case FAULT_429:
-	case FAULT_429_QUOTA:
-	case FAULT_400:
-	case FAULT_401:
-	case FAULT_500:
-	case FAULT_503:
-	case FAULT_RESET_BEFORE:
-	case FAULT_REDIRECT:
-		return false;
-	default:
-		return true;
-	}
+	enum problem p;
+
+	return !problem_of_fault(x->k.fault, &p) && x->k.fault != FAULT_503 &&
+	       x->k.fault != FAULT_REDIRECT &&
+	       x->k.fault != FAULT_RESET_BEFORE &&
+	       x->k.fault != FAULT_NOT_HTTP && x->k.fault != FAULT_SSE_ERROR;
+}
+
+void
+exchange_release(struct exchange *x)
+{
+	buf_release(&x->blob);
+	json_decref(x->echo);
+	x->echo = NULL;
 }
 
 static void
 exchange_finish(struct conn *c)
 {
 	c->x.phase = X_IDLE;
+	exchange_release(&c->x);
 	atomic_fetch_sub(&c->sim->n.active, 1);
 }
 
 /* Take the row down with `generated` completion tokens. */
 static void
-exchange_bill(struct conn *c, int64_t generated, bool disconnected)
+exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
 {
 	struct exchange *x = &c->x;
-	int64_t reasoning = min_i64(generated, x->reasoning_tokens);
+	int64_t *t = x->row.tokens;
+	int64_t left = generated;
 
-	x->row.tokens[SIM_INPUT] =
-	    x->prompt_tokens - x->cached_tokens - x->cache_write_tokens;
-	x->row.tokens[SIM_CACHE_READ] = x->cached_tokens;
-	x->row.tokens[SIM_CACHE_WRITE] = x->cache_write_tokens;
-	x->row.tokens[SIM_OUTPUT] = generated - reasoning;
-	x->row.tokens[SIM_REASONING] = reasoning;
+	memcpy(t, x->units, sizeof(x->units));
+	t[SIM_INPUT] = x->prompt_tokens - x->cached_tokens -
+		       x->cache_write_tokens - x->cache_write_1h_tokens -
+		       x->audio_in_tokens - x->image_in_tokens;
+	t[SIM_CACHE_READ] = x->cached_tokens;
+	t[SIM_CACHE_WRITE] = x->cache_write_tokens;
+	t[SIM_CACHE_WRITE_1H] = x->cache_write_1h_tokens;
+	t[SIM_AUDIO_IN] = x->audio_in_tokens;
+	t[SIM_IMAGE_IN] = x->image_in_tokens;
+	t[SIM_REASONING] = min_i64(left, x->reasoning_tokens);
+	left -= t[SIM_REASONING];
+	t[SIM_AUDIO_OUT] = min_i64(left, x->audio_out_tokens);
+	left -= t[SIM_AUDIO_OUT];
+	t[SIM_IMAGE_OUT] = min_i64(left, x->image_out_tokens);
+	t[SIM_OUTPUT] = left - t[SIM_IMAGE_OUT];
 	/* a provider that says 0 charges 0 */
 	if (exchange_fault_is(x, FAULT_ZERO_USAGE))
-		memset(x->row.tokens, 0, sizeof(x->row.tokens));
+		memset(t, 0, sizeof(x->row.tokens));
 	x->row.disconnected = disconnected;
 	x->row.events = (uint32_t)(x->step > 0 ? x->step - 1 : 0);
 	x->row.ended_at_ms = sim_wall_ms();
-	x->row.status = 200;
+	x->row.status = (uint16_t)status;
 	x->row.fault = (uint8_t)knob_or(x->k.fault, 0);
 	bill_add(c->sim->bill, &x->row);
+	if (x->d->done != NULL && !disconnected && status == 200)
+		x->d->done(c);
 }
 
-/* Completion tokens generated when the stream stands at its step. */
-static int64_t
+int64_t
 exchange_generated(const struct exchange *x)
 {
 	int64_t content = x->completion_tokens - x->reasoning_tokens;
-	int64_t sent = x->step - 1;
+	int64_t thinking = x->plan.n_thinking * x->n_choices;
+	int64_t sent = x->step - 1 - thinking;
 
-	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE))
+	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE) || x->final)
 		return x->completion_tokens;
 	if (x->step == 0)
 		return 0;
-	if (x->n_events == 0)
+	if (x->n_events <= thinking)
 		return x->completion_tokens;
-	return x->reasoning_tokens + content * sent / x->n_events;
+	if (sent < 0)
+		sent = 0;
+	return x->reasoning_tokens + content * sent / (x->n_events - thinking);
+}
+
+int
+exchange_usage_times(const struct exchange *x)
+{
+	if (exchange_fault_is(x, FAULT_MISSING_USAGE))
+		return 0;
+	return exchange_fault_is(x, FAULT_USAGE_TWICE) ? 2 : 1;
+}
+
+bool
+exchange_usage_runs(const struct exchange *x, int64_t at)
+{
+	if (exchange_fault_is(x, FAULT_MISSING_USAGE))
+		return false;
+	return x->k.usage == USAGE_RUNNING || x->continuous_usage ||
+	       (x->k.usage == USAGE_SPARSE && at % 3 == 0);
+}
+
+struct usage
+exchange_usage(const struct exchange *x)
+{
+	struct usage u = {.prompt = x->prompt_tokens,
+	    .cached = x->cached_tokens,
+	    .write_5m = x->cache_write_tokens,
+	    .write_1h = x->cache_write_1h_tokens,
+	    .audio_in = x->audio_in_tokens,
+	    .image_in = x->image_in_tokens,
+	    .completion = exchange_generated(x),
+	    .rejected = x->rejected_tokens,
+	    .web_search = x->units[SIM_WEB_SEARCH]};
+
+	u.reasoning = min_i64(u.completion, x->reasoning_tokens);
+	u.audio_out = min_i64(u.completion - u.reasoning, x->audio_out_tokens);
+	u.image_out = min_i64(
+	    u.completion - u.reasoning - u.audio_out, x->image_out_tokens);
+	if (exchange_fault_is(x, FAULT_ZERO_USAGE))
+		memset(&u, 0, sizeof(u));
+	return u;
+}
+
+enum finish
+exchange_finish_reason(const struct exchange *x)
+{
+	if (x->k.safety == 2)
+		return FINISH_FILTER;
+	if (x->k.refusal > 0)
+		return FINISH_REFUSAL;
+	if (x->plan.n_calls > 0)
+		return FINISH_CALLS;
+	return x->capped ? FINISH_LENGTH : FINISH_STOP;
 }
 
 void
@@ -110,7 +170,7 @@ exchange_abort(struct conn *c, bool client_left)
 	if (client_left)
 		atomic_fetch_add(&c->sim->n.disconnects, 1);
 	if (exchange_billable(x))
-		exchange_bill(c, exchange_generated(x), client_left);
+		exchange_bill(c, exchange_generated(x), client_left, 200);
 	exchange_finish(c);
 }
 
@@ -118,55 +178,74 @@ exchange_abort(struct conn *c, bool client_left)
 static void
 exchange_error(struct conn *c)
 {
-	int64_t ms = knob_or(c->x.k.retry_after_ms, 1000);
-	char retry[96];
+	struct exchange *x = &c->x;
+	struct buf ev;
+	enum problem p;
 
-	(void)snprintf(retry, sizeof(retry),
-	    "retry-after-ms: %lld\r\nretry-after: %lld\r\n", (long long)ms,
-	    (long long)((ms + 999) / 1000));
-	switch (c->x.k.fault) {
-	case FAULT_429:
-		reply_error(c, 429, "requests", NULL, "rate_limit_exceeded",
-		    retry,
-		    "Rate limit reached for requests. Please try again "
-		    "later.");
-		break;
-	case FAULT_429_QUOTA:
-		reply_error(c, 429, "insufficient_quota", NULL,
-		    "insufficient_quota", "",
-		    "You exceeded your current quota, please check your plan "
-		    "and billing details.");
-		break;
-	case FAULT_400:
-		reply_error(c, 400, "invalid_request_error", "temperature",
-		    "unsupported_value", "",
-		    "Unsupported value: 'temperature' does not support 9.");
-		break;
-	case FAULT_401:
-		reply_error(c, 401, "invalid_request_error", NULL,
-		    "invalid_api_key", "",
-		    "Incorrect API key provided: sk-***");
-		break;
-	case FAULT_503:
-		reply_full(c, 503, "text/html", retry,
-		    STR("<html>\r\n<head><title>503 Service Temporarily "
-			"Unavailable</title></head>\r\n<body>\r\n<center><h1>"
-			"503 Service Temporarily Unavailable</h1></center>\r\n"
-			"<hr><center>cloudflare</center>\r\n</body>\r\n"
-			"</html>\r\n"));
-		break;
-	case FAULT_REDIRECT:
+	if (problem_of_fault(x->k.fault, &p)) {
+		problem_reply(c, p, NULL, NULL);
+	} else if (exchange_fault_is(x, FAULT_503)) {
+		problem_reply_html(c);
+	} else if (exchange_fault_is(x, FAULT_REDIRECT)) {
 		reply_full(c, 307, "text/plain",
 		    "location: http://127.0.0.1:1/v1/chat/completions\r\n",
 		    STR(""));
-		break;
-	default:
-		reply_error(c, 500, "server_error", NULL, NULL, "",
-		    "The server had an error while processing your request. "
-		    "Sorry about that!");
-		break;
+	} else if (exchange_fault_is(x, FAULT_NOT_HTTP)) {
+		buf_addz(&c->out, "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n");
+		c->close_after = true;
+	} else {
+		buf_init(&ev, 65536);
+		x->d->error(x, 500, &ev);
+		reply_full(c, 500, x->d->stream_type, "", buf_str(&ev));
+		buf_release(&ev);
 	}
 	exchange_finish(c);
+}
+
+/* Spoil a body: the first space before a letter becomes no UTF-8. */
+static void
+exchange_spoil_utf8(struct buf *b)
+{
+	for (size_t i = b->len; i > 1; i--) {
+		if (b->data[i - 2] == ' ' && b->data[i - 1] >= 'a' &&
+		    b->data[i - 1] <= 'z') {
+			b->data[i - 2] = (char)0xff;
+			return;
+		}
+	}
+}
+
+static void
+exchange_send_plain(struct conn *c, struct buf *body)
+{
+	struct exchange *x = &c->x;
+	const char *type = x->d->plain_type;
+
+	if (type == NULL)
+		type = "application/json";
+	if (exchange_fault_is(x, FAULT_BAD_JSON) && body->len > 20)
+		body->len -= 20;
+	if (exchange_fault_is(x, FAULT_BAD_UTF8))
+		exchange_spoil_utf8(body);
+	if (exchange_fault_is(x, FAULT_BAD_GZIP)) {
+		reply_full(c, 200, type, "content-encoding: gzip\r\n",
+		    STR("\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\x56\x4a"));
+	} else if (exchange_fault_is(x, FAULT_CUT) ||
+		   exchange_fault_is(x, FAULT_HALF_CLOSE) ||
+		   exchange_fault_is(x, FAULT_WRONG_LENGTH)) {
+		reply_head(c, 200, type, "", (int64_t)body->len + 100);
+		buf_add(&c->out, body->data,
+		    exchange_fault_is(x, FAULT_WRONG_LENGTH) ? body->len
+							     : body->len / 2);
+		c->close_after = true;
+		c->half_close = exchange_fault_is(x, FAULT_HALF_CLOSE);
+	} else if (exchange_fault_is(x, FAULT_BAD_CHUNK)) {
+		reply_head(c, 200, type, "", -1);
+		buf_addz(&c->out, "zz\r\n{\"broken\r\n");
+		c->close_after = true;
+	} else {
+		reply_full(c, 200, type, "", buf_str(body));
+	}
 }
 
 /* A plain answer, whole. */
@@ -176,24 +255,12 @@ exchange_plain(struct conn *c)
 	struct exchange *x = &c->x;
 	struct buf body;
 
-	exchange_bill(c, x->completion_tokens, false);
+	exchange_bill(c, x->completion_tokens, false, 200);
 	buf_init(&body, 512 * 1024 * 1024);
-	if (x->kind == X_EMBED)
-		embed_body(x, &body);
-	else
-		chat_plain_body(x, &body);
-	if (exchange_fault_is(x, FAULT_BAD_JSON) && body.len > 20)
-		body.len -= 20;
-	if (exchange_fault_is(x, FAULT_CUT) ||
-	    exchange_fault_is(x, FAULT_WRONG_LENGTH)) {
-		reply_head(
-		    c, 200, "application/json", "", (int64_t)body.len + 100);
-		buf_add(&c->out, body.data,
-		    exchange_fault_is(x, FAULT_CUT) ? body.len / 2 : body.len);
-		c->close_after = true;
-	} else {
-		reply_full(c, 200, "application/json", "", buf_str(&body));
-	}
+	for (int64_t i = 0; i < x->k.blank_lines; i++)
+		buf_addc(&body, '\n');
+	x->d->plain(x, &body);
+	exchange_send_plain(c, &body);
 	buf_release(&body);
 	exchange_finish(c);
 }
@@ -206,6 +273,13 @@ exchange_begin(struct conn *c)
 	if (exchange_fault_is(x, FAULT_RESET_BEFORE)) {
 		exchange_finish(c);
 		conn_close(c, true);
+		return;
+	}
+	if (exchange_fault_is(x, FAULT_CONTENT_FILTER)) {
+		if (x->speaker == SPEAK_AZURE)
+			exchange_bill(c, 0, false, 400);
+		problem_reply(c, PROBLEM_FILTERED, "prompt", NULL);
+		exchange_finish(c);
 		return;
 	}
 	if (!exchange_billable(x)) {
@@ -234,57 +308,30 @@ exchange_begin(struct conn *c)
 	exchange_step(c);
 }
 
-/* Put events ("data: ..\n\n") out as one chunk, line ends as configured. */
-static void
-exchange_chunk(struct conn *c, struct str events)
-{
-	static const char digits[] = "0123456789abcdef";
-	char hex[20];
-	size_t extra = 0, at = sizeof(hex), n;
-	bool crlf = c->x.k.framing == FRAMING_CRLF;
-
-	if (events.len == 0)
-		return;
-	for (size_t i = 0; crlf && i < events.len; i++)
-		extra += events.p[i] == '\n';
-	n = events.len + extra;
-	for (size_t v = n; v > 0; v /= 16)
-		hex[--at] = digits[v % 16];
-	buf_add(&c->out, hex + at, sizeof(hex) - at);
-	buf_add(&c->out, "\r\n", 2);
-	if (c->x.k.framing <= FRAMING_LF) {
-		buf_add(&c->out, events.p, events.len);
-	} else {
-		for (size_t i = 0; i < events.len; i++) {
-			if (events.p[i] != '\n')
-				buf_addc(&c->out, events.p[i]);
-			else
-				buf_add(&c->out, "\r\n", crlf ? 2 : 1);
-		}
-	}
-	buf_add(&c->out, "\r\n", 2);
-}
-
-/* The stream's end: usage, [DONE], last chunk. */
+/* The stream's end: usage, whatever closes it, last chunk. */
 static void
 exchange_end_stream(struct conn *c)
 {
 	struct exchange *x = &c->x;
 	struct buf ev;
 
-	exchange_bill(c, x->completion_tokens, false);
-	buf_init(&ev, 1024 * 1024);
-	chat_finish_events(x, &ev);
-	if (x->include_usage && !exchange_fault_is(x, FAULT_MISSING_USAGE)) {
-		chat_usage_event(x, &ev);
-		if (exchange_fault_is(x, FAULT_USAGE_TWICE))
-			chat_usage_event(x, &ev);
-	}
-	if (!exchange_fault_is(x, FAULT_NO_DONE))
-		buf_addz(&ev, "data: [DONE]\n\n");
-	exchange_chunk(c, buf_str(&ev));
+	x->final = true;
+	exchange_bill(c, x->completion_tokens, false, 200);
+	buf_init(&ev, 512 * 1024 * 1024);
+	x->d->finish(x, &ev);
+	frame_events(c, buf_str(&ev), true);
 	buf_release(&ev);
-	buf_addz(&c->out, "0\r\n\r\n");
+	frame_end(c);
+	exchange_finish(c);
+}
+
+/* The stream ends here, in an unseemly way. */
+static void
+exchange_break(struct conn *c, struct buf *ev)
+{
+	frame_events(c, buf_str(ev), false);
+	buf_clear(ev);
+	exchange_bill(c, exchange_generated(&c->x), false, 200);
 	exchange_finish(c);
 }
 
@@ -300,35 +347,57 @@ exchange_strike(struct conn *c, struct buf *ev)
 	switch (x->k.fault) {
 	case FAULT_CUT:
 	case FAULT_WRONG_LENGTH:
-		exchange_bill(c, exchange_generated(x), false);
+	case FAULT_HALF_CLOSE:
+		exchange_break(c, ev);
 		c->close_after = true;
-		exchange_finish(c);
+		c->half_close = exchange_fault_is(x, FAULT_HALF_CLOSE);
+		return true;
+	case FAULT_BAD_CHUNK:
+		exchange_break(c, ev);
+		buf_addz(&c->out, "zz\r\nthis is no chunk\r\n");
+		c->close_after = true;
 		return true;
 	case FAULT_ERROR_EVENT:
-		exchange_bill(c, exchange_generated(x), false);
-		buf_addz(ev,
-		    "data: {\"error\":{\"message\":\"The server had an error "
-		    "while processing your request. Sorry about that!\","
-		    "\"type\":\"server_error\",\"param\":null,\"code\":null}}"
-		    "\n\n");
-		exchange_chunk(c, buf_str(ev));
-		buf_clear(ev);
-		buf_addz(&c->out, "0\r\n\r\n");
-		exchange_finish(c);
+	case FAULT_ERROR_OVERLOADED:
+	case FAULT_ERROR_THROTTLED:
+		x->d->error(x,
+		    exchange_fault_is(x, FAULT_ERROR_EVENT)	   ? 500
+		    : exchange_fault_is(x, FAULT_ERROR_OVERLOADED) ? 529
+								   : 429,
+		    ev);
+		exchange_break(c, ev);
+		frame_end(c);
 		return true;
 	case FAULT_STALL:
 		x->phase = X_STALL;
 		return true;
 	case FAULT_BAD_JSON:
-		buf_addz(ev, "data: {\"id\":\"chatcmpl-broken\",\"choices\":"
-			     "[{\"index\":0,\"delta\":{\"cont\n\n");
-		return false;
-	case FAULT_HUGE_FRAME:
-		chat_huge_event(x, knob_or(x->k.huge_bytes, EXCHANGE_HUGE), ev);
+		if (x->d->wire == WIRE_BINARY)
+			frame_binary(ev, "event", "contentBlockDelta",
+			    STR("{\"contentBlockIndex\":0,\"delta\":{\"te"));
+		else
+			buf_addz(ev, x->d->wire == WIRE_SSE
+					 ? "data: {\"id\":\"broken\",\"cho"
+					   "ices\":[{\"delta\":{\"cont\n\n"
+					 : "{\"broken\": [{\"cont\n");
 		return false;
 	default:
 		return false;
 	}
+}
+
+/* Faults that spoil the event that was just written. */
+static void
+exchange_spoil(struct exchange *x, size_t from, struct buf *ev)
+{
+	if (x->step - 1 != knob_or(x->k.after, x->n_events / 2))
+		return;
+	if (exchange_fault_is(x, FAULT_BAD_UTF8) && x->d->wire != WIRE_BINARY)
+		exchange_spoil_utf8(ev);
+	if (exchange_fault_is(x, FAULT_BAD_CRC) && ev->len > from)
+		ev->data[ev->len - 1] ^= 0x55;
+	if (exchange_fault_is(x, FAULT_HUGE_FRAME) && x->d == &chat_dialect)
+		chat_huge_event(x, knob_or(x->k.huge_bytes, EXCHANGE_HUGE), ev);
 }
 
 static void
@@ -341,28 +410,35 @@ exchange_stream_step(struct conn *c)
 
 	buf_init(&ev, 512 * 1024 * 1024);
 	if (x->step == 0) {
-		reply_head(c, 200, "text/event-stream; charset=utf-8",
+		reply_head(c, 200, x->d->stream_type,
 		    "cache-control: no-cache\r\n", -1);
-		chat_role_event(x, &ev);
 		x->step = 1;
+		x->d->start(x, &ev);
 		batch--;
 	}
 	for (; batch > 0 && x->step <= x->n_events; batch--) {
+		size_t from;
+
 		over = x->k.fault > 0 && exchange_strike(c, &ev);
 		if (over)
 			break;
-		if (x->k.comments > 0 && x->step % x->k.comments == 0)
+		if (x->k.comments > 0 && x->step % x->k.comments == 0 &&
+		    x->d->wire == WIRE_SSE)
 			buf_addz(&ev, ": keep-alive\n\n");
-		chat_content_event(x, x->step - 1, &ev);
+		from = ev.len;
+		x->d->content(x, x->step - 1, &ev);
+		if (x->k.fault > 0)
+			exchange_spoil(x, from, &ev);
+		x->step++;
 		if (x->k.gap_ms <= 0 || x->k.framing > 0 || ev.len > 4096) {
-			exchange_chunk(c, buf_str(&ev));
+			frame_events(c, buf_str(&ev), false);
 			buf_clear(&ev);
 		}
-		x->step++;
 		atomic_fetch_add_explicit(
 		    &c->sim->n.events, 1, memory_order_relaxed);
 	}
-	exchange_chunk(c, buf_str(&ev));
+	if (!over)
+		frame_events(c, buf_str(&ev), false);
 	buf_release(&ev);
 	if (over)
 		return;
@@ -383,6 +459,28 @@ exchange_step(struct conn *c)
 	}
 }
 
+/* The classes of the prompt, one after the other until it is used up. */
+static void
+exchange_size_prompt(struct exchange *x, const struct scan *s)
+{
+	const struct knobs *k = &x->k;
+	int64_t left;
+
+	x->prompt_tokens = knob_or(k->prompt_tokens, s->prompt_tokens);
+	left = x->prompt_tokens;
+	x->cached_tokens = min_i64(left, knob_or(k->cached_tokens, 0));
+	left -= x->cached_tokens;
+	x->cache_write_tokens =
+	    min_i64(left, knob_or(k->cache_write_tokens, 0));
+	left -= x->cache_write_tokens;
+	x->cache_write_1h_tokens =
+	    min_i64(left, knob_or(k->cache_write_1h_tokens, 0));
+	left -= x->cache_write_1h_tokens;
+	x->audio_in_tokens = min_i64(left, knob_or(k->audio_in_tokens, 0));
+	left -= x->audio_in_tokens;
+	x->image_in_tokens = min_i64(left, knob_or(k->image_in_tokens, 0));
+}
+
 /* How many tokens the model will say. */
 static void
 exchange_size(struct exchange *x, const struct sim_model *m,
@@ -398,44 +496,43 @@ exchange_size(struct exchange *x, const struct sim_model *m,
 	if (x->capped)
 		want = cap;
 	x->n_choices = s->n < 1 || s->n > 128 ? 1 : s->n;
-	if (x->kind == X_EMBED)
+	x->blocked = k->safety == 1;
+	if (x->blocked || x->d->content == NULL)
 		want = 0;
 	x->completion_tokens = want * x->n_choices;
 	x->reasoning_tokens =
 	    min_i64(want, knob_or(k->reasoning_tokens, 0)) * x->n_choices;
-	content = (x->completion_tokens - x->reasoning_tokens) / x->n_choices;
-	x->tool_calls =
-	    knob_or(k->tool_calls, s->has_tools && !s->has_tool_result ? 1 : 0);
-	x->n_events = min_i64(knob_or(k->events, content), 1000000);
-	if (x->n_events < x->tool_calls)
-		x->n_events = x->tool_calls;
-	if (content == 0 && x->tool_calls == 0)
-		x->n_events = 0;
+	content = x->completion_tokens - x->reasoning_tokens;
+	x->audio_out_tokens = min_i64(content, knob_or(k->audio_out_tokens, 0));
+	x->image_out_tokens = min_i64(
+	    content - x->audio_out_tokens, knob_or(k->image_out_tokens, 0));
+	x->rejected_tokens = min_i64(content, knob_or(k->rejected_tokens, 0));
+	x->units[SIM_WEB_SEARCH] = knob_or(k->web_search, 0);
+	if (x->d->content != NULL && !x->blocked)
+		plan_make(x, s, content / x->n_choices);
 	x->n_events *= x->n_choices;
-	x->prompt_tokens = knob_or(k->prompt_tokens, s->prompt_tokens);
-	x->cached_tokens =
-	    min_i64(x->prompt_tokens, knob_or(k->cached_tokens, 0));
-	x->cache_write_tokens = min_i64(x->prompt_tokens - x->cached_tokens,
-	    knob_or(k->cache_write_tokens, 0));
+	exchange_size_prompt(x, s);
 }
 
 static void
-exchange_identify(struct exchange *x, struct str request_id, uint32_t attempt,
-    uint64_t unique)
+exchange_identify(
+    struct exchange *x, const struct http_request *r, uint64_t unique)
 {
 	static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "abcdefghijklmnopqrstuvwxyz";
-	uint64_t state = x->seed ^ unique;
+	uint64_t state = x->seed ^ unique, attempt = 1;
 	size_t n = 9;
 
 	memcpy(x->id, "chatcmpl-", 9);
 	while (n < 38)
 		x->id[n++] = letters[text_next(&state) % 62];
 	x->id[n] = '\0';
-	if (request_id.len == 0 || str_copy(request_id, x->row.request_id,
-				       sizeof(x->row.request_id)) != 0)
+	if (r->request_id.len == 0 || str_copy(r->request_id, x->row.request_id,
+					  sizeof(x->row.request_id)) != 0)
 		memcpy(x->row.request_id, x->id, 39);
-	x->row.attempt = attempt;
+	if (r->attempt.len > 0)
+		(void)!str_to_u64(r->attempt, &attempt);
+	x->row.attempt = (uint32_t)attempt;
 }
 
 static void
@@ -450,42 +547,73 @@ exchange_pick_fault(struct exchange *x)
 		x->k.fault = FAULT_NONE;
 }
 
-void
-exchange_start(struct conn *c, enum x_kind kind, const struct sim_model *m,
-    const struct scan *s, const struct knobs *k, struct str request_id,
-    uint32_t attempt, uint64_t seed)
+/* The tier of the answer: as told, else as asked for. */
+static void
+exchange_pick_tier(struct exchange *x, const struct scan *s)
 {
-	struct exchange *x = &c->x;
-	size_t name_len = s->tool_name.len < 64 ? s->tool_name.len : 64;
+	if (x->k.tier < 0) {
+		x->k.tier = TIER_STANDARD;
+		if (str_ieq(s->tier, STR("fast")))
+			x->k.tier = TIER_PRIORITY;
+		for (int64_t t = 0; t < TIER_COUNT; t++) {
+			if (str_ieq(
+				s->tier, str_of(knobs_tier_name((enum tier)t))))
+				x->k.tier = t;
+		}
+	}
+	if (x->k.tier != TIER_STANDARD)
+		(void)!str_copy(str_of(knobs_tier_name((enum tier)x->k.tier)),
+		    x->row.tier, sizeof(x->row.tier));
+}
 
-	memset(x, 0, sizeof(*x));
-	x->kind = kind;
-	x->k = *k;
-	x->seed = k->seed >= 0 ? (uint64_t)k->seed : seed;
-	x->row.model = m;
-	x->stream = s->stream && kind == X_CHAT;
+static void
+exchange_ask(
+    struct exchange *x, const struct sim_model *m, const struct scan *s)
+{
+	x->stream = s->stream && x->d->start != NULL;
 	x->row.streamed = x->stream;
 	x->include_usage = s->include_usage;
+	x->continuous_usage = s->continuous_usage;
 	x->obfuscation = s->include_obfuscation;
 	x->base64 = s->base64;
+	x->wants_signatures = s->wants_signatures;
+	x->show_thinking =
+	    x->k.show_thinking >= 0 ? x->k.show_thinking > 0 : s->show_thinking;
+	if (s->thinking && x->k.reasoning_tokens < 0)
+		x->k.reasoning_tokens = 8;
 	x->n_inputs = s->n_inputs;
 	x->dimensions = s->dimensions > 0 && s->dimensions <= m->dimensions
 			    ? s->dimensions
 			    : m->dimensions;
-	if (name_len > 0)
-		memcpy(x->tool_name, s->tool_name.p, name_len);
-	else
-		memcpy(x->tool_name, "lookup", 6);
+}
+
+void
+exchange_start(struct conn *c, const struct dialect *d,
+    const struct sim_model *m, const struct scan *s, const struct knobs *k,
+    const struct http_request *r, struct json_t *echo)
+{
+	struct exchange *x = &c->x;
+	uint64_t state = s->hash ^ c->sim->seed;
+
+	memset(x, 0, sizeof(*x));
+	x->d = d;
+	x->speaker = c->speaker;
+	x->echo = echo;
+	x->k = *k;
+	x->seed = k->seed >= 0 ? (uint64_t)k->seed : text_next(&state);
+	x->row.model = m;
+	x->row.dialect = speaker_name(c->speaker);
+	x->row.op = d->op;
+	exchange_ask(x, m, s);
+	exchange_pick_tier(x, s);
 	x->row.started_at_ms = sim_wall_ms();
-	x->created = x->row.started_at_ms / 1000;
-	exchange_size(x, m, s, k);
+	x->created = k->seed >= 0 ? 1767225600 : x->row.started_at_ms / 1000;
+	exchange_size(x, m, s, &x->k);
 	exchange_identify(
-	    x, request_id, attempt, (uint64_t)atomic_load(&c->sim->next_id));
+	    x, r, k->seed >= 0 ? 0 : atomic_load(&c->sim->next_id));
 	exchange_pick_fault(x);
-	if (x->stream) {
+	if (x->stream)
 		atomic_fetch_add(&c->sim->n.streams, 1);
-		chat_prepare(x);
-	}
 	atomic_fetch_add(&c->sim->n.active, 1);
 	if (x->k.fault > 0)
 		atomic_fetch_add(&c->sim->n.faults, 1);

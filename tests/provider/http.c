@@ -19,6 +19,63 @@ http_next_header(struct str *rest, struct str *name, struct str *value)
 	return false;
 }
 
+struct str
+http_header(const struct http_request *r, const char *name)
+{
+	struct str rest = r->headers, one, value;
+
+	while (http_next_header(&rest, &one, &value)) {
+		if (str_ieq(one, str_of(name)))
+			return value;
+	}
+	return STR_NULL;
+}
+
+static int
+http_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 32);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+struct str
+http_unescape(struct str s, char *dst)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.len; i++) {
+		int hi = -1, lo = -1;
+
+		if (s.p[i] == '%' && i + 2 < s.len) {
+			hi = http_digit(s.p[i + 1]);
+			lo = http_digit(s.p[i + 2]);
+		}
+		if (hi >= 0 && lo >= 0) {
+			dst[n++] = (char)(hi * 16 + lo);
+			i += 2;
+		} else {
+			dst[n++] = s.p[i];
+		}
+	}
+	return str_make(dst, n);
+}
+
+struct str
+http_query(const struct http_request *r, const char *name)
+{
+	struct str query = r->query, one, key, value;
+
+	while (query.len > 0) {
+		(void)str_cut(query, '&', &one, &query);
+		(void)str_cut(one, '=', &key, &value);
+		if (str_eqz(key, name))
+			return value.p == NULL ? STR("") : value;
+	}
+	return STR_NULL;
+}
+
 /* What the headers say about the request itself. */
 struct http_framing {
 	bool chunked, has_length;
@@ -59,8 +116,9 @@ http_read_headers(struct http_request *r, struct http_framing *f)
 				r->request_id = value;
 			else if (str_ieq(name, STR("x-headgate-attempt")))
 				r->attempt = value;
-			else if (str_ieq(name, STR("x-sim-forbid")))
-				r->forbid = value;
+			else if (str_ieq(name, STR("x-sim-forbid")) ||
+				 str_ieq(name, STR("x-sim-require")))
+				r->has_asserts = true;
 			else if (name.len > 6 &&
 				 str_ieq(str_make(name.p, 6), STR("x-sim-")))
 				r->has_sim = true;

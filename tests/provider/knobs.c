@@ -20,6 +20,30 @@ static const char *const fault_names[FAULT_COUNT] = {
 #undef X
 };
 
+/* Knobs that take a word, in the order of their enums. */
+static const struct {
+	const char *name;
+	size_t offset;
+	const char *words[8];
+} knob_words[] = {
+    {"framing", offsetof(struct knobs, framing), {"lf", "crlf", "cr", "mixed"}},
+    {"usage", offsetof(struct knobs, usage),
+	{"default", "running", "sparse", "inside", "bare", "duration",
+	    "delta"}},
+    {"tier", offsetof(struct knobs, tier),
+	{"standard", "priority", "flex", "batch", "scale", "provisioned"}},
+    {"flavor", offsetof(struct knobs, flavor),
+	{"openai", "azure", "mistral", "vllm", "deepseek"}},
+    {"retry", offsetof(struct knobs, retry),
+	{"both", "ms", "seconds", "date", "none", "never"}},
+};
+
+const char *
+knobs_tier_name(enum tier t)
+{
+	return t < TIER_COUNT ? knob_words[2].words[t] : "?";
+}
+
 const char *
 fault_name(enum fault f)
 {
@@ -73,6 +97,18 @@ knobs_set_fault(struct knobs *k, struct str value)
 	return ERR_INVALID;
 }
 
+static int
+knobs_set_word(struct knobs *k, size_t which, struct str value)
+{
+	for (int w = 0; w < 8 && knob_words[which].words[w] != NULL; w++) {
+		if (!str_eqz(value, knob_words[which].words[w]))
+			continue;
+		*(int64_t *)(void *)((char *)k + knob_words[which].offset) = w;
+		return 0;
+	}
+	return ERR_INVALID;
+}
+
 int
 knobs_set(struct knobs *k, struct str name, struct str value)
 {
@@ -80,16 +116,9 @@ knobs_set(struct knobs *k, struct str name, struct str value)
 
 	if (knobs_name_is(name, "fault"))
 		return knobs_set_fault(k, value);
-	if (knobs_name_is(name, "framing")) {
-		if (str_eqz(value, "lf"))
-			k->framing = FRAMING_LF;
-		else if (str_eqz(value, "crlf"))
-			k->framing = FRAMING_CRLF;
-		else if (str_eqz(value, "cr"))
-			k->framing = FRAMING_CR;
-		else
-			return ERR_INVALID;
-		return 0;
+	for (size_t i = 0; i < sizeof(knob_words) / sizeof(*knob_words); i++) {
+		if (knobs_name_is(name, knob_words[i].name))
+			return knobs_set_word(k, i, value);
 	}
 	for (size_t i = 0; i < sizeof(knob_names) / sizeof(*knob_names); i++) {
 		if (!knobs_name_is(name, knob_names[i].name))

@@ -83,6 +83,7 @@ loop_bury(struct loop *l)
 		struct conn *c = l->dead;
 
 		l->dead = c->next_dead;
+		exchange_release(&c->x);
 		buf_release(&c->in);
 		buf_release(&c->out);
 		free(c);
@@ -161,6 +162,7 @@ conn_next_request(struct conn *c)
 	c->reset_at = -1;
 	c->split = 0;
 	c->drip_ns = 0;
+	c->half_close = false;
 	c->close_after = r.close;
 	route_request(c, &r);
 	c->in_used += r.total;
@@ -190,6 +192,10 @@ conn_advance(struct conn *c)
 		}
 		if (c->x.phase != X_IDLE)
 			return;
+		if (c->half_close) {
+			(void)shutdown(c->fd, SHUT_WR);
+			return;
+		}
 		if (c->close_after) {
 			conn_close(c, false);
 			return;

@@ -6,14 +6,17 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
+#include <sodium.h>
 #include <unistd.h>
 
 #include "tests/provider/conn.h"
+#include "tests/provider/scenario.h"
+#include "tests/provider/store.h"
 #include "tests/provider/text.h"
 
 static const char usage[] =
     "usage: headgate-provider [OPTION]...\n"
-    "Simulates a model provider with OpenAI's API and keeps its bill.\n\n"
+    "Simulates model providers, each by its paths, and keeps their bill.\n\n"
     "  --listen HOST:PORT   address (127.0.0.1:7420; port 0: any free one)\n"
     "  --models FILE        models, prices and knobs as JSON\n"
     "  --record FILE        append every billed request; read back at start\n"
@@ -23,6 +26,7 @@ static const char usage[] =
     "  --threads N          loops (2)\n"
     "  --seed N             of everything that looks random (1)\n"
     "  --totals-only        keep no bill rows in memory (benchmarks)\n"
+    "  --scenario FILE      knobs for requests in order, see README\n"
     "  --ports-file FILE    write http=PORT there when ready\n"
     "  --help\n\n"
     "Steering: request headers x-sim-NAME, members of \"x_sim\" in the body,\n"
@@ -63,7 +67,7 @@ main_on_ready(struct sim *s, uint16_t port)
 }
 
 struct main_options {
-	const char *listen, *models, *record;
+	const char *listen, *models, *record, *scenario;
 	int threads;
 	bool totals_only;
 };
@@ -90,6 +94,7 @@ main_parse(int argc, char **argv, struct main_options *o)
 	    {"seed", required_argument, NULL, 's'},
 	    {"totals-only", no_argument, NULL, 'T'},
 	    {"ports-file", required_argument, NULL, 'p'},
+	    {"scenario", required_argument, NULL, 'S'},
 	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
 	int opt;
 
@@ -125,6 +130,9 @@ main_parse(int argc, char **argv, struct main_options *o)
 		case 'p':
 			ports_file = optarg;
 			break;
+		case 'S':
+			o->scenario = optarg;
+			break;
 		case 'h':
 			(void)fputs(usage, stdout);
 			return 1;
@@ -155,7 +163,15 @@ main_run(const struct main_options *o, struct error *e)
 	bound = (uint16_t)number;
 	catalog_default(&sim.catalog);
 	if (o->models != NULL) {
-		rc = catalog_load(&sim.catalog, o->models, e);
+		rc = catalog_load(&sim.catalog, &sim.options, o->models, e);
+		if (rc != 0)
+			return rc;
+	}
+	sim.scenario = scenario_new();
+	sim.store = store_new();
+	MUST(sim.scenario != NULL && sim.store != NULL);
+	if (o->scenario != NULL) {
+		rc = scenario_load_file(sim.scenario, o->scenario, e);
 		if (rc != 0)
 			return rc;
 	}
@@ -168,6 +184,8 @@ main_run(const struct main_options *o, struct error *e)
 	}
 	rc = loops_run(&sim, name, &bound, o->threads, main_on_ready, e);
 	bill_free(sim.bill);
+	scenario_free(sim.scenario);
+	store_free(sim.store);
 	for (int i = 0; i < sim.keep_last && sim.seen != NULL; i++) {
 		free(sim.seen[i].head);
 		free(sim.seen[i].body);
@@ -194,6 +212,7 @@ main(int argc, char **argv)
 	(void)sigaction(SIGINT, &sa, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	text_init();
+	MUST(sodium_init() >= 0);
 	rc = main_run(&o, &e);
 	if (rc != 0) {
 		(void)fprintf(stderr, "headgate-provider: ERROR: %s\n", e.text);

@@ -10,25 +10,43 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The token classes this simulator bills. */
+/* X(enum, name, kind): what this simulator bills; disjoint. */
+#define SIM_CLASS_TABLE(X)                                    \
+	X(SIM_INPUT, "input", SIM_IS_INPUT)                   \
+	X(SIM_CACHE_READ, "cache_read", SIM_IS_INPUT)         \
+	X(SIM_CACHE_WRITE, "cache_write_5m", SIM_IS_INPUT)    \
+	X(SIM_CACHE_WRITE_1H, "cache_write_1h", SIM_IS_INPUT) \
+	X(SIM_OUTPUT, "output", SIM_IS_OUTPUT)                \
+	X(SIM_REASONING, "reasoning", SIM_IS_OUTPUT)          \
+	X(SIM_AUDIO_IN, "audio_in", SIM_IS_INPUT)             \
+	X(SIM_AUDIO_OUT, "audio_out", SIM_IS_OUTPUT)          \
+	X(SIM_IMAGE_IN, "image_in", SIM_IS_INPUT)             \
+	X(SIM_IMAGE_OUT, "image_out", SIM_IS_OUTPUT)          \
+	X(SIM_WEB_SEARCH, "web_search", SIM_IS_UNIT)          \
+	X(SIM_AUDIO_SECONDS, "audio_seconds", SIM_IS_UNIT)    \
+	X(SIM_CHARACTERS, "characters", SIM_IS_UNIT)          \
+	X(SIM_IMAGES, "images", SIM_IS_UNIT)                  \
+	X(SIM_SEARCH_UNITS, "search_units", SIM_IS_UNIT)      \
+	X(SIM_AUDIO_CACHE_READ, "audio_cache_read", SIM_IS_INPUT)
+
 enum sim_class {
-	SIM_INPUT,
-	SIM_CACHE_READ,
-	SIM_CACHE_WRITE,
-	SIM_OUTPUT,
-	SIM_REASONING,
-	SIM_CLASSES
+#define X(e, name, kind) e,
+	SIM_CLASS_TABLE(X)
+#undef X
+	    SIM_CLASSES
 };
 extern const char *const sim_class_names[SIM_CLASSES];
 
 /* One effective-dated price. */
 struct sim_price_line {
 	enum sim_class class;
-	int64_t per_mtok; /* nano-USD per million tokens */
-	int64_t from, to; /* seconds since 1970; to 0 = open */
+	int64_t per_mtok;     /* nano-USD per million tokens or units */
+	int64_t from, to;     /* seconds since 1970; to 0 = open */
+	int64_t above_tokens; /* for requests with more input than this */
+	char tier[24];	      /* "" = for every tier without a line */
 };
 
-#define SIM_MAX_PRICES 32
+#define SIM_MAX_PRICES 64
 
 struct sim_prices {
 	struct sim_price_line lines[SIM_MAX_PRICES];
@@ -37,9 +55,11 @@ struct sim_prices {
 
 /* Decimal USD text ("2.50") to nano-USD; false when malformed. */
 bool sim_price_parse(const char *usd, int64_t *nano);
-/* Cost in nano-USD of a request that began at `at` (seconds): the exact sum,
- * rounded up once. A class without a price is priced as input or output. */
-int64_t sim_price_cost(
-    const struct sim_prices *p, const int64_t tokens[SIM_CLASSES], int64_t at);
+/* Cost in nano-USD of a request in a tier ("" = standard) that began at `at`
+ * (seconds): the exact sum, rounded up once. A class of tokens without a price
+ * is priced as input or output (cached audio as cached input), a unit
+ * without a price is free. */
+int64_t sim_price_cost(const struct sim_prices *p,
+    const int64_t tokens[SIM_CLASSES], const char *tier, int64_t at);
 
 #endif

@@ -14,6 +14,24 @@ reply_reason(int status)
 		return "Bad Request";
 	case 401:
 		return "Unauthorized";
+	case 402:
+		return "Payment Required";
+	case 403:
+		return "Forbidden";
+	case 408:
+		return "Request Timeout";
+	case 413:
+		return "Content Too Large";
+	case 422:
+		return "Unprocessable Entity";
+	case 424:
+		return "Failed Dependency";
+	case 502:
+		return "Bad Gateway";
+	case 504:
+		return "Gateway Timeout";
+	case 529:
+		return "Site is overloaded";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -25,6 +43,65 @@ reply_reason(int status)
 	default:
 		return "Internal Server Error";
 	}
+}
+
+/* The headers by which each provider is known. */
+static void
+reply_own_headers(struct conn *c, int status, const char *hex)
+{
+	struct buf *out = &c->out;
+
+	switch (c->speaker) {
+	case SPEAK_ANTHROPIC:
+		buf_addf(out,
+		    "\r\nrequest-id: req_011%s\r\n"
+		    "anthropic-organization-id: sim-org\r\n",
+		    hex);
+		if (status == 200)
+			buf_addz(out,
+			    "anthropic-ratelimit-requests-limit: 4000\r\n"
+			    "anthropic-ratelimit-requests-remaining: 3999\r\n"
+			    "anthropic-ratelimit-requests-reset: "
+			    "2026-01-01T00:00:01Z\r\n"
+			    "anthropic-ratelimit-input-tokens-limit: 400000\r\n"
+			    "anthropic-ratelimit-input-tokens-remaining: "
+			    "399000\r\n"
+			    "anthropic-ratelimit-input-tokens-reset: "
+			    "2026-01-01T00:00:01Z\r\n");
+		return;
+	case SPEAK_BEDROCK:
+		buf_addf(out, "\r\nx-amzn-requestid: %s\r\n", hex);
+		return;
+	case SPEAK_GEMINI:
+	case SPEAK_VERTEX:
+		buf_addz(out, "\r\nserver: scaffolding on HTTPServer2\r\n"
+			      "vary: Origin\r\n");
+		return;
+	case SPEAK_AZURE:
+		buf_addf(out,
+		    "\r\napim-request-id: %s\r\nx-ms-region: East US 2\r\n"
+		    "x-ms-rai-invoked: true\r\n"
+		    "x-ratelimit-remaining-requests: 99\r\n"
+		    "x-ratelimit-remaining-tokens: 99840\r\n",
+		    hex);
+		return;
+	case SPEAK_COHERE:
+		buf_addf(out, "\r\nx-debug-trace-id: %s\r\n", hex);
+		return;
+	case SPEAK_OLLAMA:
+		buf_addz(out, "\r\n");
+		return;
+	default:
+		break;
+	}
+	buf_addz(out, "\r\nx-request-id: req_");
+	buf_addz(out, hex);
+	buf_addz(out, "\r\nopenai-version: 2020-10-01\r\n"
+		      "openai-processing-ms: 1\r\n");
+	if (status == 200)
+		buf_addz(out, "x-ratelimit-limit-requests: 5000\r\n"
+			      "x-ratelimit-remaining-requests: 4999\r\n"
+			      "x-ratelimit-reset-requests: 12ms\r\n");
 }
 
 void
@@ -49,14 +126,7 @@ reply_head(struct conn *c, int status, const char *type, const char *headers,
 	buf_addz(out, "\r\ncontent-type: ");
 	buf_addz(out, type);
 	hex_encode(&id, sizeof(id), hex);
-	buf_addz(out, "\r\nx-request-id: req_");
-	buf_addz(out, hex);
-	buf_addz(out, "\r\nopenai-version: 2020-10-01\r\n"
-		      "openai-processing-ms: 1\r\n");
-	if (status == 200)
-		buf_addz(out, "x-ratelimit-limit-requests: 5000\r\n"
-			      "x-ratelimit-remaining-requests: 4999\r\n"
-			      "x-ratelimit-reset-requests: 12ms\r\n");
+	reply_own_headers(c, status, hex);
 	buf_addz(out, headers);
 	if (len < 0) {
 		buf_addz(out, "transfer-encoding: chunked\r\n");
@@ -74,30 +144,4 @@ reply_full(struct conn *c, int status, const char *type, const char *headers,
 {
 	reply_head(c, status, type, headers, (int64_t)body.len);
 	buf_add_str(&c->out, body);
-}
-
-void
-reply_error(struct conn *c, int status, const char *type, const char *param,
-    const char *code, const char *headers, const char *message)
-{
-	struct buf body;
-
-	buf_init(&body, 65536);
-	buf_addz(&body, "{\n    \"error\": {\n        \"message\": ");
-	buf_add_json(&body, str_of(message));
-	buf_addz(&body, ",\n        \"type\": ");
-	buf_add_json(&body, str_of(type));
-	buf_addz(&body, ",\n        \"param\": ");
-	if (param != NULL)
-		buf_add_json(&body, str_of(param));
-	else
-		buf_addz(&body, "null");
-	buf_addz(&body, ",\n        \"code\": ");
-	if (code != NULL)
-		buf_add_json(&body, str_of(code));
-	else
-		buf_addz(&body, "null");
-	buf_addz(&body, "\n    }\n}\n");
-	reply_full(c, status, "application/json", headers, buf_str(&body));
-	buf_release(&body);
 }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One pass over a request body; see scan.h. */
+#include <stdlib.h>
+
 #include "tests/provider/scan.h"
+#include "tests/provider/text.h"
 
 #define SCAN_DEPTH 128
 
@@ -8,7 +11,8 @@ struct cursor {
 	const char *p, *end;
 	int depth;
 	bool bad;
-	int64_t text; /* bytes of text met in string values */
+	int64_t text;	      /* bytes of text met in string values */
+	struct scan *hashing; /* "content" and "text" go into its hash */
 };
 
 static void
@@ -129,6 +133,83 @@ scan_element(struct cursor *c, bool *first)
 	return true;
 }
 
+/* One UTF-16 unit of an escape, "u" and four digits checked before. */
+static unsigned
+scan_unit(const char *p)
+{
+	char hex[5] = {p[2], p[3], p[4], p[5], 0};
+
+	return (unsigned)strtoul(hex, NULL, 16);
+}
+
+static char *
+scan_utf8(char *to, unsigned code)
+{
+	if (code < 0x80) {
+		*to++ = (char)code;
+		return to;
+	}
+	if (code >= 0x10000) {
+		*to++ = (char)(0xf0 | code >> 18);
+		*to++ = (char)(0x80 | (code >> 12 & 63));
+	} else if (code >= 0x800) {
+		*to++ = (char)(0xe0 | code >> 12);
+	} else {
+		*to++ = (char)(0xc0 | code >> 6);
+		*to++ = (char)(0x80 | (code & 63));
+		return to;
+	}
+	*to++ = (char)(0x80 | (code >> 6 & 63));
+	*to++ = (char)(0x80 | (code & 63));
+	return to;
+}
+
+/* Hash what a raw string means. */
+static void
+scan_hash_raw(struct scan *s, struct str raw)
+{
+	static const char from[] = "nrtbf", into[] = "\n\r\t\b\f";
+	const char *p = raw.p, *end = raw.p + raw.len;
+	char *copy, *to;
+
+	if (raw.len == 0 || memchr(raw.p, '\\', raw.len) == NULL) {
+		scan_hash(s, raw);
+		return;
+	}
+	copy = to = malloc(raw.len);
+	MUST(copy != NULL);
+	while (p < end) {
+		if (*p != '\\') {
+			*to++ = *p++;
+		} else if (p[1] == 'u') {
+			unsigned code = scan_unit(p);
+
+			p += 6;
+			if (code >= 0xd800 && code < 0xdc00 && end - p >= 6 &&
+			    p[0] == '\\' && p[1] == 'u') {
+				code = 0x10000 + ((code - 0xd800) << 10) +
+				       (scan_unit(p) - 0xdc00);
+				p += 6;
+			}
+			to = scan_utf8(to, code);
+		} else {
+			const char *at = strchr(from, p[1]);
+
+			*to++ = at == NULL ? p[1] : into[at - from];
+			p += 2;
+		}
+	}
+	scan_hash(s, str_make(copy, (size_t)(to - copy)));
+	free(copy);
+}
+
+void
+scan_hash(struct scan *s, struct str text)
+{
+	if (text.len > 0)
+		s->hash = text_hash(text, s->hash);
+}
+
 static void
 scan_object(struct cursor *c)
 {
@@ -137,6 +218,20 @@ scan_object(struct cursor *c)
 
 	while (scan_member(c, &first, &key)) {
 		int64_t before = c->text;
+
+		scan_space(c);
+		if (c->hashing != NULL && c->p < c->end &&
+		    (str_eqz(key, "content") || str_eqz(key, "text"))) {
+			struct str raw;
+
+			if (*c->p == '"') {
+				c->text += scan_string(c, &raw);
+				if (!c->bad)
+					scan_hash_raw(c->hashing, raw);
+				continue;
+			}
+			c->hashing->has_arrays |= *c->p == '[';
+		}
 
 		scan_value(c);
 		if (str_eqz(key, "role") || str_eqz(key, "type"))
@@ -228,12 +323,14 @@ scan_input(struct cursor *c, struct scan *s)
 {
 	bool first = true;
 	int64_t numbers = 0;
+	struct str raw;
 
 	s->has_input = true;
 	scan_space(c);
 	if (c->p < c->end && *c->p == '"') {
 		c->text = 0;
-		scan_value(c);
+		raw = scan_raw(c);
+		scan_hash(s, raw);
 		s->prompt_tokens += (c->text + 3) / 4;
 		s->n_inputs = 1;
 		return;
@@ -244,12 +341,11 @@ scan_input(struct cursor *c, struct scan *s)
 		return;
 	}
 	while (scan_element(c, &first)) {
-		struct str raw;
-
 		c->text = 0;
 		raw = scan_raw(c);
 		if (raw.len == 0)
 			break;
+		scan_hash(s, raw);
 		if (raw.p[0] == '"') {
 			s->prompt_tokens += (c->text + 3) / 4;
 			s->n_inputs++;
@@ -308,24 +404,20 @@ scan_stream_options(struct cursor *c, struct scan *s)
 			s->include_usage = str_eqz(raw, "true");
 		else if (str_eqz(key, "include_obfuscation"))
 			s->include_obfuscation = str_eqz(raw, "true");
+		else if (str_eqz(key, "continuous_usage_stats"))
+			s->continuous_usage = str_eqz(raw, "true");
 	}
 }
 
 static void
 scan_tools(struct cursor *c, struct scan *s)
 {
-	const char *start = c->p, *name;
+	const char *start = c->p;
 	int64_t before = s->prompt_tokens;
 
 	scan_counted(c, s);
 	s->has_tools = s->prompt_tokens > before;
-	name = memmem(start, (size_t)(c->p - start), "\"name\"", 6);
-	if (name != NULL) {
-		struct cursor at = {name + 6, c->p, 0, false, 0};
-
-		if (scan_char(&at, ':'))
-			(void)scan_string(&at, &s->tool_name);
-	}
+	s->raw_tools = str_make(start, (size_t)(c->p - start));
 }
 
 static void
@@ -347,22 +439,72 @@ scan_cap(struct cursor *c, struct scan *s)
 		s->max_tokens = v;
 }
 
+/* Members of OpenAI's requests that steer nothing here. */
+static bool
+scan_is_known(struct str key)
+{
+	static const char *const known[] = {"audio", "frequency_penalty",
+	    "function_call", "functions", "logit_bias", "logprobs", "metadata",
+	    "modalities", "moderation", "parallel_tool_calls", "prediction",
+	    "presence_penalty", "prompt_cache_key", "prompt_cache_options",
+	    "prompt_cache_retention", "reasoning_effort", "safety_identifier",
+	    "seed", "stop", "store", "temperature", "top_logprobs", "top_p",
+	    "user", "verbosity", "web_search_options"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+		if (str_eqz(key, known[i]))
+			return true;
+	}
+	return false;
+}
+
+static void
+scan_messages(struct cursor *c, struct scan *s)
+{
+	const char *start = c->p;
+
+	s->has_messages = true;
+	c->hashing = s;
+	scan_counted(c, s);
+	c->hashing = NULL;
+	s->has_tool_result = memmem(start, (size_t)(c->p - start),
+				 "\"tool_call_id\"", 14) != NULL;
+}
+
+static void
+scan_string_member(struct cursor *c, struct str *ret)
+{
+	scan_space(c);
+	if (c->p < c->end && *c->p == '"')
+		(void)scan_string(c, ret);
+	else
+		scan_value(c);
+}
+
+/* Members that are kept as they are, for a tree. */
+static bool
+scan_raw_member(struct cursor *c, struct str key, struct scan *s)
+{
+	if (str_eqz(key, "response_format"))
+		s->raw_format = scan_raw(c);
+	else if (str_eqz(key, "tool_choice"))
+		s->raw_choice = scan_raw(c);
+	else if (str_eqz(key, "service_tier"))
+		scan_string_member(c, &s->tier);
+	else if (str_eqz(key, "parallel_tool_calls"))
+		s->serial = str_eqz(scan_raw(c), "false");
+	else
+		return false;
+	return true;
+}
+
 static void
 scan_top_member(struct cursor *c, struct str key, struct scan *s)
 {
 	if (str_eqz(key, "model")) {
-		scan_space(c);
-		if (c->p < c->end && *c->p == '"')
-			(void)scan_string(c, &s->model);
-		else
-			scan_value(c);
+		scan_string_member(c, &s->model);
 	} else if (str_eqz(key, "messages")) {
-		const char *start = c->p;
-
-		s->has_messages = true;
-		scan_counted(c, s);
-		s->has_tool_result = memmem(start, (size_t)(c->p - start),
-					 "\"tool_call_id\"", 14) != NULL;
+		scan_messages(c, s);
 	} else if (str_eqz(key, "tools")) {
 		scan_tools(c, s);
 	} else if (str_eqz(key, "input")) {
@@ -382,24 +524,33 @@ scan_top_member(struct cursor *c, struct str key, struct scan *s)
 		s->base64 = str_eqz(scan_raw(c), "\"base64\"");
 	} else if (str_eqz(key, "x_sim")) {
 		scan_knobs(c, s);
-	} else {
+	} else if (!scan_raw_member(c, key, s)) {
+		if (s->unknown.len == 0 && !scan_is_known(key))
+			s->unknown = key;
 		scan_value(c);
 	}
 }
 
-bool
-scan_body(struct str body, struct scan *s)
+void
+scan_init(struct scan *s)
 {
-	struct cursor c = {body.p, body.p + body.len, 0, false, 0};
-	bool first = true;
-	struct str key;
-
 	memset(s, 0, sizeof(*s));
 	knobs_init(&s->knobs);
 	s->max_tokens = -1;
 	s->dimensions = -1;
 	s->n = 1;
 	s->prompt_tokens = 3;
+}
+
+bool
+scan_body(struct str body, struct scan *s)
+{
+	struct cursor c = {
+	    .p = body.p, .end = body.p == NULL ? NULL : body.p + body.len};
+	bool first = true;
+	struct str key;
+
+	scan_init(s);
 	if (!scan_char(&c, '{')) {
 		s->bad = "We could not parse the JSON body of your request.";
 		return false;

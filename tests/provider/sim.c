@@ -91,7 +91,14 @@ sim_contains(struct str hay, struct str needle)
 	       memmem(hay.p, hay.len, needle.p, needle.len) != NULL;
 }
 
-/* As sim_contains over the header lines, except the asserting one. */
+static bool
+sim_is_assert(struct str name)
+{
+	return str_ieq(name, STR("x-sim-forbid")) ||
+	       str_ieq(name, STR("x-sim-require"));
+}
+
+/* As sim_contains over the header lines, except the asserting ones. */
 static bool
 sim_head_contains(const struct http_request *r, struct str needle)
 {
@@ -102,37 +109,66 @@ sim_head_contains(const struct http_request *r, struct str needle)
 	if (sim_contains(line, needle))
 		return true;
 	while (http_next_header(&rest, &name, &value)) {
-		if (!str_ieq(name, STR("x-sim-forbid")) &&
+		if (!sim_is_assert(name) &&
 		    (sim_contains(value, needle) || sim_contains(name, needle)))
 			return true;
 	}
 	return false;
 }
 
-bool
-sim_forbidden(struct sim *s, const struct http_request *r)
+/* Is there what the value of an asserting header names? */
+static bool
+sim_holds(const struct http_request *r, struct str what)
 {
-	struct str found = STR_NULL;
-	bool in_head = false;
+	struct str rest = r->headers, name, value, want, text;
 
-	for (int i = -1; i < s->n_canaries && found.len == 0; i++) {
-		struct str one = i < 0 ? r->forbid : str_of(s->canaries[i]);
-
-		in_head = sim_head_contains(r, one);
-		if (in_head || sim_contains(r->body, one))
-			found = one;
+	if (str_starts(what, STR("body:")))
+		return sim_contains(
+		    r->body, str_make(what.p + 5, what.len - 5));
+	if (!str_starts(what, STR("header:")))
+		return sim_head_contains(r, what) ||
+		       sim_contains(r->body, what);
+	(void)str_cut(str_make(what.p + 7, what.len - 7), '=', &want, &text);
+	while (http_next_header(&rest, &name, &value)) {
+		if (!sim_is_assert(name) && str_ieq(name, want) &&
+		    (text.len == 0 || sim_contains(value, text)))
+			return true;
 	}
-	if (found.len == 0)
-		return false;
-	atomic_fetch_add(&s->n.forbidden, 1);
+	return false;
+}
+
+static bool
+sim_wrong(struct sim *s, const struct http_request *r, bool forbidden,
+    struct str what, char *why, size_t cap)
+{
+	atomic_fetch_add(forbidden ? &s->n.forbidden : &s->n.missing, 1);
+	(void)snprintf(why, cap, "%s: %.*s at %.*s",
+	    forbidden ? "forbidden" : "missing",
+	    (int)(what.len < 48 ? what.len : 48), what.p,
+	    (int)(r->path.len < 64 ? r->path.len : 64), r->path.p);
 	pthread_mutex_lock(&s->seen_lock);
 	if (s->forbidden_sample[0] == '\0')
 		(void)snprintf(s->forbidden_sample, sizeof(s->forbidden_sample),
-		    "%.*s in the %s of %.*s",
-		    (int)(found.len < 12 ? found.len : 12), found.p,
-		    in_head ? "head" : "body",
-		    (int)(r->path.len < 64 ? r->path.len : 64), r->path.p);
+		    "%s", why);
 	pthread_mutex_unlock(&s->seen_lock);
+	return false;
+}
+
+bool
+sim_asserts(struct sim *s, const struct http_request *r, char *why, size_t cap)
+{
+	struct str rest = r->headers, name, value;
+
+	for (int i = 0; i < s->n_canaries; i++) {
+		if (sim_holds(r, str_of(s->canaries[i])))
+			return sim_wrong(s, r, true, STR("a canary"), why, cap);
+	}
+	while (r->has_asserts && http_next_header(&rest, &name, &value)) {
+		bool forbid = str_ieq(name, STR("x-sim-forbid"));
+
+		if (sim_is_assert(name) && sim_holds(r, value) == forbid)
+			return sim_wrong(s, r, forbid, value, why, cap);
+	}
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include "tests/provider/bill.h"
 #include "tests/provider/catalog.h"
 #include "tests/provider/http.h"
+#include "tests/provider/options.h"
 
 /* X(member, help): counters of /sim/stats. */
 #define SIM_COUNTER_TABLE(X)                                 \
@@ -19,6 +20,9 @@
 	X(chats, "chat completions")                         \
 	X(streams, "of them streamed")                       \
 	X(embeddings, "embeddings")                          \
+	X(others, "every other operation")                   \
+	X(count_tokens, "tokens counted")                    \
+	X(tokens_issued, "OAuth tokens issued")              \
 	X(answers_2xx, "")                                   \
 	X(answers_4xx, "")                                   \
 	X(answers_5xx, "")                                   \
@@ -27,6 +31,7 @@
 	X(disconnects, "clients that left during an answer") \
 	X(auth_failures, "wrong or missing credentials")     \
 	X(forbidden, "forbidden strings met: must stay 0")   \
+	X(missing, "required strings not met: must stay 0")  \
 	X(bad_requests, "connections closed for bad HTTP")   \
 	X(connections, "connections accepted")               \
 	X(open_connections, "connections now")               \
@@ -46,8 +51,14 @@ struct sim_seen {
 	size_t head_len, body_len;
 };
 
+struct scenario;
+struct store;
+
 struct sim {
 	struct catalog catalog;
+	struct options options;	   /* of the models file */
+	struct scenario *scenario; /* NULL = none */
+	struct store *store;	   /* stored responses */
 	struct bill *bill;
 	const char *api_keys[SIM_MAX_LIST];
 	int n_api_keys;
@@ -67,9 +78,13 @@ struct sim {
 void sim_keep(struct sim *s, const struct http_request *r);
 void sim_render_last(struct sim *s, struct buf *out);
 void sim_render_stats(struct sim *s, struct buf *out);
-/* Does a canary (a credential that must never reach a provider) occur in the
- * request? Counts it. */
-bool sim_forbidden(struct sim *s, const struct http_request *r);
+/* Is what the request must (not) hold, by x-sim-forbid, x-sim-require and the
+ * canaries, as it should be? Counts what is not, and says what. A header value
+ * of the two is a text that must (not) occur anywhere in head or body, or
+ * "header:NAME" for a header, "header:NAME=TEXT" for one with TEXT in it,
+ * "body:TEXT" for the body alone. Both may occur many times. */
+bool sim_asserts(
+    struct sim *s, const struct http_request *r, char *why, size_t cap);
 void sim_reset(struct sim *s);
 int64_t sim_wall_ms(void);
 

@@ -30,36 +30,61 @@ END_TEST
 
 START_TEST(test_effective_dates)
 {
-	struct sim_prices p = {.lines = {{SIM_INPUT, 300000000, 0, 1000},
-				   {SIM_INPUT, 150000000, 1000, 0}},
+	struct sim_prices p = {
+	    .lines = {{.class = SIM_INPUT, .per_mtok = 300000000, .to = 1000},
+		{.class = SIM_INPUT, .per_mtok = 150000000, .from = 1000}},
 	    .n_lines = 2};
 	int64_t tokens[SIM_CLASSES] = {[SIM_INPUT] = 1000};
 
-	ck_assert_int_eq(sim_price_cost(&p, tokens, 999), 300000);
-	ck_assert_int_eq(sim_price_cost(&p, tokens, 1000), 150000);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 999), 300000);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 1000), 150000);
 }
 END_TEST
 
 START_TEST(test_rounds_up_once)
 {
-	struct sim_prices p = {
-	    .lines = {{SIM_INPUT, 1, 0, 0}, {SIM_OUTPUT, 1, 0, 0}},
+	struct sim_prices p = {.lines = {{.class = SIM_INPUT, .per_mtok = 1},
+				   {.class = SIM_OUTPUT, .per_mtok = 1}},
 	    .n_lines = 2};
 	int64_t tokens[SIM_CLASSES] = {0};
 
-	ck_assert_int_eq(sim_price_cost(&p, tokens, 0), 0);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 0), 0);
 	tokens[SIM_INPUT] = 1;
 	tokens[SIM_OUTPUT] = 1;
-	ck_assert_int_eq(sim_price_cost(&p, tokens, 0), 1);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 0), 1);
+}
+END_TEST
+
+START_TEST(test_tiers_and_thresholds)
+{
+	struct sim_prices p = {
+	    .lines = {{.class = SIM_INPUT, .per_mtok = 1000000},
+		{.class = SIM_INPUT, .per_mtok = 2000000, .above_tokens = 100},
+		{.class = SIM_INPUT, .per_mtok = 5000000, .tier = "priority"},
+		{.class = SIM_IMAGES, .per_mtok = 7000000}},
+	    .n_lines = 4};
+	int64_t tokens[SIM_CLASSES] = {[SIM_INPUT] = 100};
+
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 0), 100);
+	tokens[SIM_CACHE_READ] = 1; /* counts for the threshold */
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 0), 202);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "priority", 0), 505);
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "flex", 0), 202);
+	tokens[SIM_IMAGES] = 2;
+	tokens[SIM_CHARACTERS] = 99; /* no price: free */
+	ck_assert_int_eq(sim_price_cost(&p, tokens, "", 0), 216);
 }
 END_TEST
 
 START_TEST(test_against_money)
 {
-	static const enum token_class same[SIM_CLASSES] = {TC_INPUT,
-	    TC_CACHE_READ, TC_CACHE_WRITE_5M, TC_OUTPUT, TC_REASONING};
+	enum token_class same[SIM_CLASSES];
 	struct rng_seeded r;
 
+	for (int c = 0; c < SIM_CLASSES; c++)
+		ck_assert_int_eq(
+		    token_class_parse(str_of(sim_class_names[c]), &same[c]), 0);
+	ck_assert_int_eq(SIM_CLASSES, TC_COUNT);
 	rng_seeded_init(&r, 7);
 	for (int round = 0; round < 20000; round++) {
 		struct sim_prices mine = {.n_lines = 0};
@@ -81,10 +106,10 @@ START_TEST(test_against_money)
 				continue;
 			theirs.per_mtok[same[c]] = price;
 			mine.lines[mine.n_lines++] = (struct sim_price_line){
-			    (enum sim_class)c, price, 0, 0};
+			    .class = (enum sim_class)c, .per_mtok = price};
 		}
 		ck_assert_int_eq(money_cost(&t, &theirs, &cost), 0);
-		ck_assert_int_eq(sim_price_cost(&mine, tokens, 5), cost);
+		ck_assert_int_eq(sim_price_cost(&mine, tokens, "", 5), cost);
 	}
 }
 END_TEST
@@ -97,6 +122,7 @@ main(void)
 	UNIT_ADD(s, test_parse);
 	UNIT_ADD(s, test_effective_dates);
 	UNIT_ADD(s, test_rounds_up_once);
+	UNIT_ADD(s, test_tiers_and_thresholds);
 	UNIT_ADD(s, test_against_money);
 	return unit_run(s);
 }

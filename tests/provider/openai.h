@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of OpenAI's dialect and its kin share. */
+#ifndef TESTS_PROVIDER_OPENAI_H
+#define TESTS_PROVIDER_OPENAI_H
+
+#include "tests/provider/exchange.h"
+
+/* chat.c */
+void chat_huge_event(const struct exchange *x, int64_t n, struct buf *out);
+void chat_error(const struct exchange *x, int status, struct buf *out);
+/* azure.c: members and frames of the content filter. */
+void azure_choice(const struct exchange *x, struct buf *out);
+void azure_prompt(struct buf *out);
+void azure_start(const struct exchange *x, struct buf *out);
+void azure_content(const struct exchange *x, int64_t event, struct buf *out);
+void azure_finish(const struct exchange *x, struct buf *out);
+/* embed.c: vector number `index`, as the request wants it. */
+void embed_vector(const struct exchange *x, int64_t index, struct buf *out);
+
+#endif
