@@ -98,7 +98,7 @@ $(B)/hdr/%.h.ok: %.h $(FLAGS_FILE) | $(GEN_PROTO_H)
 E2E := $(sort $(wildcard tests/e2e/test_*.sh tests/e2e/test_*.mjs))
 E2E_RUN := $(if $(T),$(filter tests/e2e/$(T) tests/e2e/$(T).%,$(E2E)),$(E2E))
 
-e2e: all tokenizers ## Run the end-to-end tests (T=test_x to narrow)
+e2e: all tokenizers $(B)/unit/agent/test_access ## Run the end-to-end tests (T=test_x to narrow)
 	@bash tests/tools/deps.sh build test
 	@PATH="$(CURDIR)/build/tools/bin:$$PATH" HG_BIN='$(abspath $(B))/bin' \
 	    HG_ROOT='$(CURDIR)' RESULTS='$(RESULTS)' JOBS=1 \

@@ -25,6 +25,9 @@ struct access_call {
 	unsigned n_parts;
 	/* Body of unknown content (streamed upload): not signed. */
 	bool unsigned_body;
+	/* anthropic-version that the client named; "" = ours. The front must
+	 * not send that header itself. */
+	struct str version;
 	int64_t wall_ns;
 };
 
@@ -32,9 +35,14 @@ struct access {
 	char path[ACCESS_PATH_MAX];	 /* with query, NUL-ended */
 	char headers[ACCESS_HEADER_MAX]; /* "Name: value\r\n"..., NUL-ended */
 	size_t path_len, headers_len;
+	const char *method; /* "POST", "GET" or "DELETE" */
 };
 
-/* 0; ERR_UNSUPPORTED: this provider has no such operation; ERR_AGAIN: its
+/* Generations (op_is_generation) of any dialect become the provider's own;
+ * OP_RESPONSES stays where the provider has it. OP_EMBEDDINGS of Gemini is
+ * batchEmbedContents, OP_GEMINI_EMBED embedContent; of Vertex both predict.
+ *
+ * 0; ERR_UNSUPPORTED: this provider has no such operation; ERR_AGAIN: its
  * token is being fetched, ask again soon; ERR_UPSTREAM: it cannot be had (e
  * says why, without secrets); ERR_TOO_LARGE. */
 int access_prepare(const struct access_call *c, struct access *ret,
