@@ -62,11 +62,7 @@ void
 oaichat_write_media(
     struct answer_writer *w, struct buf *out, const struct acc_block *b)
 {
-	if (b->part == IR_REDACTED) {
-		(void)buf_addz(out, "\"thinking_blocks\":[");
-		oaichat_write_block(out, b);
-		(void)buf_addc(out, ']');
-	} else if (b->part == IR_IMAGE) {
+	if (b->part == IR_IMAGE) {
 		(void)buf_addz(out, "\"images\":[");
 		oaichat_write_image(out, b);
 		(void)buf_addc(out, ']');
@@ -195,9 +191,10 @@ oaichat_element_thinking(struct answer_writer *w, const struct acc_block *b)
 	oaichat_write_block(w->out, b);
 }
 
-/* ,"name":[...] of the blocks of one or two parts; nothing without any. */
+/* "name":[...] of the blocks of one or two parts; nothing without any. lead:
+ * what goes before it. */
 static void
-oaichat_array(struct answer_writer *w, unsigned choice, const char *name,
+oaichat_array(struct answer_writer *w, unsigned choice, const char *lead,
     enum ir_part_type p1, enum ir_part_type p2, oaichat_element_fn *fn)
 {
 	bool any = false;
@@ -212,12 +209,19 @@ oaichat_array(struct answer_writer *w, unsigned choice, const char *name,
 		if (any)
 			(void)buf_addc(w->out, ',');
 		else
-			(void)buf_addf(w->out, ",\"%s\":[", name);
+			(void)buf_addz(w->out, lead);
 		any = true;
 		fn(w, b);
 	}
 	if (any)
 		(void)buf_addc(w->out, ']');
+}
+
+void
+oaichat_write_thinking(struct answer_writer *w, unsigned choice)
+{
+	oaichat_array(w, choice, "\"thinking_blocks\":[", IR_THINKING,
+	    IR_REDACTED, oaichat_element_thinking);
 }
 
 static void
@@ -245,7 +249,7 @@ oaichat_plain_thinking(struct answer_writer *w, unsigned choice)
 	}
 	/* What one text and one signature cannot say. */
 	if (n > 1 || n_opaque > 0)
-		oaichat_array(w, choice, "thinking_blocks", IR_THINKING,
+		oaichat_array(w, choice, ",\"thinking_blocks\":[", IR_THINKING,
 		    IR_REDACTED, oaichat_element_thinking);
 }
 
@@ -335,10 +339,10 @@ oaichat_plain_choice(struct answer_writer *w, const struct acc_choice *c)
 	oaichat_text_or_null(w, n, IR_REFUSAL);
 	(void)buf_addz(w->out, ",\"annotations\":[]");
 	oaichat_plain_thinking(w, n);
-	oaichat_array(w, n, "tool_calls", IR_TOOL_CALL, IR_TOOL_CALL,
+	oaichat_array(w, n, ",\"tool_calls\":[", IR_TOOL_CALL, IR_TOOL_CALL,
 	    oaichat_element_call);
 	oaichat_array(
-	    w, n, "images", IR_IMAGE, IR_IMAGE, oaichat_element_image);
+	    w, n, ",\"images\":[", IR_IMAGE, IR_IMAGE, oaichat_element_image);
 	oaichat_plain_extras(w, n);
 	(void)buf_addz(w->out, "},\"logprobs\":");
 	oaichat_plain_logprobs(w, n);

@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* Signed blocks that are told again; nobody thinks more often in a turn. */
+#define OAICHAT_MAX_SIGNED 64
+
 struct answer_writer *
 oaichat_begin(const struct answer_opts *o, struct buf *out)
 {
@@ -179,7 +182,7 @@ oaichat_stream_delta(
 		return 0;
 	case IR_THINKING:
 		oaichat_say(w, b->choice, "reasoning_content", text);
-		return 0;
+		return acc_add(&w->acc, &b->text, text);
 	case IR_TOOL_CALL:
 		oaichat_stream_args(w, b, text);
 		return 0;
@@ -195,7 +198,7 @@ oaichat_stream_signature(
 	switch (b->part) {
 	case IR_THINKING:
 		oaichat_say(w, b->choice, "reasoning_signature", text);
-		return 0;
+		return acc_add(&w->acc, &b->signature, text);
 	case IR_TEXT:
 		oaichat_chunk(w, b->choice);
 		oaichat_write_extra(w->out, text);
@@ -214,18 +217,33 @@ oaichat_stream_signature(
 	}
 }
 
+/* Signed thinking is told once more as a whole, with all that came before:
+ * SDKs keep only the last value of members that they do not know, and what is
+ * sent back must be exact. Returns true when the block is needed again. */
+static bool
+oaichat_stream_signed(struct answer_writer *w, const struct acc_block *b)
+{
+	if ((b->part != IR_THINKING && b->part != IR_REDACTED) || b->hidden ||
+	    b->signature.len == 0 || w->acc.n_blocks > OAICHAT_MAX_SIGNED)
+		return false;
+	oaichat_chunk(w, b->choice);
+	oaichat_write_thinking(w, b->choice);
+	oaichat_chunk_end(w, STR_NULL, NULL);
+	return true;
+}
+
 static void
 oaichat_stream_stop(struct answer_writer *w, struct acc_block *b)
 {
-	if (!b->hidden && b->part == IR_TOOL_CALL && !b->any)
+	if (b->part == IR_TOOL_CALL && !b->any)
 		oaichat_stream_args(w, b, STR("{}"));
-	if (!b->hidden && (b->part == IR_REDACTED || b->part == IR_IMAGE ||
-			      b->part == IR_AUDIO)) {
+	if (b->part == IR_IMAGE || b->part == IR_AUDIO) {
 		oaichat_chunk(w, b->choice);
 		oaichat_write_media(w, w->out, b);
 		oaichat_chunk_end(w, STR_NULL, NULL);
 	}
-	acc_drop(&w->acc, b);
+	if (!oaichat_stream_signed(w, b))
+		acc_drop(&w->acc, b);
 }
 
 static void

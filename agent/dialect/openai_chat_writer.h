@@ -12,8 +12,8 @@
 struct answer_writer {
 	struct answer_opts o;
 	struct buf *out;
-	struct acc acc;	  /* streams: open blocks only */
-	struct buf head;  /* of every chunk, made with the first */
+	struct acc acc;	 /* streams: blocks that are open, or signed thinking */
+	struct buf head; /* of every chunk, made with the first */
 	struct buf model; /* esc */
 	struct ir_usage usage;
 	bool has_usage;
@@ -28,7 +28,9 @@ void oaichat_write_id(
     struct answer_writer *w, struct buf *out, const struct acc_block *b);
 /* "extra_content":{...} with a signature of Gemini's. */
 void oaichat_write_extra(struct buf *out, struct str signature);
-/* The member of a message for opaque thinking, an image or audio. */
+/* "thinking_blocks":[...] of all that were signed so far. */
+void oaichat_write_thinking(struct answer_writer *w, unsigned choice);
+/* The member of a message for an image or audio. */
 void oaichat_write_media(
     struct answer_writer *w, struct buf *out, const struct acc_block *b);
 /* ,"service_tier":"..." when it is told. */
