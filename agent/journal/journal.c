@@ -72,6 +72,29 @@ journal_intent(struct journal_shard *s, const struct journal_intent *i)
 	return rc;
 }
 
+/* The request ended in the turn in which it began: a turn's usage is written
+ * before its intents, so this one would look open for ever. */
+static void
+shard_withdraw(struct journal_shard *s, const uint8_t *id)
+{
+	uint8_t *p = (uint8_t *)s->intents.data;
+	size_t left = s->intents.len, size;
+
+	if (left == 0 || memmem(p, left, id, RECORD_ID) == NULL)
+		return;
+	while (left > 0) {
+		size = RECORD_HEADER + get_u32(p);
+		MUST(size <= left);
+		if (memcmp(p + RECORD_HEADER, id, RECORD_ID) == 0) {
+			memmove(p, p + size, left - size);
+			s->intents.len -= size;
+			return;
+		}
+		p += size;
+		left -= size;
+	}
+}
+
 void
 journal_usage(struct journal_shard *s, const struct journal_usage *u)
 {
@@ -83,6 +106,8 @@ journal_usage(struct journal_shard *s, const struct journal_usage *u)
 	memcpy(id, u->head.request_id, 16);
 	put_u32(id + 16, u->head.attempt);
 	known = intents_remove(&s->open, id);
+	if (known)
+		shard_withdraw(s, id);
 	if (!known &&
 	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s) != 0)) {
 		journal_count(s->j, AM_SPOOL_DROPPED, 1);

@@ -159,6 +159,33 @@ START_TEST(test_unflushed_is_lost)
 END_TEST
 
 /* Lost acks, crashes before and after: no row twice, none missing. */
+/* A client that leaves in the turn in which its request was admitted. */
+START_TEST(test_ended_in_its_first_turn)
+{
+	struct kit k;
+	unsigned n;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (n = 1; n <= 4; n++)
+		ck_assert_int_eq(kit_intent(&k, 0, n), 0);
+	kit_usage(&k, 0, 2, 0);
+	kit_usage(&k, 0, 4, 0);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	kit_usage(&k, 0, 1, 7);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	journal_sync_turn(k.j);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.intents_recovered, 1); /* 3 was open */
+	kit_ship(&k);
+	ck_assert_uint_eq(k.sink.n_rows, 4);
+	for (n = 1; n <= 4; n++)
+		ck_assert_int_ge(kit_row(&k, n), 0);
+	kit_close(&k);
+}
+END_TEST
+
 START_TEST(test_lost_acks)
 {
 	kit_open(&k);
@@ -518,6 +545,7 @@ main(void)
 	UNIT_ADD(s, test_happy);
 	UNIT_ADD(s, test_rotation);
 	UNIT_ADD(s, test_unflushed_is_lost);
+	UNIT_ADD(s, test_ended_in_its_first_turn);
 	UNIT_ADD(s, test_lost_acks);
 	UNIT_ADD(s, test_torn_anywhere);
 	UNIT_ADD(s, test_replay_faults);
