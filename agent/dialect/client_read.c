@@ -291,7 +291,7 @@ client_args_write(struct buf *out, struct str esc)
 		out->error = ERR_NOMEM;
 		goto out;
 	}
-	if (str_trim(buf_str(&plain)).len == 0) {
+	if (strspn(buf_cstr(&plain), " \t\r\n") == plain.len) {
 		(void)buf_addz(out, "{}");
 		goto out;
 	}
