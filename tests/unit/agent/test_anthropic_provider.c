@@ -247,9 +247,11 @@ START_TEST(write_messages)
 	    "\"https://d/\"}}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
 	    "\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"},{\"type\":"
 	    "\"redacted_thinking\",\"data\":\"zz\"},{\"type\":\"tool_use\","
-	    "\"id\":\"toolu_3b50b3e0\",\"name\":\"f\",\"input\":{\"x\":1}}]},{"
+	    "\"id\":\"toolu_1ea4dda8d0f0a21c03b847ea\",\"name\":\"f\","
+	    "\"input\":{\"x\":1}}]},{"
 	    "\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
-	    "\"tool_use_id\":\"toolu_3b50b3e0\",\"content\":[{\"type\":"
+	    "\"tool_use_id\":\"toolu_1ea4dda8d0f0a21c03b847ea\",\"content\":[{"
+	    "\"type\":"
 	    "\"text\",\"text\":\"r\"},{\"type\":\"image\",\"source\":{\"type\":"
 	    "\"url\",\"url\":\"https://i/\"}}],\"is_error\":true,"
 	    "\"cache_control\":{\"type\":\"ephemeral\",\"ttl\":\"1h\"}},{"
@@ -367,14 +369,12 @@ START_TEST(write_thinking)
 	q.lost.n = 0;
 	q.lost.text[0] = '\0';
 	writes(&q,
-	    HEAD("claude-3-7-sonnet",
-		10000) ",{\"role\":\"assistant\","
-		       "\"content\":[{\"type\":\"tool_use\",\"id\":\"i\","
-		       "\"name\":\"f\","
-		       "\"input\":{}}]},{\"role\":\"user\",\"content\":[{"
-		       "\"type\":"
-		       "\"tool_result\",\"tool_use_id\":\"i\"}]}]}" +
-		0,
+	    "{\"model\":\"claude-3-7-sonnet\",\"max_tokens\":10000,"
+	    "\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+	    "\"text\":\"x\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
+	    "\"tool_use\",\"id\":\"i\",\"name\":\"f\",\"input\":{}}]},{"
+	    "\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
+	    "\"tool_use_id\":\"i\"}]}]}",
 	    NULL);
 	done(&q);
 }
