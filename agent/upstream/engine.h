@@ -11,6 +11,7 @@
 struct up_engine_ops {
 	void (*cancel)(struct up_call *c);
 	void (*pause)(struct up_call *c, bool paused);
+	void (*body_ready)(struct up_call *c);
 };
 
 struct up_call {

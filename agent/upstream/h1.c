@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "agent/upstream/h1_conn.h"
@@ -15,6 +16,7 @@
 #define H1_SCRATCH   65536
 #define H1_MAX_READS 4 /* reads of one connection a turn */
 #define H1_HEAD_MAX  16384
+#define H1_FILE_STEP ((size_t)1 << 20) /* bytes of one sendfile */
 
 struct h1_call {
 	struct up_call base; /* first */
@@ -28,6 +30,9 @@ struct h1_call {
 	struct iovec iov[UP_MAX_PARTS + 1];
 	unsigned iov_at, n_iov; /* not yet sent */
 	char *head_copy;	/* of the request, while it is not sent */
+	int file;		/* body after the parts */
+	off_t file_at;
+	int64_t file_left;
 	struct h1_head head;
 	struct h1_chunked chunked;
 	uint64_t left; /* of a body with a length */
@@ -47,8 +52,9 @@ struct h1 {
 static void h1_ready(struct h1_conn *c, uint32_t events);
 static void h1_cancel(struct up_call *base);
 static void h1_pause(struct up_call *base, bool paused);
+static void h1_body_ready(struct up_call *base);
 
-static const struct up_engine_ops h1_ops = {h1_cancel, h1_pause};
+static const struct up_engine_ops h1_ops = {h1_cancel, h1_pause, h1_body_ready};
 
 struct h1 *
 h1_new(struct loop *l, const struct up_limits *lim)
@@ -77,7 +83,8 @@ h1_free(struct h1 *h)
 bool
 h1_can(const struct b_provider *p)
 {
-	return str_eq(p->scheme, STR("http")) && h1_host_is_numeric(p->host);
+	return str_eq(p->scheme, STR("http")) && p->proxy_url.len == 0 &&
+	       h1_host_is_numeric(p->host);
 }
 
 static void
@@ -224,29 +231,54 @@ h1_sent(struct h1_call *c, size_t n)
 		n -= v->iov_len;
 		c->iov_at++;
 	}
+	if (c->file_left > 0)
+		return;
 	c->sending = false;
 	c->res.sent_all = true;
 	h1_deadline(c, c->first_byte_ms);
+}
+
+/* One step; 0 at the end of a file that still grows. */
+static ssize_t
+h1_send_some(struct h1_call *c)
+{
+	struct msghdr m = {0};
+	size_t step = H1_FILE_STEP;
+	ssize_t n;
+
+	if (c->iov_at == c->n_iov) {
+		if (c->file_left < (int64_t)step)
+			step = (size_t)c->file_left;
+		n = sendfile(c->conn->src.fd, c->file, &c->file_at, step);
+		if (n > 0)
+			c->file_left -= n;
+		return n;
+	}
+	m.msg_iov = &c->iov[c->iov_at];
+	m.msg_iovlen = c->n_iov - c->iov_at;
+	return sendmsg(c->conn->src.fd, &m,
+	    MSG_NOSIGNAL | MSG_DONTWAIT | (c->file_left > 0 ? MSG_MORE : 0));
 }
 
 /* Send what the kernel takes. ERR_UPSTREAM when the connection is broken. */
 static int
 h1_send(struct h1_call *c)
 {
-	struct msghdr m = {0};
+	bool in_file;
 	ssize_t n;
 
 	while (c->sending) {
-		m.msg_iov = &c->iov[c->iov_at];
-		m.msg_iovlen = c->n_iov - c->iov_at;
-		n = sendmsg(c->conn->src.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+		in_file = c->iov_at == c->n_iov;
+		n = h1_send_some(c);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0 && in_file)
+			break; /* until up_body_ready() */
 		if (n < 0 && (errno == EAGAIN || errno == ENOTCONN))
 			break;
 		if (n < 0)
 			return ERR_UPSTREAM;
-		h1_sent(c, (size_t)n);
+		h1_sent(c, in_file ? 0 : (size_t)n);
 		if (c->sending) {
 			/* A slow upload is alive as long as bytes go. */
 			h1_deadline(c, c->first_byte_ms);
@@ -255,6 +287,18 @@ h1_send(struct h1_call *c)
 	if (c->sending && !h1_keep_head(c))
 		return ERR_NOMEM;
 	return 0;
+}
+
+static void
+h1_body_ready(struct up_call *base)
+{
+	struct h1_call *c = (struct h1_call *)base;
+
+	if (base->over || c->conn == NULL || c->conn->connecting || !c->sending)
+		return;
+	/* A broken connection is found by reading it, in the next turn. */
+	if (h1_send(c) != 0)
+		h1_conn_more(c->conn);
 }
 
 /* Body bytes; *used of n. Returns false when the call is over. */
@@ -467,21 +511,29 @@ h1_ready(struct h1_conn *conn, uint32_t events)
 /* Write the request head into h->request_head. 0 = too long. */
 static size_t
 h1_write_head(struct h1 *h, const struct up_request *rq,
-    const struct h1_origin *o, size_t body_len)
+    const struct h1_origin *o, uint64_t body_len)
 {
 	const struct b_provider *p = rq->provider;
 	size_t n, cap = sizeof(h->request_head);
+	const char *method = rq->method != NULL ? rq->method : "POST";
 	char *dst = h->request_head;
 	unsigned i;
 	int k;
 
 	k = snprintf(dst, cap,
-	    "POST %.*s%.*s HTTP/1.1\r\nHost: %s\r\n"
-	    "Content-Length: %zu\r\nAccept-Encoding: identity\r\n",
-	    STR_ARG(p->path_prefix), STR_ARG(rq->path), o->authority, body_len);
+	    "%s %.*s%.*s HTTP/1.1\r\nHost: %s\r\n"
+	    "Accept-Encoding: identity\r\n",
+	    method, STR_ARG(p->path_prefix), STR_ARG(rq->path), o->authority);
 	if (k < 0 || (size_t)k >= cap)
 		return 0;
 	n = (size_t)k;
+	if (strcmp(method, "POST") == 0) {
+		k = snprintf(dst + n, cap - n, "Content-Length: %llu\r\n",
+		    (unsigned long long)body_len);
+		if (k < 0 || (size_t)k >= cap - n)
+			return 0;
+		n += (size_t)k;
+	}
 	for (i = 0; i <= p->n_headers; i++) {
 		struct str s =
 		    i < p->n_headers ? p->headers[i] : p->auth_header;
@@ -506,13 +558,20 @@ static int
 h1_fill(
     struct h1_call *c, const struct up_request *rq, const struct h1_origin *o)
 {
-	size_t len = 0, head_len;
+	uint64_t len = 0;
+	size_t head_len;
 	unsigned i;
 
 	for (i = 0; i < rq->n_parts; i++) {
 		c->iov[i + 1].iov_base = (void *)(uintptr_t)rq->parts[i].p;
 		c->iov[i + 1].iov_len = rq->parts[i].len;
 		len += rq->parts[i].len;
+	}
+	if (rq->body_fd_len > 0) {
+		c->file = rq->body_fd;
+		c->file_at = (off_t)rq->body_fd_offset;
+		c->file_left = rq->body_fd_len;
+		len += (uint64_t)rq->body_fd_len;
 	}
 	head_len = h1_write_head(c->h, rq, o, len);
 	if (head_len == 0)

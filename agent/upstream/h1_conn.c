@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define H1_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define H1_ORIGIN_AGE (600 * NS_PER_S) /* without a connection */
+#define H1_EVENTS     (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
 
 static void
 h1_conn_ready(struct loop_source *s, uint32_t events)
@@ -93,8 +94,12 @@ h1_origin_find(struct h1_conns *p, const struct b_provider *provider)
 
 	for (o = p->origins; o != NULL; o = o->next) {
 		if (o->port == provider->port &&
-		    str_eqz(provider->host, o->host))
+		    memcmp(o->pool_id, provider->pool_id, sizeof(o->pool_id)) ==
+			0 &&
+		    str_eqz(provider->host, o->host)) {
+			o->used_at = p->loop->mono;
 			return o;
+		}
 	}
 	o = calloc(1, sizeof(*o));
 	if (o == NULL)
@@ -106,6 +111,9 @@ h1_origin_find(struct h1_conns *p, const struct b_provider *provider)
 		return NULL;
 	}
 	o->port = provider->port;
+	memcpy(o->pool_id, provider->pool_id, sizeof(o->pool_id));
+	o->max_idle = provider->max_connections > 0 ? provider->max_connections
+						    : p->lim.max_idle;
 	(void)snprintf(o->authority, sizeof(o->authority),
 	    o->addr.ss_family == AF_INET6 ? "[%s]" : "%s", o->host);
 	if (o->port != 80) {
@@ -114,6 +122,7 @@ h1_origin_find(struct h1_conns *p, const struct b_provider *provider)
 		(void)snprintf(o->authority + n, sizeof(o->authority) - n,
 		    ":%u", (unsigned)o->port);
 	}
+	o->used_at = p->loop->mono;
 	o->next = p->origins;
 	p->origins = o;
 	return o;
@@ -179,6 +188,7 @@ h1_conn_open(struct h1_conns *p, struct h1_origin *o, struct h1_conn **ret)
 		return ERR_OVERLOADED;
 	}
 	p->n_connects++;
+	o->n_conns++;
 	*ret = c;
 	return 0;
 }
@@ -189,7 +199,7 @@ h1_conn_rest(struct h1_conn *c)
 	struct h1_origin *o = c->origin;
 
 	c->call = NULL;
-	if (o->n_idle >= c->pool->lim.max_idle) {
+	if (o->n_idle >= o->max_idle) {
 		h1_conn_close(c);
 		return;
 	}
@@ -212,6 +222,7 @@ h1_conn_free(struct loop_deferred *d)
 				       offsetof(struct h1_conn, deferred));
 
 	buf_release(&c->head);
+	c->origin->n_conns--;
 	pool_put(&c->pool->pool, c);
 }
 
@@ -253,6 +264,23 @@ h1_conn_more(struct h1_conn *c)
 	c->pool->more = c;
 }
 
+/* Credentials change, so origins come and go. */
+static void
+h1_origins_sweep(struct h1_conns *p)
+{
+	struct h1_origin **at = &p->origins, *o;
+
+	while ((o = *at) != NULL) {
+		if (o->n_conns > 0 ||
+		    p->loop->mono - o->used_at < H1_ORIGIN_AGE) {
+			at = &o->next;
+			continue;
+		}
+		*at = o->next;
+		free(o);
+	}
+}
+
 void
 h1_conns_sweep(struct h1_conns *p)
 {
@@ -270,4 +298,5 @@ h1_conns_sweep(struct h1_conns *p)
 				h1_conn_close(c);
 		}
 	}
+	h1_origins_sweep(p);
 }

@@ -16,7 +16,8 @@
 struct h1_call;
 struct h1_conn;
 
-/* A scheme, host and port that we talk to. Lives as long as the engine. */
+/* A host and port that we talk to with one set of credentials. Lives as long
+ * as the engine. */
 struct h1_origin {
 	struct h1_origin *next;
 	struct sockaddr_storage addr;
@@ -24,7 +25,9 @@ struct h1_origin {
 	char host[64];	    /* as configured, without brackets */
 	char authority[80]; /* for the Host field */
 	uint16_t port;
-	size_t n_idle;
+	uint8_t pool_id[16]; /* of the provider */
+	size_t n_idle, max_idle, n_conns;
+	int64_t used_at;      /* mono ns */
 	struct h1_conn *idle; /* last used first */
 };
 

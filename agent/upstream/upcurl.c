@@ -9,54 +9,11 @@
  * there. So a cancel inside a callback only marks the call, and ends of calls
  * are reported from upcurl_turn().
  */
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "agent/upstream/engine.h"
-#include "common/pool.h"
-
-#define UPCURL_MAX_SPARE 64 /* easy handles kept for reuse */
-
-struct upcurl_socket {
-	struct loop_source src; /* first */
-	struct loop_deferred deferred;
-	struct upcurl *engine;
-	uint32_t events;
-};
-
-struct upcurl_call {
-	struct up_call base; /* first */
-	struct loop_deferred deferred;
-	struct upcurl *engine;
-	struct upcurl_call *next, *prev; /* of those in flight */
-	CURL *easy;
-	struct curl_slist *fields;
-	struct str parts[UP_MAX_PARTS];
-	unsigned n_parts, part;
-	size_t part_at, body_len, sent;
-	struct timer timer;
-	int64_t deadline;
-	uint32_t connect_ms, first_byte_ms, idle_ms;
-	struct up_head head;
-	bool head_ready, head_done, timed_out, cancelled, bad;
-	struct up_result res;
-};
-
-struct upcurl {
-	struct loop *loop;
-	struct up_limits lim;
-	CURLM *multi;
-	struct pool calls, sockets;
-	struct timer timer;
-	struct upcurl_call *in_flight;
-	CURL *spare[UPCURL_MAX_SPARE];
-	unsigned n_spare, n_in_flight;
-	uint64_t n_connects;
-	int depth; /* inside upcurl_multi_* */
-	bool look; /* messages may wait */
-};
+#include "agent/upstream/upcurl_priv.h"
 
 static struct upcurl_call *
 upcurl_call_of(struct up_call *base)
@@ -65,12 +22,13 @@ upcurl_call_of(struct up_call *base)
 }
 
 static void
-upcurl_kick(struct upcurl *g, curl_socket_t fd, int mask)
+upcurl_kick(struct upcurl_pool *p, curl_socket_t fd, int mask)
 {
+	struct upcurl *g = p->engine;
 	int running;
 
 	g->depth++;
-	(void)curl_multi_socket_action(g->multi, fd, mask, &running);
+	(void)curl_multi_socket_action(p->multi, fd, mask, &running);
 	g->depth--;
 	g->look = true;
 }
@@ -87,7 +45,7 @@ upcurl_socket_ready(struct loop_source *s, uint32_t events)
 		mask |= CURL_CSELECT_OUT;
 	if ((events & EPOLLERR) != 0)
 		mask |= CURL_CSELECT_ERR;
-	upcurl_kick(k->engine, s->fd, mask);
+	upcurl_kick(k->pool, s->fd, mask);
 }
 
 static void
@@ -101,7 +59,7 @@ upcurl_socket_free(struct loop_deferred *d)
 	pool_put(&k->engine->sockets, k);
 }
 
-static int
+int
 upcurl_on_close(void *ctx, curl_socket_t fd)
 {
 	(void)ctx;
@@ -112,7 +70,8 @@ upcurl_on_close(void *ctx, curl_socket_t fd)
 static int
 upcurl_on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sock)
 {
-	struct upcurl *g = ctx;
+	struct upcurl_pool *p = ctx;
+	struct upcurl *g = p->engine;
 	struct upcurl_socket *k = sock;
 	uint32_t events = 0;
 	struct epoll_event ev;
@@ -122,7 +81,7 @@ upcurl_on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sock)
 		/* Level-triggered: unwatched while nobody wants it. */
 		if (k != NULL) {
 			loop_del(g->loop, &k->src);
-			curl_multi_assign(g->multi, fd, NULL);
+			curl_multi_assign(p->multi, fd, NULL);
 			loop_defer(g->loop, &k->deferred, upcurl_socket_free);
 		}
 		return 0;
@@ -136,13 +95,14 @@ upcurl_on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sock)
 		if (k == NULL)
 			return -1;
 		k->engine = g;
+		k->pool = p;
 		k->src.fd = fd;
 		k->src.ready = upcurl_socket_ready;
 		if (loop_add(g->loop, &k->src, events) != 0) {
 			pool_put(&g->sockets, k);
 			return -1;
 		}
-		curl_multi_assign(g->multi, fd, k);
+		curl_multi_assign(p->multi, fd, k);
 	} else if (k->events != events) {
 		ev.events = events;
 		ev.data.ptr = &k->src;
@@ -155,35 +115,36 @@ upcurl_on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sock)
 static void
 upcurl_timer_fire(struct timer *t, int64_t now)
 {
-	struct upcurl *g =
-	    (struct upcurl *)(void *)((char *)t -
-				      offsetof(struct upcurl, timer));
+	struct upcurl_pool *p =
+	    (struct upcurl_pool *)(void *)((char *)t -
+					   offsetof(struct upcurl_pool, timer));
 
 	(void)now;
-	upcurl_kick(g, CURL_SOCKET_TIMEOUT, 0);
+	upcurl_kick(p, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static int
 upcurl_on_timer(CURLM *multi, long ms, void *ctx)
 {
-	struct upcurl *g = ctx;
+	struct upcurl_pool *p = ctx;
+	struct loop *l = p->engine->loop;
 
 	(void)multi;
 	if (ms < 0)
-		timer_cancel(&g->loop->timers, &g->timer);
+		timer_cancel(&l->timers, &p->timer);
 	else
-		timer_set(&g->loop->timers, &g->timer,
-		    g->loop->mono + ms * NS_PER_MS, upcurl_timer_fire);
+		timer_set(&l->timers, &p->timer, l->mono + ms * NS_PER_MS,
+		    upcurl_timer_fire);
 	return 0;
 }
 
-static void
+void
 upcurl_deadline(struct upcurl_call *c, uint32_t ms)
 {
 	c->deadline = c->engine->loop->mono + ms * NS_PER_MS;
 }
 
-static size_t
+size_t
 upcurl_on_field(char *p, size_t size, size_t n, void *ctx)
 {
 	struct upcurl_call *c = ctx;
@@ -221,7 +182,7 @@ upcurl_report_head(struct upcurl_call *c)
 	c->base.ev->head(c->base.ctx, &c->head);
 }
 
-static size_t
+size_t
 upcurl_on_data(char *p, size_t size, size_t n, void *ctx)
 {
 	struct upcurl_call *c = ctx;
@@ -235,32 +196,7 @@ upcurl_on_data(char *p, size_t size, size_t n, void *ctx)
 	return c->base.over ? 0 : size * n;
 }
 
-static size_t
-upcurl_on_read(char *dst, size_t size, size_t n, void *ctx)
-{
-	struct upcurl_call *c = ctx;
-	size_t cap = size * n, len, total = 0;
-	struct str *s;
-
-	while (total < cap && c->part < c->n_parts) {
-		s = &c->parts[c->part];
-		len = s->len - c->part_at;
-		if (len > cap - total)
-			len = cap - total;
-		memcpy(dst + total, s->p + c->part_at, len);
-		total += len;
-		c->part_at += len;
-		if (c->part_at == s->len) {
-			c->part++;
-			c->part_at = 0;
-		}
-	}
-	c->sent += total;
-	upcurl_deadline(c, c->first_byte_ms);
-	return total;
-}
-
-static int
+int
 upcurl_on_prereq(void *ctx, char *peer, char *local, int pport, int lport)
 {
 	struct upcurl_call *c = ctx;
@@ -290,30 +226,96 @@ upcurl_new(struct loop *l, const struct up_limits *lim)
 	pool_init(&g->calls, sizeof(struct upcurl_call), lim->max_calls);
 	pool_init(
 	    &g->sockets, sizeof(struct upcurl_socket), lim->max_calls * 4 + 64);
-	g->multi = curl_multi_init();
-	if (g->multi == NULL) {
-		free(g);
+	return g;
+}
+
+static void
+upcurl_pool_free(struct upcurl_pool *p)
+{
+	MUST(p->n_calls == 0);
+	while (p->n_spare > 0)
+		curl_easy_cleanup(p->spare[--p->n_spare]);
+	curl_multi_cleanup(p->multi);
+	timer_cancel(&p->engine->loop->timers, &p->timer);
+	free(p);
+}
+
+static struct upcurl_pool *
+upcurl_pool_new(struct upcurl *g, const struct b_provider *b)
+{
+	struct upcurl_pool *p = calloc(1, sizeof(*p));
+	size_t max =
+	    b->max_connections > 0 ? b->max_connections : g->lim.max_idle;
+
+	if (p == NULL)
+		return NULL;
+	p->multi = curl_multi_init();
+	if (p->multi == NULL) {
+		free(p);
 		return NULL;
 	}
-	curl_multi_setopt(g->multi, CURLMOPT_SOCKETFUNCTION, upcurl_on_socket);
-	curl_multi_setopt(g->multi, CURLMOPT_SOCKETDATA, g);
-	curl_multi_setopt(g->multi, CURLMOPT_TIMERFUNCTION, upcurl_on_timer);
-	curl_multi_setopt(g->multi, CURLMOPT_TIMERDATA, g);
-	curl_multi_setopt(g->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	curl_multi_setopt(g->multi, CURLMOPT_MAXCONNECTS, (long)lim->max_idle);
-	return g;
+	p->engine = g;
+	memcpy(p->id, b->pool_id, sizeof(p->id));
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, upcurl_on_socket);
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, upcurl_on_timer);
+	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
+	curl_multi_setopt(p->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+	curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)max);
+	p->next = g->pools;
+	g->pools = p;
+	return p;
+}
+
+/* Configurations come and go: drop the pools that nobody used for long. */
+static void
+upcurl_sweep(struct upcurl *g)
+{
+	struct upcurl_pool **at = &g->pools, *p;
+
+	if (g->depth > 0 || g->loop->mono < g->next_sweep)
+		return;
+	g->next_sweep = g->loop->mono + 60 * NS_PER_S;
+	while ((p = *at) != NULL) {
+		if (p->n_calls > 0 ||
+		    g->loop->mono - p->used_at < UPCURL_POOL_AGE) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		upcurl_pool_free(p);
+	}
+}
+
+static struct upcurl_pool *
+upcurl_pool_find(struct upcurl *g, const struct b_provider *b)
+{
+	struct upcurl_pool *p;
+
+	upcurl_sweep(g);
+	for (p = g->pools; p != NULL; p = p->next)
+		if (memcmp(p->id, b->pool_id, sizeof(p->id)) == 0)
+			break;
+	if (p == NULL)
+		p = upcurl_pool_new(g, b);
+	if (p != NULL)
+		p->used_at = g->loop->mono;
+	return p;
 }
 
 void
 upcurl_free(struct upcurl *g)
 {
+	struct upcurl_pool *p;
+
 	if (g == NULL)
 		return;
 	MUST(g->in_flight == NULL);
-	while (g->n_spare > 0)
-		curl_easy_cleanup(g->spare[--g->n_spare]);
-	curl_multi_cleanup(g->multi);
-	timer_cancel(&g->loop->timers, &g->timer);
+	loop_end_turn(g->loop);
+	while ((p = g->pools) != NULL) {
+		g->pools = p->next;
+		upcurl_pool_free(p);
+	}
 	loop_end_turn(g->loop);
 	pool_release(&g->calls);
 	pool_release(&g->sockets);
@@ -327,16 +329,17 @@ upcurl_call_free(struct loop_deferred *d)
 	    (struct upcurl_call *)(void *)((char *)d -
 					   offsetof(
 					       struct upcurl_call, deferred));
-	struct upcurl *g = c->engine;
+	struct upcurl_pool *p = c->pool;
 
 	curl_slist_free_all(c->fields);
-	if (c->easy != NULL && g->n_spare < UPCURL_MAX_SPARE) {
+	if (c->easy != NULL && p->n_spare < UPCURL_MAX_SPARE) {
 		curl_easy_reset(c->easy);
-		g->spare[g->n_spare++] = c->easy;
+		p->spare[p->n_spare++] = c->easy;
 	} else {
 		curl_easy_cleanup(c->easy);
 	}
-	pool_put(&g->calls, c);
+	p->n_calls--;
+	pool_put(&c->engine->calls, c);
 }
 
 /* Take the call out of libcurl. Not from inside its callbacks. */
@@ -346,7 +349,7 @@ upcurl_remove(struct upcurl_call *c)
 	struct upcurl *g = c->engine;
 
 	g->depth++;
-	curl_multi_remove_handle(g->multi, c->easy);
+	curl_multi_remove_handle(c->pool->multi, c->easy);
 	g->depth--;
 	if (c->prev != NULL)
 		c->prev->next = c->next;
@@ -393,7 +396,33 @@ upcurl_pause(struct up_call *base, bool paused)
 	}
 }
 
-static const struct up_engine_ops upcurl_ops = {upcurl_cancel, upcurl_pause};
+/* Let the body go on; the answer stays paused when it is. */
+static void
+upcurl_resume(struct upcurl_call *c)
+{
+	struct upcurl *g = c->engine;
+
+	c->resume = g->depth > 0;
+	g->look = true;
+	if (c->resume)
+		return;
+	g->depth++;
+	curl_easy_pause(
+	    c->easy, c->base.paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
+	g->depth--;
+}
+
+static void
+upcurl_body_ready(struct up_call *base)
+{
+	struct upcurl_call *c = upcurl_call_of(base);
+
+	if (!base->over && c->file_left > 0)
+		upcurl_resume(c);
+}
+
+static const struct up_engine_ops upcurl_ops = {
+    upcurl_cancel, upcurl_pause, upcurl_body_ready};
 
 static void
 upcurl_call_timer(struct timer *t, int64_t now)
@@ -414,139 +443,30 @@ upcurl_call_timer(struct timer *t, int64_t now)
 	    upcurl_call_timer);
 }
 
-/* "Name: value\r\n" lines and one "Name: value" into the list. */
-static int
-upcurl_add_field(struct upcurl_call *c, struct str line)
-{
-	char text[4096];
-	struct curl_slist *l;
-
-	if (line.len == 0)
-		return 0;
-	if (str_copy(line, text, sizeof(text)) != 0)
-		return ERR_TOO_LARGE;
-	l = curl_slist_append(c->fields, text);
-	if (l == NULL)
-		return ERR_NOMEM;
-	c->fields = l;
-	return 0;
-}
-
-static int
-upcurl_fields(struct upcurl_call *c, const struct up_request *rq)
-{
-	const struct b_provider *p = rq->provider;
-	struct str rest = rq->headers, line;
-	unsigned i;
-	int rc;
-
-	rc = upcurl_add_field(c, p->auth_header);
-	for (i = 0; rc == 0 && i < p->n_headers; i++)
-		rc = upcurl_add_field(c, p->headers[i]);
-	while (rc == 0 && rest.len > 0) {
-		(void)str_cut(rest, '\n', &line, &rest);
-		if (line.len > 0 && line.p[line.len - 1] == '\r')
-			line.len--;
-		rc = upcurl_add_field(c, line);
-	}
-	if (rc == 0)
-		rc = upcurl_add_field(c, STR("Expect:"));
-	if (rc == 0)
-		rc = upcurl_add_field(c, STR("Accept-Encoding: identity"));
-	return rc;
-}
-
 static void
-upcurl_options(
-    struct upcurl_call *c, const struct up_request *rq, const char *url)
+upcurl_take(struct upcurl_call *c, const struct up_request *rq)
 {
-	CURL *k = c->easy;
-
-	curl_easy_setopt(k, CURLOPT_URL, url);
-	curl_easy_setopt(k, CURLOPT_PRIVATE, c);
-	curl_easy_setopt(k, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(k, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(k, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(k, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(k, CURLOPT_PROXY, "");
-	curl_easy_setopt(k, CURLOPT_NETRC, CURL_NETRC_IGNORED);
-	curl_easy_setopt(k, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(k, CURLOPT_POST, 1L);
-	curl_easy_setopt(
-	    k, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
-	curl_easy_setopt(k, CURLOPT_READFUNCTION, upcurl_on_read);
-	curl_easy_setopt(k, CURLOPT_READDATA, c);
-	curl_easy_setopt(k, CURLOPT_WRITEFUNCTION, upcurl_on_data);
-	curl_easy_setopt(k, CURLOPT_WRITEDATA, c);
-	curl_easy_setopt(k, CURLOPT_HEADERFUNCTION, upcurl_on_field);
-	curl_easy_setopt(k, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(k, CURLOPT_PREREQFUNCTION, upcurl_on_prereq);
-	curl_easy_setopt(k, CURLOPT_PREREQDATA, c);
-	curl_easy_setopt(k, CURLOPT_CLOSESOCKETFUNCTION, upcurl_on_close);
-	curl_easy_setopt(k, CURLOPT_HTTPHEADER, c->fields);
-	curl_easy_setopt(k, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(
-	    k, CURLOPT_CONNECTTIMEOUT_MS, (long)rq->connect_timeout_ms);
-	curl_easy_setopt(k, CURLOPT_BUFFERSIZE, 16384L);
-	curl_easy_setopt(k, CURLOPT_MAXAGE_CONN,
-	    (long)(c->engine->lim.max_idle_age / NS_PER_S));
-	if (c->engine->lim.ca_file != NULL && c->engine->lim.ca_file[0] != '\0')
-		curl_easy_setopt(k, CURLOPT_CAINFO, c->engine->lim.ca_file);
-	curl_easy_setopt(k, CURLOPT_FRESH_CONNECT, rq->fresh ? 1L : 0L);
-	curl_easy_setopt(k, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-}
-
-static int
-upcurl_url(const struct up_request *rq, char *dst, size_t cap)
-{
-	const struct b_provider *p = rq->provider;
-	bool v6 = str_find(p->host, ':') >= 0;
-	int n = snprintf(dst, cap, "%.*s://%s%.*s%s:%u%.*s%.*s",
-	    STR_ARG(p->scheme), v6 ? "[" : "", STR_ARG(p->host), v6 ? "]" : "",
-	    (unsigned)p->port, STR_ARG(p->path_prefix), STR_ARG(rq->path));
-
-	return n > 0 && (size_t)n < cap ? 0 : ERR_TOO_LARGE;
-}
-
-int
-upcurl_start(struct upcurl *g, const struct up_request *rq,
-    const struct up_events *ev, void *ctx, struct up_call **ret)
-{
-	struct upcurl_call *c;
-	char url[2048];
 	unsigned i;
-	int rc = upcurl_url(rq, url, sizeof(url));
 
-	if (rc != 0)
-		return rc;
-	c = pool_get(&g->calls);
-	if (c == NULL)
-		return ERR_OVERLOADED;
-	c->engine = g;
-	c->base.ops = &upcurl_ops;
-	c->base.ev = ev;
-	c->base.ctx = ctx;
 	c->n_parts = rq->n_parts;
 	for (i = 0; i < rq->n_parts; i++) {
 		c->parts[i] = rq->parts[i];
 		c->body_len += rq->parts[i].len;
 	}
+	if (rq->body_fd_len > 0) {
+		c->file = rq->body_fd;
+		c->file_at = rq->body_fd_offset;
+		c->file_left = rq->body_fd_len;
+		c->body_len += (uint64_t)rq->body_fd_len;
+	}
 	c->connect_ms = rq->connect_timeout_ms;
 	c->first_byte_ms = rq->first_byte_timeout_ms;
 	c->idle_ms = rq->idle_timeout_ms;
-	c->easy = g->n_spare > 0 ? g->spare[--g->n_spare] : curl_easy_init();
-	rc = c->easy != NULL ? upcurl_fields(c, rq) : ERR_NOMEM;
-	if (rc == 0) {
-		upcurl_options(c, rq, url);
-		g->depth++;
-		if (curl_multi_add_handle(g->multi, c->easy) != CURLM_OK)
-			rc = ERR_NOMEM;
-		g->depth--;
-	}
-	if (rc != 0) {
-		upcurl_call_free(&c->deferred);
-		return rc;
-	}
+}
+
+static void
+upcurl_watch(struct upcurl *g, struct upcurl_call *c)
+{
 	c->next = g->in_flight;
 	if (c->next != NULL)
 		c->next->prev = c;
@@ -555,6 +475,41 @@ upcurl_start(struct upcurl *g, const struct up_request *rq,
 	upcurl_deadline(c, c->connect_ms + c->first_byte_ms);
 	timer_set(&g->loop->timers, &c->timer, g->loop->mono + NS_PER_S,
 	    upcurl_call_timer);
+}
+
+int
+upcurl_start(struct upcurl *g, const struct up_request *rq,
+    const struct up_events *ev, void *ctx, struct up_call **ret)
+{
+	struct upcurl_pool *p = upcurl_pool_find(g, rq->provider);
+	struct upcurl_call *c;
+	int rc;
+
+	if (p == NULL)
+		return ERR_NOMEM;
+	c = pool_get(&g->calls);
+	if (c == NULL)
+		return ERR_OVERLOADED;
+	c->engine = g;
+	c->pool = p;
+	p->n_calls++;
+	c->base.ops = &upcurl_ops;
+	c->base.ev = ev;
+	c->base.ctx = ctx;
+	upcurl_take(c, rq);
+	c->easy = p->n_spare > 0 ? p->spare[--p->n_spare] : curl_easy_init();
+	rc = c->easy != NULL ? upcurl_easy_set(c, rq) : ERR_NOMEM;
+	if (rc == 0) {
+		g->depth++;
+		if (curl_multi_add_handle(p->multi, c->easy) != CURLM_OK)
+			rc = ERR_NOMEM;
+		g->depth--;
+	}
+	if (rc != 0) {
+		upcurl_call_free(&c->deferred);
+		return rc;
+	}
+	upcurl_watch(g, c);
 	*ret = &c->base;
 	return 0;
 }
@@ -568,6 +523,20 @@ upcurl_error_of(struct upcurl_call *c, CURLcode code)
 }
 
 static void
+upcurl_error_text(struct upcurl_call *c, CURLcode code)
+{
+	long status = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (status != 0 && status / 100 != 2)
+		(void)snprintf(c->res.text, sizeof(c->res.text),
+		    "the proxy answered %ld", status);
+	else
+		(void)snprintf(c->res.text, sizeof(c->res.text), "%s",
+		    curl_easy_strerror(code));
+}
+
+static void
 upcurl_report_done(struct upcurl_call *c, CURLcode code)
 {
 	c->res.sent_all = c->sent == c->body_len && c->res.connected;
@@ -576,8 +545,7 @@ upcurl_report_done(struct upcurl_call *c, CURLcode code)
 		(void)snprintf(c->res.text, sizeof(c->res.text), "%s",
 		    c->head_ready ? "the answer stalled" : "no answer in time");
 	else if (code != CURLE_OK)
-		(void)snprintf(c->res.text, sizeof(c->res.text), "%s",
-		    curl_easy_strerror(code));
+		upcurl_error_text(c, code);
 	if (c->res.error == 0)
 		upcurl_report_head(c);
 	upcurl_remove(c);
@@ -587,24 +555,33 @@ upcurl_report_done(struct upcurl_call *c, CURLcode code)
 	c->base.ev->done(c->base.ctx, &c->res);
 }
 
-bool
-upcurl_turn(struct upcurl *g)
+static void
+upcurl_messages(struct upcurl_pool *p)
 {
-	struct upcurl_call *c, *next;
 	CURLMsg *m;
 	void *private;
 	int left;
 
-	if (!g->look)
-		return false;
-	g->look = false;
-	while ((m = curl_multi_info_read(g->multi, &left)) != NULL) {
+	while ((m = curl_multi_info_read(p->multi, &left)) != NULL) {
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		private = NULL;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
 		upcurl_report_done(private, m->data.result);
 	}
+}
+
+bool
+upcurl_turn(struct upcurl *g)
+{
+	struct upcurl_call *c, *next;
+	struct upcurl_pool *p;
+
+	if (!g->look)
+		return false;
+	g->look = false;
+	for (p = g->pools; p != NULL; p = p->next)
+		upcurl_messages(p);
 	for (c = g->in_flight; c != NULL; c = next) {
 		next = c->next;
 		if (c->cancelled) {
@@ -612,6 +589,8 @@ upcurl_turn(struct upcurl *g)
 		} else if (c->timed_out) {
 			upcurl_report_done(c, CURLE_OPERATION_TIMEDOUT);
 			next = g->in_flight; /* the list may have changed */
+		} else if (c->resume) {
+			upcurl_resume(c);
 		}
 	}
 	return g->look;

@@ -56,6 +56,12 @@ up_cancel(struct up_call *c)
 }
 
 void
+up_body_ready(struct up_call *c)
+{
+	c->ops->body_ready(c);
+}
+
+void
 up_pause(struct up_call *c, bool paused)
 {
 	c->ops->pause(c, paused);
@@ -93,26 +99,48 @@ up_copy(char *dst, size_t cap, struct str value)
 	dst[n] = '\0';
 }
 
-static bool
-up_is_event_stream(struct str value)
+static void
+up_content_type(struct up_head *h, struct str value)
 {
 	struct str type, rest;
 
 	(void)str_cut(value, ';', &type, &rest);
-	return str_ieq(str_trim(type), STR("text/event-stream"));
+	type = str_trim(type);
+	h->event_stream = str_ieq(type, STR("text/event-stream"));
+	h->amz_stream =
+	    str_ieq(type, STR("application/vnd.amazon.eventstream"));
+	h->ndjson = str_ieq(type, STR("application/x-ndjson")) ||
+		    str_ieq(type, STR("application/ndjson")) ||
+		    str_ieq(type, STR("application/jsonl"));
+	up_copy(h->content_type, sizeof(h->content_type), value);
+}
+
+/* "ThrottlingException:http://internal.amazon.com/..." */
+static void
+up_errortype(struct up_head *h, struct str value)
+{
+	struct str name, rest;
+
+	(void)str_cut(value, ':', &name, &rest);
+	up_copy(h->amzn_errortype, sizeof(h->amzn_errortype), str_trim(name));
 }
 
 void
 up_head_field(struct up_head *h, struct str name, struct str value)
 {
 	switch (name.len) {
+	case 10:
+		if (str_ieq(name, STR("request-id")) &&
+		    h->request_id[0] == '\0')
+			up_copy(h->request_id, sizeof(h->request_id), value);
+		break;
 	case 11:
 		if (str_ieq(name, STR("retry-after")))
 			up_copy(h->retry_after, sizeof(h->retry_after), value);
 		break;
 	case 12:
 		if (str_ieq(name, STR("content-type")))
-			h->event_stream = up_is_event_stream(value);
+			up_content_type(h, value);
 		else if (str_ieq(name, STR("x-request-id")))
 			up_copy(h->request_id, sizeof(h->request_id), value);
 		break;
@@ -127,6 +155,11 @@ up_head_field(struct up_head *h, struct str name, struct str value)
 	case 16:
 		if (str_ieq(name, STR("content-encoding")))
 			h->encoded = !str_ieq(value, STR("identity"));
+		else if (str_ieq(name, STR("x-amzn-errortype")))
+			up_errortype(h, value);
+		else if (str_ieq(name, STR("x-amzn-requestid")) &&
+			 h->request_id[0] == '\0')
+			up_copy(h->request_id, sizeof(h->request_id), value);
 		break;
 	case 20:
 		if (str_ieq(name, STR("openai-processing-ms")))
