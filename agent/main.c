@@ -11,6 +11,7 @@
 
 #include "agent/ctl/ctl.h"
 #include "agent/ctl/enrol.h"
+#include "agent/dialect/carry.h"
 #include "agent/front/explain.h"
 #include "agent/front/status.h"
 #include "agent/loop/worker.h"
@@ -422,6 +423,8 @@ app_texts(int argc, char **argv)
 		rc = cfg_markdown(&agent_options_table, &b);
 	else if (cfg_wants(argc, argv, "--metrics-markdown"))
 		rc = metric_markdown(agent_metric_defs, AM_COUNT, &b);
+	else if (cfg_wants(argc, argv, "--carry-markdown"))
+		rc = carry_write_markdown(&b);
 	else if (cfg_wants(argc, argv, "--version"))
 		rc = buf_addz(&b, "headgate-agent " HEADGATE_VERSION "\n");
 	if (rc == 0 && fwrite(b.data, 1, b.len, stdout) != b.len)

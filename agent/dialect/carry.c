@@ -301,7 +301,7 @@ carry_write_cell(struct buf *out, const struct carry_cell *cell)
 		(void)buf_addf(out, ": %s", cell->note);
 }
 
-void
+int
 carry_write_markdown(struct buf *out)
 {
 	unsigned i, p;
@@ -330,4 +330,5 @@ carry_write_markdown(struct buf *out)
 		(void)buf_addf(out, "| %s | %lld |\n",
 		    ir_effort_name((enum ir_effort)i),
 		    (long long)ir_effort_budget((enum ir_effort)i));
+	return buf_error(out);
 }

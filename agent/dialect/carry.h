@@ -115,6 +115,6 @@ int carry_refuse(const char *field, const char *what, bool lenient,
 const char *carry_field(const char *feature, enum carry_client c);
 /* The table as Markdown, for docs/API.md. */
 struct buf;
-void carry_write_markdown(struct buf *out);
+int carry_write_markdown(struct buf *out); /* 0 or buf_error(out) */
 
 #endif

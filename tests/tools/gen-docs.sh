@@ -4,7 +4,8 @@
 # usage: tests/tools/gen-docs.sh FOLDER
 #
 # Writes the documents that the programs themselves know into FOLDER:
-# CONFIG.md (options), METRICS.md (metrics), openapi.json and ROUTES.md (REST). A
+# CONFIG.md (options), METRICS.md (metrics), openapi.json and ROUTES.md (REST);
+# and the table of dialects between its markers in a copy of docs/API.md. A
 # program that is not built contributes nothing. HG_BIN: folder of the programs.
 set -eu -o pipefail
 
@@ -59,4 +60,17 @@ if [ -x "$bin/headgate-control" ]; then
 		printf '[openapi.json](openapi.json).\n\n'
 		jq -r -f tests/tools/api-doc.jq "$out/openapi.json"
 	} >"$out/ROUTES.md"
+fi
+if [ -x "$bin/headgate-agent" ]; then
+	"$bin/headgate-agent" --carry-markdown >"$out/API.md.table"
+	awk -v table="$out/API.md.table" '
+		/^<!-- carry table: end -->/ { skip = 0 }
+		!skip { print }
+		/^<!-- carry table: begin/ {
+			skip = 1
+			while ((getline line <table) > 0)
+				print line
+		}' docs/API.md >"$out/API.md.new"
+	rm "$out/API.md.table"
+	mv "$out/API.md.new" "$out/API.md"
 fi
