@@ -162,7 +162,6 @@ END_TEST
 /* A client that leaves in the turn in which its request was admitted. */
 START_TEST(test_ended_in_its_first_turn)
 {
-	struct kit k;
 	unsigned n;
 
 	kit_open(&k);

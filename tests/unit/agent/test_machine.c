@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/agent/journal_kit.h"
+#include "tests/unit/support/unit.h"
 
 static bool
 lacks(struct kit *k, const char *boot_id, uint64_t epoch)
