@@ -579,6 +579,8 @@ exchange_ask(
 	x->wants_signatures = s->wants_signatures;
 	x->show_thinking =
 	    x->k.show_thinking >= 0 ? x->k.show_thinking > 0 : s->show_thinking;
+	if (x->k.framing < 0 && x->speaker == SPEAK_GEMINI)
+		x->k.framing = FRAMING_CRLF; /* as Google does */
 	if (s->thinking && x->k.reasoning_tokens < 0)
 		x->k.reasoning_tokens = 8;
 	x->n_inputs = s->n_inputs;

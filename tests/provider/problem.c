@@ -249,7 +249,8 @@ problem_google(struct conn *c, struct buf *b, enum problem p, int status,
 	buf_addf(b, "%s{\n  \"error\": {\n    \"code\": %d,\n    \"message\": ",
 	    array ? "[" : "", status);
 	buf_add_json(b, str_of(message));
-	buf_addf(b, ",\n    \"status\": \"%s\"", problems[p].google);
+	buf_addf(b, ",\n    \"status\": \"%s\"",
+	    status == 400 ? "INVALID_ARGUMENT" : problems[p].google);
 	if (p == PROBLEM_BAD_KEY && status == 400)
 		buf_addz(b,
 		    ",\n    \"details\": [{\"@type\": \"type.googleapis.com/"

@@ -233,6 +233,8 @@ static const struct base bases[] = {
     {"/openai/v1", SPEAK_AZURE, true},
     {"/openai", SPEAK_AZURE, true},
     {"/v1beta", SPEAK_GEMINI, false},
+    {"/v1", SPEAK_GEMINI, false},
+    {"/v1alpha", SPEAK_GEMINI, false},
     {"/v1/projects/{}/locations/{}", SPEAK_VERTEX, false},
     {"/v1beta1/projects/{}/locations/{}", SPEAK_VERTEX, false},
     {"", SPEAK_BEDROCK, false},

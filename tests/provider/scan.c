@@ -491,6 +491,8 @@ scan_raw_member(struct cursor *c, struct str key, struct scan *s)
 		s->raw_choice = scan_raw(c);
 	else if (str_eqz(key, "service_tier"))
 		scan_string_member(c, &s->tier);
+	else if (str_eqz(key, "reasoning_effort"))
+		s->thinking = !str_eqz(scan_raw(c), "\"none\"");
 	else if (str_eqz(key, "parallel_tool_calls"))
 		s->serial = str_eqz(scan_raw(c), "false");
 	else

@@ -6,12 +6,11 @@
 	{                                                           \
 		problem_reply(q->c, PROBLEM_NOT_FOUND, NULL, NULL); \
 	}
-T(call_gemini)
-T(call_converse) T(call_responses) T(call_stored_response) T(call_cohere_chat)
+T(call_converse)
+T(call_responses) T(call_stored_response) T(call_cohere_chat)
     T(call_cohere_embed) T(call_rerank) T(call_ollama) T(call_completions)
 	T(call_moderations) T(call_images) T(call_form) T(call_speech)
-	    T(call_token) const struct dialect generate_dialect,
-    converse_dialect, responses_dialect, cohere_chat_dialect,
+	     const struct dialect converse_dialect, responses_dialect, cohere_chat_dialect,
     cohere_embed_dialect, rerank_dialect, ollama_dialect, completions_dialect,
     moderations_dialect, images_dialect, edits_dialect, transcriptions_dialect,
     translations_dialect, speech_dialect;
@@ -24,11 +23,4 @@ sigv4_check(const struct options *o, const struct http_request *r, int64_t now,
 	(void)now;
 	*type = "";
 	return NULL;
-}
-bool
-token_check(const struct sim *s, struct str token)
-{
-	(void)s;
-	(void)token;
-	return true;
 }
