@@ -50,6 +50,7 @@ struct agent {
 	_Atomic int draining;  /* no new requests */
 	_Atomic int ready;     /* a bundle is active */
 	_Atomic int data_port; /* bound by worker 0 */
+	_Atomic unsigned n_drains; /* answers read on without a client */
 	void *explain;	       /* agent/front/explain.h */
 	struct tokenizer_set tokenizers;
 };

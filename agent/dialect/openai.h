@@ -17,6 +17,7 @@
 
 #include "agent/dialect/scan.h"
 #include "agent/dialect/sse.h"
+#include "agent/dialect/usage.h"
 #include "agent/tokenizer/tokenizer.h"
 #include "common/json.h"
 #include "common/money.h"
@@ -46,19 +47,14 @@ unsigned oai_request_rewrite(const struct scan *r, struct str body,
 
 /* What an answer says about itself. */
 struct oai_answer {
-	struct tokens tokens;
-	bool has_usage; /* tokens are the provider's */
-	bool clamped;	/* its counts were inconsistent */
+	struct usage_state usage;
 	bool has_choices;
 	int64_t text_bytes; /* of generated text */
 	char finish[24];    /* provider's word, "" = none */
 };
 
-/* Read one usage object into disjoint classes. False when it holds no counts
- * that can be believed. *clamped is set (never cleared) when sub-counts do not
- * fit their totals. */
-bool oai_usage_read(
-    struct json usage, enum op op, struct tokens *t, bool *clamped);
+/* How an operation's answers tell usage. */
+enum usage_shape oai_usage_shape(enum op op);
 
 /* Read a plain answer. ERR_INVALID when it is not a JSON object. */
 int oai_answer_scan(enum op op, struct str body, const struct json_limits *lim,
@@ -88,6 +84,14 @@ void oai_count_request(
 void oai_count_answer(struct oai_count *c, struct str body);
 /* Add a member of a delta, unless it is the role. */
 void oai_count_delta(struct oai_count *c, struct str key, struct json v);
+/* Add text given as content of a JSON string: of a stream, joined with what
+ * came before, or a text by itself. */
+void oai_count_text(struct oai_count *c, struct str esc);
+void oai_count_whole(struct oai_count *c, struct str esc);
+/* Add all strings below a JSON value. */
+void oai_count_json(struct oai_count *c, struct json v);
+/* Add the prompt of a request in neutral form, by the same rules. */
+void oai_count_ir(struct oai_count *c, const struct ir_request *r);
 /* Tokens so far; more may be added. */
 int64_t oai_count_total(const struct oai_count *c);
 

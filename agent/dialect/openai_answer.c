@@ -1,102 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What answers of the OpenAI dialect say about usage: the normaliser into
- * disjoint token classes, plain answers, and streamed answers while they are
- * relayed.
- *
- * prompt_tokens includes cached, cache-write and audio tokens;
- * completion_tokens includes reasoning, audio and rejected prediction tokens.
- * An explicit zero is a value; null and absence mean that nothing was said.
+ * What answers of the OpenAI dialect say about usage: plain answers, and
+ * streamed answers while they are relayed.
  */
 #include "agent/dialect/openai.h"
 
 #include <string.h>
-
-/* 1 = a count, 0 = absent or null, -1 = there but not to be believed */
-static int
-oai_count(struct json obj, const char *name, int64_t *ret)
-{
-	struct json v;
-	int64_t i;
-
-	if (!json_getz(obj, name, &v) || v.type == JSON_NULL)
-		return 0;
-	if (v.type != JSON_NUMBER || json_to_i64(v, &i) != 0 || i < 0 ||
-	    i > OAI_MAX_TOKENS)
-		return -1;
-	*ret = i;
-	return 1;
-}
-
-/* Move a sub-count out of *rest; it cannot be more than what is left. */
-static int64_t
-oai_sub(struct json details, const char *name, int64_t *rest, bool *clamped)
-{
-	int64_t n = 0;
-
-	if (details.type != JSON_OBJECT)
-		return 0;
-	if (oai_count(details, name, &n) < 0)
-		*clamped = true;
-	if (n > *rest) {
-		*clamped = true;
-		n = *rest;
-	}
-	*rest -= n;
-	return n;
-}
-
-static struct json
-oai_member(struct json obj, const char *name)
-{
-	struct json v = {obj.p, obj.p, JSON_NULL};
-
-	(void)json_getz(obj, name, &v);
-	return v;
-}
-
-bool
-oai_usage_read(
-    struct json usage, enum op ep, struct tokens *t, bool *clamped)
-{
-	int64_t in = 0, out = 0, total = 0;
-	int has_in, has_out, has_total;
-	struct json d;
-
-	if (usage.type != JSON_OBJECT)
-		return false;
-	has_in = oai_count(usage, "prompt_tokens", &in);
-	has_out = oai_count(usage, "completion_tokens", &out);
-	has_total = oai_count(usage, "total_tokens", &total);
-	if (has_in < 0 || has_out < 0 || has_total < 0)
-		*clamped = true;
-	if (has_in <= 0 && has_out > 0 && has_total > 0 && total >= out) {
-		in = total - out;
-		has_in = 1;
-	}
-	if (has_out <= 0 && has_in > 0 && has_total > 0 && total >= in) {
-		out = total - in;
-		has_out = 1;
-	}
-	if (has_in <= 0 || (has_out <= 0 && ep == OP_CHAT))
-		return false;
-	if (has_total > 0 && total != in + out)
-		*clamped = true;
-	memset(t, 0, sizeof(*t));
-	d = oai_member(usage, "prompt_tokens_details");
-	t->n[TC_CACHE_READ] = oai_sub(d, "cached_tokens", &in, clamped);
-	t->n[TC_CACHE_WRITE_5M] =
-	    oai_sub(d, "cache_write_tokens", &in, clamped);
-	t->n[TC_AUDIO_IN] = oai_sub(d, "audio_tokens", &in, clamped);
-	t->n[TC_IMAGE_IN] = oai_sub(d, "image_tokens", &in, clamped);
-	t->n[TC_INPUT] = in;
-	d = oai_member(usage, "completion_tokens_details");
-	t->n[TC_REASONING] = oai_sub(d, "reasoning_tokens", &out, clamped);
-	t->n[TC_AUDIO_OUT] = oai_sub(d, "audio_tokens", &out, clamped);
-	t->n[TC_IMAGE_OUT] = oai_sub(d, "image_tokens", &out, clamped);
-	t->n[TC_OUTPUT] = out;
-	return true;
-}
 
 static void
 oai_note_finish(struct oai_answer *a, struct json choice)
@@ -146,16 +55,41 @@ oai_read_choices(
 			continue;
 		n++;
 		oai_note_finish(a, c);
-		if (json_getz(c, "delta", &m) || json_getz(c, "message", &m))
+		if (json_getz(c, "delta", &m) || json_getz(c, "message", &m)) {
 			a->text_bytes += oai_generated_bytes(m, count);
+		} else if (json_getz(c, "text", &m)) { /* completions */
+			a->text_bytes += (int64_t)json_text_bytes(m);
+			if (count != NULL)
+				oai_count_delta(count, STR("text"), m);
+		}
 	}
 	a->has_choices = a->has_choices || n > 0;
 	return n;
 }
 
+enum usage_shape
+oai_usage_shape(enum op op)
+{
+	switch (op) {
+	case OP_EMBEDDINGS:
+	case OP_MODERATIONS:
+	case OP_RERANK:
+		return USAGE_OPENAI_EMBED;
+	case OP_IMAGES:
+	case OP_IMAGE_EDITS:
+	case OP_TRANSCRIPTIONS:
+	case OP_TRANSLATIONS:
+	case OP_SPEECH:
+	case OP_RESPONSES:
+		return USAGE_OPENAI_RESPONSES;
+	default:
+		return USAGE_OPENAI_CHAT;
+	}
+}
+
 int
-oai_answer_scan(enum op ep, struct str body,
-    const struct json_limits *lim, struct oai_answer *a)
+oai_answer_scan(enum op op, struct str body, const struct json_limits *lim,
+    struct oai_answer *a)
 {
 	struct json_iter it;
 	struct json root, v;
@@ -174,8 +108,10 @@ oai_answer_scan(enum op ep, struct str body,
 		if (json_key_eq(key, STR("choices")))
 			(void)oai_read_choices(a, NULL, v);
 		else if (json_key_eq(key, STR("usage")))
-			a->has_usage =
-			    oai_usage_read(v, ep, &a->tokens, &a->clamped);
+			(void)usage_update(
+			    &a->usage, oai_usage_shape(op), v, true);
+		else if (json_key_eq(key, STR("service_tier")))
+			usage_tier(&a->usage, v);
 	}
 	return 0;
 }
@@ -287,6 +223,8 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 		} else if (json_key_eq(key, STR("usage"))) {
 			*usage = v;
 			*usage_key = key;
+		} else if (json_key_eq(key, STR("service_tier"))) {
+			usage_tier(&s->sum.usage, v);
 		} else if (json_key_eq(key, STR("error"))) {
 			s->error = s->error || v.type != JSON_NULL;
 		}
@@ -295,8 +233,8 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 		s->finished = true;
 	/* Running totals: the last one wins, one that says nothing does not
 	 * erase. */
-	if (oai_usage_read(*usage, OP_CHAT, &s->sum.tokens, &s->sum.clamped))
-		s->sum.has_usage = true;
+	(void)usage_update(
+	    &s->sum.usage, USAGE_OPENAI_CHAT, *usage, *n_choices == 0);
 }
 
 unsigned

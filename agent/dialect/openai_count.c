@@ -220,6 +220,152 @@ oai_count_request(struct oai_count *c, const struct scan *r, struct str body)
 	}
 }
 
+/* Where to cut escaped text of more than max bytes: not inside an escape, a
+ * pair of surrogates or a character. */
+static size_t
+count_cut(struct str s, size_t max)
+{
+	size_t i = 0, step;
+
+	while (i < max) {
+		step = 1;
+		if (s.p[i] == '\\') {
+			step = i + 1 < s.len && s.p[i + 1] == 'u' ? 6 : 2;
+			if (step == 6 && i + 3 < s.len &&
+			    (s.p[i + 2] | 0x20) == 'd' && s.p[i + 3] > '7')
+				step = 12;
+		}
+		if (i + step > max)
+			break;
+		i += step;
+	}
+	while (i > 0 && ((unsigned char)s.p[i] & 0xc0) == 0x80)
+		i--;
+	return i > 0 ? i : max;
+}
+
+/* Escaped text into a stream of text. */
+static void
+count_escaped(struct oai_count *c, struct token_stream *st, struct str esc)
+{
+	char raw[1026];
+	size_t n;
+
+	while (esc.len > 0) {
+		struct json v = {raw, raw, JSON_STRING};
+
+		n = esc.len <= sizeof(raw) - 2
+			? esc.len
+			: count_cut(esc, sizeof(raw) - 2);
+		raw[0] = raw[n + 1] = '"';
+		memcpy(raw + 1, esc.p, n);
+		v.end = raw + n + 2;
+		token_stream_add_json(st, &c->counter, c->scratch, v);
+		esc.p += n;
+		esc.len -= n;
+	}
+}
+
+void
+oai_count_text(struct oai_count *c, struct str esc)
+{
+	if (c->counter.exact == NULL || esc.len > c->left) {
+		c->n += token_counter_bytes(&c->counter, (int64_t)esc.len);
+		return;
+	}
+	c->left -= esc.len;
+	if (esc.len > COUNT_RAW - c->n_raw)
+		count_gathered(c);
+	if (esc.len > COUNT_RAW) {
+		count_escaped(c, &c->text, esc);
+		return;
+	}
+	memcpy(c->raw + 1 + c->n_raw, esc.p, esc.len);
+	c->n_raw += (uint32_t)esc.len;
+}
+
+void
+oai_count_whole(struct oai_count *c, struct str esc)
+{
+	struct token_stream st;
+
+	if (esc.len == 0)
+		return;
+	if (c->counter.exact == NULL || esc.len + 8 > c->left) {
+		c->n += token_counter_bytes(&c->counter, (int64_t)esc.len);
+		return;
+	}
+	c->left -= esc.len + 8;
+	memset(&st, 0, sizeof(st));
+	count_escaped(c, &st, esc);
+	c->n += token_stream_total(&st, &c->counter, c->scratch);
+}
+
+void
+oai_count_json(struct oai_count *c, struct json v)
+{
+	count_walk(c, v);
+}
+
+static void
+count_span(struct oai_count *c, struct str json)
+{
+	if (json.len > 0)
+		count_walk(c, json_root(json));
+}
+
+static void
+count_ir_parts(struct oai_count *c, const struct ir_part *p)
+{
+	for (; p != NULL; p = p->next) {
+		switch (p->type) {
+		case IR_TEXT:
+		case IR_REFUSAL:
+		case IR_THINKING:
+			oai_count_whole(c, p->text);
+			break;
+		case IR_TOOL_CALL:
+			oai_count_whole(c, p->name);
+			count_span(c, p->args);
+			break;
+		case IR_TOOL_RESULT:
+			count_span(c, p->result_json);
+			count_ir_parts(c, p->parts);
+			break;
+		case IR_REDACTED:
+			c->n += token_counter_bytes(
+			    &c->counter, (int64_t)p->signature.len);
+			break;
+		case IR_IMAGE:
+		case IR_DOCUMENT:
+		case IR_AUDIO:
+		case IR_VIDEO:
+			c->n += COUNT_PER_MEDIA;
+			break;
+		}
+	}
+}
+
+void
+oai_count_ir(struct oai_count *c, const struct ir_request *r)
+{
+	const struct ir_message *m;
+	const struct ir_tool *t;
+
+	c->n += COUNT_REPLY;
+	for (m = r->messages; m != NULL; m = m->next) {
+		c->n += COUNT_PER_MESSAGE;
+		oai_count_whole(c, m->name);
+		count_ir_parts(c, m->parts);
+	}
+	for (t = r->tools; t != NULL; t = t->next) {
+		oai_count_whole(c, t->name);
+		oai_count_whole(c, t->description);
+		count_span(c, t->schema);
+	}
+	count_span(c, r->format_schema);
+}
+
 int64_t
 oai_count_total(const struct oai_count *c)
 {

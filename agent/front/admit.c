@@ -4,8 +4,10 @@
  * request asks for, may the key ask for it, rates and concurrency, then a
  * deployment and the money for it.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "agent/front/forward.h"
 #include "agent/front/front.h"
 
 #define ADMIT_MAX_CALLS 6 /* providers called for one request */
@@ -24,13 +26,22 @@ admit_give_up(struct request *r, int code, const char *text)
 }
 
 static bool
+admit_capable(enum op op, const struct b_model *m)
+{
+	if (op_is_generation(op) || op == OP_COMPLETIONS)
+		return m->can_chat;
+	if (op == OP_EMBEDDINGS || op == OP_GEMINI_EMBED)
+		return m->can_embed;
+	return true;
+}
+
+static bool
 admit_fit(void *ctx, const struct b_deployment *d)
 {
 	const struct request *r = ctx;
 	struct price p;
 
-	if (r->scan.op == OP_CHAT ? !d->model->can_chat
-					 : !d->model->can_embed)
+	if (!admit_capable(r->scan.op, d->model) || !forward_can(r, d))
 		return false;
 	return b_model_price(d->model, r->f->loop.wall, &p);
 }
@@ -253,7 +264,9 @@ admit_retry(struct request *r)
 static void
 admit_no_target(struct request *r)
 {
-	if (r->at_capacity)
+	if (r->cannot != 0 && !r->fallback)
+		refuse_field(r, r->cannot, r->cannot_field, r->cannot_text);
+	else if (r->at_capacity)
 		admit_give_up(r, ERR_OVERLOADED,
 		    "all deployments of the model are at capacity");
 	else
@@ -283,9 +296,52 @@ admit_same_target(struct request *r, unsigned target)
 static bool
 admit_has_cap(const struct request *r)
 {
-	return !r->key->has_hard_budget || r->scan.op != OP_CHAT ||
+	return !r->key->has_hard_budget || !op_is_generation(r->scan.op) ||
 	       r->scan.max_output > 0 ||
 	       r->att.dep->model->max_output_tokens > 0;
+}
+
+/* Remember why the first deployment could not carry the request. */
+static void
+admit_cannot(struct request *r, int rc, const struct error *e)
+{
+	if (r->cannot != 0)
+		return;
+	r->cannot = rc == ERR_TOO_LARGE || rc == ERR_NOMEM ? rc : ERR_INVALID;
+	(void)snprintf(
+	    r->cannot_field, sizeof(r->cannot_field), "%.95s", e->field);
+	(void)snprintf(r->cannot_text, sizeof(r->cannot_text), "%.199s",
+	    e->text[0] != '\0' ? e->text : err_text(r->cannot));
+}
+
+/* Choose the deployment and make the body for it; others are tried while one
+ * cannot carry the request. False: answered. */
+static bool
+admit_choose(struct request *r, bool keep, unsigned target)
+{
+	struct attempt *att = &r->att;
+	struct error e;
+	int i, rc;
+
+	for (;;) {
+		i = keep ? admit_same_target(r, target) : admit_target(r);
+		if (i < 0) {
+			admit_no_target(r);
+			return false;
+		}
+		att->target = (unsigned)i;
+		att->dep = r->route->targets[i].deployment;
+		settle_worst(
+		    &r->scan, att->dep->model->max_output_tokens, &r->worst);
+		memset(&e, 0, sizeof(e));
+		rc = forward_prepare(r, &e);
+		if (rc == 0)
+			return true;
+		admit_cannot(r, rc, &e);
+		admit_leave_place(r);
+		r->tried |= UINT64_C(1) << i;
+		keep = false;
+	}
 }
 
 void
@@ -293,7 +349,6 @@ admit_attempt(struct request *r, bool keep)
 {
 	struct attempt *att = &r->att;
 	unsigned number = att->number + 1, target = att->target;
-	int i;
 
 	MUST(att->state == ATT_NONE && att->call == NULL);
 	memset(att, 0, sizeof(*att));
@@ -302,15 +357,10 @@ admit_attempt(struct request *r, bool keep)
 		admit_give_up(r, ERR_UPSTREAM, NULL);
 		return;
 	}
-	i = keep ? admit_same_target(r, target) : admit_target(r);
-	if (i < 0) {
-		admit_no_target(r);
+	if (!admit_choose(r, keep, target))
 		return;
-	}
-	att->target = (unsigned)i;
-	att->dep = r->route->targets[i].deployment;
-	settle_worst(&r->scan, att->dep->model->max_output_tokens, &r->worst);
-	if (!b_model_price(att->dep->model, r->f->loop.wall, &att->price) ||
+	if (!b_model_price_worst(
+		att->dep->model, r->f->loop.wall, &att->price) ||
 	    !admit_amount(r)) {
 		admit_leave_place(r);
 		admit_give_up(r, ERR_INVALID, "the request is too large");
@@ -344,6 +394,74 @@ admit_limits(struct request *r)
 	return true;
 }
 
+/* Read what the request asks for into r->scan. */
+static int
+admit_scan(struct request *r, struct error *e)
+{
+	const struct surface *s = &r->target.s;
+	struct str body = buf_str(&r->body);
+	int rc;
+
+	switch (s->op) {
+	case OP_RESPONSES:
+	case OP_MESSAGES:
+	case OP_GENERATE:
+		rc = json_validate(body, &r->f->json, e);
+		if (rc == 0)
+			rc = forward_read(r, e);
+		if (rc == 0)
+			scan_generation(s->op, body, r->ir, &r->scan);
+		return rc;
+	case OP_GEMINI_EMBED:
+		rc = json_validate(body, &r->f->json, e);
+		return rc != 0 ? rc
+			       : scan_gemini_embed(
+				     body, str_of(s->model), &r->scan, e);
+	case OP_CHAT:
+	case OP_COMPLETIONS:
+	case OP_EMBEDDINGS:
+	case OP_MODERATIONS:
+	case OP_IMAGES:
+	case OP_RERANK:
+		return oai_request_scan_path(
+		    s->op, str_of(s->model), body, &r->f->json, &r->scan, e);
+	default:
+		return err_set(
+		    e, ERR_UNSUPPORTED, "this operation is not served here");
+	}
+}
+
+bool
+admit_route(struct request *r)
+{
+	r->route = bundle_find_route(
+	    r->bundle, str_make(r->scan.model, r->scan.model_len));
+	if (r->route != NULL && bundle_key_may(r->key, r->route))
+		return true;
+	r->route = NULL;
+	refuse_field(r, ERR_MODEL_NOT_FOUND, "model",
+	    "The model does not exist or you do not have access to it.");
+	return false;
+}
+
+/* What is answered without a provider. */
+static bool
+admit_local(struct request *r)
+{
+	switch (r->target.s.op) {
+	case OP_MODELS:
+	case OP_MODEL:
+		models_answer(r);
+		return true;
+	case OP_COUNT_TOKENS:
+	case OP_GEMINI_COUNT_TOKENS:
+		tokens_answer(r);
+		return true;
+	default:
+		return false;
+	}
+}
+
 void
 admit_request(struct request *r)
 {
@@ -352,28 +470,20 @@ admit_request(struct request *r)
 	int rc;
 
 	request_move(r, REQ_ADMIT);
-	if (r->target.s.op == OP_MODELS ||
-	    r->target.s.op == OP_MODEL) {
-		models_answer(r);
+	if (admit_local(r))
 		return;
-	}
-	rc = oai_request_scan(
-	    r->target.s.op, buf_str(&r->body), &f->json, &r->scan, &e);
+	rc = admit_scan(r, &e);
 	if (rc != 0) {
 		refuse_field(r,
-		    rc == ERR_TOO_LARGE ? ERR_TOO_LARGE : ERR_INVALID, e.field,
-		    e.text);
+		    rc == ERR_TOO_LARGE || rc == ERR_NOMEM ||
+			    rc == ERR_UNSUPPORTED
+			? rc
+			: ERR_INVALID,
+		    e.field, e.text[0] != '\0' ? e.text : err_text(rc));
 		return;
 	}
-	r->route = bundle_find_route(
-	    r->bundle, str_make(r->scan.model, r->scan.model_len));
-	if (r->route == NULL || !bundle_key_may(r->key, r->route)) {
-		r->route = NULL;
-		refuse_field(r, ERR_MODEL_NOT_FOUND, "model",
-		    "The model does not exist or you do not have access to "
-		    "it.");
+	if (!admit_route(r))
 		return;
-	}
 	if (r->scan.stream && f->n_streams >= f->lim.max_streams) {
 		refuse(r, ERR_OVERLOADED, "too many open streams");
 		return;

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/front/front.h"
-#include "common/version.h"
+#include "agent/front/call.h"
+#include "agent/front/forward.h"
 
-#define CALL_MAX_ERROR 262144	/* bytes of a provider's error body */
-#define CALL_LINGER    NS_PER_S /* for the end of a finished stream */
+#define CALL_MAX_ERROR	262144	 /* bytes of a provider's error body */
+#define CALL_LINGER	NS_PER_S /* for the end of a finished stream */
+#define CALL_TOKEN_POLL (20 * NS_PER_MS)
 
+static void call_begin(struct request *r);
 static void call_on_head(void *ctx, const struct up_head *h);
 static void call_on_data(void *ctx, const char *p, size_t n);
 static void call_on_done(void *ctx, const struct up_result *res);
@@ -21,96 +23,84 @@ static void call_on_done(void *ctx, const struct up_result *res);
 static const struct up_events call_events = {
     call_on_head, call_on_data, call_on_done};
 
-/* The header lines that go upstream. Nothing of the client's head does. */
-static struct str
-call_write_head(struct request *r)
-{
-	size_t n, cap = sizeof(r->up_head);
-	int k;
-
-	k = snprintf(r->up_head, cap,
-	    "Content-Type: application/json\r\nAccept: %s\r\n"
-	    "User-Agent: headgate/%s\r\nx-request-id: %s\r\n"
-	    "x-headgate-attempt: %u\r\nx-headgate-hops: %u\r\n",
-	    r->scan.stream ? "text/event-stream" : "application/json",
-	    HEADGATE_VERSION, r->id_text, r->att.number,
-	    (unsigned)r->head.hops + 1);
-	n = (size_t)k;
-	MUST(k > 0 && n < cap);
-	k = snprintf(r->up_head + n, cap - n, "%s", r->sim);
-	MUST(k >= 0 && (size_t)k < cap - n);
-	return str_make(r->up_head, n + (size_t)k);
-}
-
-/* "model-name" with quotes, in r->model_json. */
-static struct str
-call_write_model(struct request *r)
-{
-	struct str name = r->att.dep->upstream_model;
-	struct buf b;
-	size_t n;
-
-	if (name.len == 0)
-		return r->scan.model_span;
-	buf_init(&b, sizeof(r->model_json));
-	(void)buf_add_json(&b, name);
-	n = b.len;
-	if (buf_error(&b) == 0)
-		memcpy(r->model_json, b.data, n);
-	else
-		n = 0;
-	buf_release(&b);
-	return n > 0 ? str_make(r->model_json, n) : r->scan.model_span;
-}
-
-/* As for the SDKs, a base URL ends in "/v1"; one without a path means that. */
-static struct str
-call_path(const struct b_provider *p, enum op ep)
-{
-	if (p->path_prefix.len > 0)
-		return ep == OP_CHAT ? STR("/chat/completions")
-				      : STR("/embeddings");
-	return ep == OP_CHAT ? STR("/v1/chat/completions")
-			      : STR("/v1/embeddings");
-}
-
 static void call_failed(struct request *r, const struct up_result *res);
+
+static void
+call_try_again(struct timer *t, int64_t now)
+{
+	struct request *r =
+	    (struct request *)(void *)((char *)t -
+				       offsetof(struct request, timer));
+
+	(void)now;
+	call_begin(r);
+}
+
+/* It never came to a call. */
+static void
+call_not_begun(struct request *r, int rc, const char *text)
+{
+	struct up_result res;
+
+	r->att.call = NULL;
+	memset(&res, 0, sizeof(res));
+	res.error = rc == ERR_NOMEM ? ERR_OVERLOADED : rc;
+	(void)snprintf(res.text, sizeof(res.text), "%s",
+	    text[0] != '\0' ? text : err_text(rc));
+	call_failed(r, &res);
+}
+
+/* Address and authorise the call; a token that is being fetched is waited for
+ * as long as a connection would be. */
+static void
+call_begin(struct request *r)
+{
+	struct front *f = r->f;
+	struct up_request rq;
+	struct error e = {0};
+	int64_t wait = (int64_t)r->att.dep->connect_timeout_ms * NS_PER_MS;
+	int rc = forward_call(r, &rq, &e);
+
+	if (rc == ERR_AGAIN && f->loop.mono - r->att.started < wait) {
+		timer_set(&f->loop.timers, &r->timer,
+		    f->loop.mono + CALL_TOKEN_POLL, call_try_again);
+		return;
+	}
+	if (rc != 0) {
+		call_not_begun(r,
+		    rc == ERR_AGAIN ? ERR_UPSTREAM_TIMEOUT : ERR_UPSTREAM,
+		    e.text);
+		return;
+	}
+	r->att.state = ATT_CALLED;
+	rc = up_start(f->up, &rq, &call_events, r, &r->att.call);
+	if (rc != 0)
+		call_not_begun(r, rc, "");
+}
 
 void
 call_start(struct request *r)
 {
-	const struct b_deployment *d = r->att.dep;
-	struct up_request rq;
-	struct up_result res;
-	int rc;
-
-	memset(&rq, 0, sizeof(rq));
 	request_move(r, REQ_CALL);
-	r->att.state = ATT_CALLED;
 	r->att.started = r->f->loop.mono;
 	r->n_calls++;
 	buf_clear(&r->out);
 	buf_clear(&r->held);
-	oai_stream_begin(&r->stream, r->scan.include_usage);
-	if (r->scan.stream)
-		settle_counter(r, &r->stream.count);
-	rq.provider = d->provider;
-	rq.path = call_path(d->provider, r->scan.op);
-	rq.headers = call_write_head(r);
-	rq.n_parts = oai_request_rewrite(&r->scan, buf_str(&r->body),
-	    call_write_model(r), !d->no_stream_options, rq.parts);
-	rq.connect_timeout_ms = d->connect_timeout_ms;
-	rq.first_byte_timeout_ms = d->first_byte_timeout_ms;
-	rq.idle_timeout_ms = d->idle_timeout_ms;
-	rq.fresh = r->att.retry;
-	rc = up_start(r->f->up, &rq, &call_events, r, &r->att.call);
-	if (rc == 0)
-		return;
-	r->att.call = NULL;
-	memset(&res, 0, sizeof(res));
-	res.error = rc == ERR_NOMEM ? ERR_OVERLOADED : rc;
-	(void)snprintf(res.text, sizeof(res.text), "%s", err_text(rc));
-	call_failed(r, &res);
+	relay_clear(&r->relay);
+	call_begin(r);
+}
+
+/* Begin to relay what follows. */
+static void
+call_relay(struct request *r, bool stream)
+{
+	struct relay_opts o;
+
+	forward_relay(r, stream, &o);
+	r->att.streamed = stream;
+	r->relay_error = relay_begin(&r->relay, &o);
+	if (stream)
+		settle_counter(r, &r->relay.chat.count);
 }
 
 static void
@@ -124,11 +114,10 @@ call_on_head(void *ctx, const struct up_head *h)
 	att->head = *h;
 	att->have_head = true;
 	att->first_byte = r->f->loop.mono;
-	if (h->status >= 200 && h->status < 300 && h->event_stream &&
-	    r->scan.stream && !h->encoded) {
-		att->streamed = true;
-		sse_clear(&r->sse);
-	}
+	if (h->status >= 200 && h->status < 300 && !h->encoded)
+		call_relay(
+		    r, r->scan.stream &&
+			   (h->event_stream || h->amz_stream || h->ndjson));
 }
 
 static void
@@ -176,7 +165,8 @@ call_fail_over(struct request *r, const struct up_result *res)
 	struct front *f = r->f;
 	bool keep = false;
 
-	if (atomic_load_explicit(&f->agent->draining, memory_order_relaxed) > 1)
+	if (r->gone ||
+	    atomic_load_explicit(&f->agent->draining, memory_order_relaxed) > 1)
 		return false;
 	if (res != NULL && res->error == ERR_UPSTREAM && res->reused &&
 	    !res->got_any && !r->retried_fresh) {
@@ -196,8 +186,17 @@ call_fail_over(struct request *r, const struct up_result *res)
 }
 
 static void
+call_drop(struct request *r)
+{
+	if (r->att.call != NULL)
+		up_cancel(r->att.call);
+	r->att.call = NULL;
+}
+
+static void
 call_finish(struct request *r)
 {
+	drain_end(r);
 	request_move(r, REQ_USAGE);
 	front_want_finish(r);
 }
@@ -228,109 +227,77 @@ call_failed(struct request *r, const struct up_result *res)
 		call_finish(r);
 }
 
-/* What the provider says about repeating, passed on. */
-static void
-call_pass_advice(struct request *r)
-{
-	const struct up_head *h = &r->att.head;
-	struct answer *a = &r->answer;
-	uint64_t ms;
-
-	memcpy(a->retry_after, h->retry_after, sizeof(a->retry_after));
-	if (str_to_u64(str_of(h->retry_after_ms), &ms) == 0 && ms < 86400000)
-		a->retry_ms = (int64_t)ms;
-	if (strcmp(h->should_retry, "true") == 0)
-		a->should_retry = 1;
-	else if (strcmp(h->should_retry, "false") == 0)
-		a->should_retry = 0;
-}
-
-/* Does the provider's error text hold our credential, or its end behind
- * stars, as providers show keys? */
-static bool
-call_echoes_secret(const struct request *r)
-{
-	struct str auth = r->att.dep->provider->auth_header, name, value, tail;
-	char end[6] = "*";
-
-	if (!str_cut(auth, ':', &name, &value))
-		return false;
-	value = str_trim(value);
-	if (str_cut(value, ' ', &name, &tail))
-		value = str_trim(tail);
-	if (value.len < 8 || r->out.len == 0)
-		return false;
-	memcpy(end + 1, value.p + value.len - 4, 4);
-	return memmem(r->out.data, r->out.len, value.p, value.len) != NULL ||
-	       memmem(r->out.data, r->out.len, end, 5) != NULL;
-}
-
-/* The provider answered with an error status: build the client's answer. */
-static void
-call_map_refusal(struct request *r)
-{
-	int status = r->att.head.status;
-	char text[120], code[32];
-	bool own =
-	    status == 401 || status == 403 || status == 404 || status < 400;
-
-	if (!own && oai_is_error(buf_str(&r->out), &r->f->json) &&
-	    !call_echoes_secret(r)) {
-		oai_error_code(buf_str(&r->out), code, sizeof(code));
-		r->answer.status = status == 529 ? 503 : status;
-		r->answer.is_json = true;
-		r->error = ERR_UPSTREAM;
-		memcpy(r->error_code, code, sizeof(code));
-		(void)snprintf(r->reason, sizeof(r->reason),
-		    "the provider answered %d", status);
-		call_pass_advice(r);
-		return;
-	}
-	(void)snprintf(
-	    text, sizeof(text), "the provider answered with status %d", status);
-	if (own)
-		(void)snprintf(text, sizeof(text),
-		    "the provider refused the gateway's request");
-	refuse_prepare(r, ERR_UPSTREAM, NULL, text, NULL);
-	if (!own)
-		r->answer.status = status == 529 ? 503 : status;
-	call_pass_advice(r);
-}
-
 static void
 call_refused(struct request *r, const struct up_result *res)
 {
-	int status = r->att.head.status;
-	bool again = status == 408 || status == 429 || status >= 500 ||
-		     status == 401 || status == 403 || status == 404;
+	struct dialect_error de;
+	bool again;
 
-	if (again && status != 404 && status != 408) {
-		if (route_failed(
-			r->f->health, r->att.dep->uid, r->f->loop.mono))
-			(void)0;
-	} else {
+	call_error_read(r, &de);
+	again = call_error_may_repeat(&de);
+	if (again && de.kind != ERROR_NOT_FOUND && r->att.head.status != 408)
+		(void)route_failed(
+		    r->f->health, r->att.dep->uid, r->f->loop.mono);
+	else
 		call_worked(r);
-	}
-	call_map_refusal(r);
+	r->att.billed = de.billed;
+	call_error_answer(r, &de);
 	settle_attempt(r, res, false);
 	if (!again || !call_fail_over(r, NULL))
 		call_finish(r);
+}
+
+/* A 2xx answer that is nothing but an error (Bedrock, streams): the client got
+ * nothing yet. */
+static void
+call_refused_inside(struct request *r, const struct up_result *res)
+{
+	struct dialect_error de;
+	bool again;
+
+	call_drop(r);
+	errors_of_event(str_of(r->relay.error_type), r->relay.error_status,
+	    str_of(r->relay.error_text), &de);
+	r->att.refused = true;
+	again = call_error_may_repeat(&de);
+	if (again)
+		(void)route_failed(
+		    r->f->health, r->att.dep->uid, r->f->loop.mono);
+	buf_clear(&r->out);
+	buf_clear(&r->held);
+	call_error_answer(r, &de);
+	settle_attempt(r, res, false);
+	if (!again || !call_fail_over(r, NULL))
+		call_finish(r);
+}
+
+/* The answer is no answer. */
+static void
+call_unreadable(struct request *r, const struct up_result *res)
+{
+	struct up_result bad = *res;
+
+	if (r->relay.error && r->relay.n_sent == 0 &&
+	    r->plan.mode != RELAY_CHAT) {
+		call_refused_inside(r, res);
+		return;
+	}
+	call_drop(r);
+	r->relay.text_bytes = r->relay.chat.sum.text_bytes =
+	    (int64_t)r->out.len;
+	bad.error = ERR_UPSTREAM;
+	(void)snprintf(
+	    bad.text, sizeof(bad.text), "%s", "its answer cannot be read");
+	call_failed(r, &bad);
 }
 
 /* A whole answer of status 2xx. */
 static void
 call_plain_done(struct request *r, const struct up_result *res)
 {
-	struct up_result bad = *res;
-
-	if (r->att.head.encoded || buf_error(&r->out) != 0 ||
-	    oai_answer_scan(r->scan.op, buf_str(&r->out),
-		&r->f->answer_json, &r->stream.sum) != 0) {
-		r->stream.sum.text_bytes = (int64_t)r->out.len;
-		bad.error = ERR_UPSTREAM;
-		(void)snprintf(bad.text, sizeof(bad.text), "%s",
-		    "its answer cannot be read");
-		call_failed(r, &bad);
+	if (r->att.head.encoded || r->relay_error != 0 ||
+	    relay_finish(&r->relay) != 0) {
+		call_unreadable(r, res);
 		return;
 	}
 	call_worked(r);
@@ -346,47 +313,30 @@ call_plain_done(struct request *r, const struct up_result *res)
 
 /* ---- streams ---- */
 
-static int
-call_on_event(void *ctx, const struct sse_event *ev)
+/* The first bytes for the client: no other provider can answer now. */
+static void
+call_stream_begins(struct request *r)
 {
-	struct request *r = ctx;
-	struct str parts[OAI_MAX_PARTS];
-	unsigned i, n;
-	struct buf *to;
-
-	r->f->events++;
-	n = oai_stream_event(&r->stream, ev, &r->f->json, parts);
-	to = r->stream.ending ? &r->held : &r->out;
-	for (i = 0; i < n; i++)
-		(void)buf_add_str(to, parts[i]);
-	if (n > 0 && to == &r->out && !r->stream_started) {
-		r->stream_started = true;
-		call_clear_failure(r);
-		r->answer.status = 200;
-		request_move(r, REQ_RELAY);
-	}
-	if (buf_error(to) != 0)
-		return ERR_TOO_LARGE;
-	return r->stream.done ? 1 : 0;
+	r->stream_started = true;
+	call_clear_failure(r);
+	r->answer.status = 200;
 }
 
 /* The stream came to its proper end. */
 static void
 call_stream_end(struct request *r, const struct up_result *res)
 {
-	if (!r->stream_started) {
-		r->stream_started = true;
-		call_clear_failure(r);
-		r->answer.status = 200;
-	}
+	if (!r->stream_started)
+		call_stream_begins(r);
 	if (r->paused && r->att.call != NULL) {
 		r->paused = false; /* its last bytes may come */
 		up_pause(r->att.call, false);
 	}
 	call_worked(r);
-	if (r->stream.sum.finish[0] == '\0' && r->stream.error)
+	if (r->relay.finish[0] == '\0' && r->relay.error)
 		r->error = ERR_UPSTREAM;
-	settle_attempt(r, res, !r->stream.error || r->stream.sum.has_usage);
+	settle_attempt(
+	    r, res, !r->relay.error || relay_usage(&r->relay)->known);
 	call_finish(r);
 }
 
@@ -405,7 +355,7 @@ call_stream_broke(struct request *r, const struct up_result *res)
 	(void)route_failed(r->f->health, r->att.dep->uid, r->f->loop.mono);
 	settle_attempt(r, res, false);
 	(void)snprintf(text, sizeof(text), "the stream broke: %s", res->text);
-	if (!r->stream.error)
+	if (!r->relay.error)
 		refuse_in_stream(r, code, text);
 	else
 		r->error = code;
@@ -413,25 +363,47 @@ call_stream_broke(struct request *r, const struct up_result *res)
 	call_finish(r);
 }
 
+/* It broke by what came, not by its transport. */
+static void
+call_stream_bad(struct request *r, const char *text)
+{
+	struct up_result res;
+
+	memset(&res, 0, sizeof(res));
+	res.error = ERR_UPSTREAM;
+	res.connected = res.sent_all = res.got_any = true;
+	(void)snprintf(res.text, sizeof(res.text), "%s", text);
+	call_drop(r);
+	if (r->relay.error && !r->stream_started && r->plan.mode != RELAY_CHAT)
+		call_refused_inside(r, &res);
+	else
+		call_stream_broke(r, &res);
+}
+
 static void
 call_stream_data(struct request *r, const char *p, size_t n)
 {
-	struct up_result res;
-	int rc = sse_feed(&r->sse, p, n, call_on_event, r);
+	uint64_t before = r->relay.n_events;
+	int rc = r->relay_error;
 
+	if (rc == 0)
+		rc = relay_feed(&r->relay, p, n);
+	r->f->events += r->relay.n_events - before;
+	if (r->out.len > r->out_pos && !r->stream_started && !r->gone) {
+		call_stream_begins(r);
+		request_move(r, REQ_RELAY);
+	}
 	if (rc == 1) {
 		call_stream_end(r, NULL);
 		return;
 	}
 	if (rc != 0) {
-		up_cancel(r->att.call);
-		r->att.call = NULL;
-		memset(&res, 0, sizeof(res));
-		res.error = ERR_UPSTREAM;
-		res.connected = res.sent_all = res.got_any = true;
-		(void)snprintf(
-		    res.text, sizeof(res.text), "an event is too large");
-		call_stream_broke(r, &res);
+		call_stream_bad(r, rc == ERR_TOO_LARGE ? "an event is too large"
+						       : "it cannot be read");
+		return;
+	}
+	if (r->gone) {
+		drain_more(r);
 		return;
 	}
 	call_pause(r);
@@ -443,20 +415,24 @@ static void
 call_stream_done(struct request *r, const struct up_result *res)
 {
 	struct up_result bad = *res;
-	int rc = 0;
+	int rc = res->error != 0 ? ERR_UPSTREAM : r->relay_error;
 
-	if (res->error == 0)
-		rc = sse_finish(&r->sse, call_on_event, r);
-	if (res->error == 0 && rc >= 0 &&
-	    (r->stream.done || r->stream.finished || r->stream.sum.has_usage)) {
+	if (rc == 0)
+		rc = relay_finish(&r->relay);
+	if (rc == 0) {
 		call_stream_end(r, res);
 		return;
 	}
 	if (bad.error == 0) {
 		bad.error = ERR_UPSTREAM;
 		(void)snprintf(bad.text, sizeof(bad.text), "%s",
-		    r->stream.error ? "the provider reported an error"
-				    : "it ended early");
+		    r->relay.error ? "the provider reported an error"
+				   : "it ended early");
+		if (r->relay.error && !r->stream_started &&
+		    r->plan.mode != RELAY_CHAT) {
+			call_refused_inside(r, &bad);
+			return;
+		}
 	}
 	call_stream_broke(r, &bad);
 }
@@ -475,7 +451,10 @@ call_on_data(void *ctx, const char *p, size_t n)
 		call_stream_data(r, p, n);
 		return;
 	}
-	if (status >= 200 && status < 300)
+	if (r->relay.begun) {
+		if (r->relay_error == 0)
+			r->relay_error = relay_feed(&r->relay, p, n);
+	} else if (status >= 200 && status < 300)
 		(void)buf_add(&r->out, p, n);
 	else if (r->out.len + n <= CALL_MAX_ERROR)
 		(void)buf_add(&r->out, p, n);
@@ -521,12 +500,13 @@ call_release(struct request *r)
 	server_resume(r);
 }
 
-static void
-call_drop(struct request *r)
+void
+call_abandon(struct request *r)
 {
-	if (r->att.call != NULL)
-		up_cancel(r->att.call);
-	r->att.call = NULL;
+	timer_cancel(&r->f->loop.timers, &r->timer);
+	call_drop(r);
+	settle_attempt(r, NULL, false);
+	call_finish(r);
 }
 
 void
@@ -551,9 +531,8 @@ call_client_gone(struct request *r)
 		r->gone = true;
 		meter_count(&r->f->meter, AM_DISCONNECTS,
 		    r->state == REQ_RELAY ? "relaying" : "calling");
-		call_drop(r);
-		settle_attempt(r, NULL, false);
-		call_finish(r);
+		if (!drain_begin(r))
+			call_abandon(r);
 		break;
 	case REQ_USAGE:
 		r->gone = true;

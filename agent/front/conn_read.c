@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "agent/front/conn.h"
+#include "agent/front/forward.h"
 #include "agent/front/http.h"
 
 #define SERVER_READS	 4 /* of one connection a turn */
@@ -52,8 +53,8 @@ server_authenticate(struct conn *c, struct request *r)
 {
 	struct str secret;
 	uint8_t digest[32];
-	enum head_reason reason = head_credential(
-	    &r->head, &r->target.s, &secret);
+	enum head_reason reason =
+	    head_credential(&r->head, &r->target.s, &secret);
 	const struct b_key *k;
 
 	if (reason != HEAD_OK) {
@@ -61,6 +62,7 @@ server_authenticate(struct conn *c, struct request *r)
 		return false;
 	}
 	head_digest(secret, digest);
+	r->target.s.key = STR_NULL; /* its bytes are the connection's */
 	k = bundle_find_key(r->bundle, digest);
 	if (k == NULL || k->disabled ||
 	    (k->expires_at != 0 && k->expires_at <= r->f->loop.wall)) {
@@ -166,6 +168,7 @@ conn_take_head(struct conn *c, struct str raw)
 	    &r->head, &r->target, line.method, line.version, f->lim.max_body);
 	c->old = str_eq(line.version, STR("HTTP/1.0"));
 	c->keep = !c->old && !r->head.wants_close;
+	forward_keep_head(r);
 	if (reason != HEAD_OK)
 		conn_refuse_head(c, r, reason);
 	else if (server_admits_head(c, r))

@@ -74,6 +74,8 @@ bool front_is_idle(const struct front *f);
 /* admit.c: the body is complete; decide. The request is in REQ_ANSWER
  * afterwards (a refusal or a local answer), or parked. */
 void admit_request(struct request *r);
+/* The route that r->scan names and the key may use; false: refused. */
+bool admit_route(struct request *r);
 /* Begin an attempt at the best target left; on failure the request is
  * answered. keep: try the same target again on a fresh connection. */
 void admit_attempt(struct request *r, bool keep);
@@ -99,14 +101,15 @@ void settle_attempt(
 /* Prepare to count generated text with the tokenizer of the attempt's model.
  */
 void settle_counter(struct request *r, struct oai_count *ret);
+/* Tokens of the request's prompt, within the turn's share of counting. */
+int64_t settle_count_prompt(struct request *r);
 /* Bytes of text that one turn of a worker counts exactly for estimates: 20 ms;
  * what is more is counted by ratio. */
 #define SETTLE_EXACT_MAX ((size_t)1 << 20)
 /* The request is over: limits, metrics, explain. */
 void settle_request(struct request *r);
 /* Worst-case tokens of an attempt at a model with that output cap. */
-void settle_worst(
-    const struct scan *q, int64_t max_output, struct tokens *t);
+void settle_worst(const struct scan *q, int64_t max_output, struct tokens *t);
 
 /* refuse.c: make the request's answer an error of ours. The refuse_ functions
  * also move it to REQ_ANSWER and wake its connection. */
@@ -125,8 +128,10 @@ void refuse_in_stream(struct request *r, int code, const char *text);
 /* REQ_END, the server let go and no call is left: account and free it. */
 void request_try_end(struct request *r);
 
-/* models.c: GET /v1/models and /v1/models/{id}. */
+/* models.c: lists of models and single ones, in every dialect. */
 void models_answer(struct request *r);
+/* tokens.c: counts of tokens, answered from here. */
+void tokens_answer(struct request *r);
 
 /* server.c: the parked connection of r has something to say. */
 void server_resume(struct request *r);

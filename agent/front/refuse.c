@@ -36,25 +36,41 @@ refuse_advice(struct answer *a, int code)
 	}
 }
 
-void
-refuse_prepare(struct request *r, int code, const char *param, const char *text,
-    const char *extra)
+/* retry_ms < 0: by the code. */
+static void
+refuse_build(struct request *r, int code, const char *param, const char *text,
+    const char *extra, int64_t retry_ms)
 {
 	struct answer *a = &r->answer;
+	struct dialect_error de;
 
-	buf_clear(&r->out);
-	oai_error_body(&r->out, code, str_of(text), NULL, param, extra);
-	a->status = err_http_status(code);
 	a->is_json = true;
 	a->retry_ms = -1;
 	a->should_retry = -1;
 	a->cost = -1;
+	a->estimated = false;
 	a->retry_after[0] = a->processing_ms[0] = '\0';
 	refuse_advice(a, code);
+	if (retry_ms >= 0) {
+		a->retry_ms = retry_ms;
+		a->should_retry = 1;
+	}
+	errors_of_code(code, param, str_of(text), &de);
+	de.retry_ms = a->retry_ms;
+	a->status = errors_status(r->target.s.client, &de);
+	buf_clear(&r->out);
+	errors_write(&r->out, r->target.s.client, &de, r->id_text, extra);
 	r->error = code;
 	(void)snprintf(
 	    r->error_code, sizeof(r->error_code), "%s", err_name(code));
 	(void)snprintf(r->reason, sizeof(r->reason), "%s", text);
+}
+
+void
+refuse_prepare(struct request *r, int code, const char *param, const char *text,
+    const char *extra)
+{
+	refuse_build(r, code, param, text, extra, -1);
 }
 
 static void
@@ -106,9 +122,7 @@ refuse_limit(struct request *r, const struct limit_verdict *v)
 	    "%lld ms.",
 	    STR_ARG(v->cell->name), STR_ARG(v->cell->scope),
 	    (long long)v->limit, what[v->which], (long long)v->retry_ms);
-	refuse_prepare(r, ERR_RATE_LIMITED, NULL, text, NULL);
-	r->answer.retry_ms = v->retry_ms;
-	r->answer.should_retry = 1;
+	refuse_build(r, ERR_RATE_LIMITED, NULL, text, NULL, v->retry_ms);
 	(void)snprintf(r->refused_by, sizeof(r->refused_by), "%.*s",
 	    STR_ARG(v->cell->name));
 	meter_count(&r->f->meter, AM_LIMIT_REJECT, label[v->which]);
@@ -159,10 +173,10 @@ refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 void
 refuse_in_stream(struct request *r, int code, const char *text)
 {
-	buf_clear(&r->held);
-	(void)buf_addz(&r->held, "data: ");
-	oai_error_body(&r->held, code, str_of(text), NULL, NULL, NULL);
-	(void)buf_addz(&r->held, "\n\n");
+	struct dialect_error de;
+
+	errors_of_code(code, NULL, str_of(text), &de);
+	relay_break(&r->relay, &de, r->id_text);
 	r->error = code;
 	(void)snprintf(
 	    r->error_code, sizeof(r->error_code), "%s", err_name(code));

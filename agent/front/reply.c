@@ -100,12 +100,83 @@ reply_tighter(
 	q->reset_ms = reset_ms;
 }
 
-/* The tightest of the key's limits, in OpenAI's header family. */
+static void
+reply_openai_limits(struct reply_text *t, const struct reply_quota *req,
+    const struct reply_quota *tok)
+{
+	if (req->limit > 0) {
+		reply_number(t, "x-ratelimit-limit-requests", req->limit);
+		reply_number(t, "x-ratelimit-remaining-requests", req->left);
+		reply_duration(t, "x-ratelimit-reset-requests", req->reset_ms);
+	}
+	if (tok->limit > 0) {
+		reply_number(t, "x-ratelimit-limit-tokens", tok->limit);
+		reply_number(t, "x-ratelimit-remaining-tokens", tok->left);
+		reply_duration(t, "x-ratelimit-reset-tokens", tok->reset_ms);
+	}
+}
+
+static void
+reply_anthropic_quota(struct reply_text *t, const char *what,
+    const struct reply_quota *q, int64_t wall)
+{
+	char at[40];
+
+	if (q->limit <= 0)
+		return;
+	time_format(wall + q->reset_ms * NS_PER_MS, 0, at);
+	reply_addz(t, what);
+	reply_number(t, "-limit", q->limit);
+	reply_addz(t, what);
+	reply_number(t, "-remaining", q->left);
+	reply_addz(t, what);
+	reply_field(t, "-reset", at);
+}
+
+/* The fields of the IETF's draft. */
+static void
+reply_draft_limits(struct reply_text *t, const struct reply_quota *req,
+    const struct reply_quota *tok)
+{
+	if (req->limit <= 0 && tok->limit <= 0)
+		return;
+	REPLY_LIT(t, "ratelimit-policy: ");
+	if (req->limit > 0) {
+		REPLY_LIT(t, "\"rpm\";q=");
+		reply_add_i64(t, req->limit);
+		REPLY_LIT(t, ";w=60");
+	}
+	if (tok->limit > 0) {
+		if (req->limit > 0)
+			REPLY_LIT(t, ", ");
+		REPLY_LIT(t, "\"tpm\";q=");
+		reply_add_i64(t, tok->limit);
+		REPLY_LIT(t, ";w=60;qu=\"tokens\"");
+	}
+	REPLY_LIT(t, "\r\nratelimit: ");
+	if (req->limit > 0) {
+		REPLY_LIT(t, "\"rpm\";r=");
+		reply_add_i64(t, req->left);
+		REPLY_LIT(t, ";t=");
+		reply_add_i64(t, (req->reset_ms + 999) / 1000);
+	}
+	if (tok->limit > 0) {
+		if (req->limit > 0)
+			REPLY_LIT(t, ", ");
+		REPLY_LIT(t, "\"tpm\";r=");
+		reply_add_i64(t, tok->left);
+		REPLY_LIT(t, ";t=");
+		reply_add_i64(t, (tok->reset_ms + 999) / 1000);
+	}
+	REPLY_LIT(t, "\r\n");
+}
+
+/* The tightest of the key's limits, in the words of the client's dialect. */
 static void
 reply_limits(struct reply_text *t, const struct request *r)
 {
 	struct reply_quota req = {0}, tok = {0};
-	int64_t rl, tl, rr, tr;
+	int64_t rl, tl, rr, tr, wall = r->f->loop.wall;
 	unsigned i;
 
 	for (i = 0; r->key != NULL && i < r->key->n_limits; i++) {
@@ -119,16 +190,50 @@ reply_limits(struct reply_text *t, const struct request *r)
 		    atomic_load_explicit(&c->tpm, memory_order_relaxed), tl,
 		    tr);
 	}
-	if (req.limit > 0) {
-		reply_number(t, "x-ratelimit-limit-requests", req.limit);
-		reply_number(t, "x-ratelimit-remaining-requests", req.left);
-		reply_duration(t, "x-ratelimit-reset-requests", req.reset_ms);
+	switch (r->target.s.client) {
+	case CLIENT_OPENAI:
+		reply_openai_limits(t, &req, &tok);
+		break;
+	case CLIENT_ANTHROPIC:
+		reply_anthropic_quota(
+		    t, "anthropic-ratelimit-requests", &req, wall);
+		reply_anthropic_quota(
+		    t, "anthropic-ratelimit-tokens", &tok, wall);
+		break;
+	case CLIENT_GEMINI:
+		break;
 	}
-	if (tok.limit > 0) {
-		reply_number(t, "x-ratelimit-limit-tokens", tok.limit);
-		reply_number(t, "x-ratelimit-remaining-tokens", tok.left);
-		reply_duration(t, "x-ratelimit-reset-tokens", tok.reset_ms);
-	}
+	reply_draft_limits(t, &req, &tok);
+}
+
+/* Names of fields are the client's own bytes: only harmless ones go out. */
+static void
+reply_dropped(struct reply_text *t, const struct carry_lost *lost)
+{
+	const char *p;
+
+	if (lost->n == 0)
+		return;
+	REPLY_LIT(t, "x-headgate-dropped: ");
+	for (p = lost->text; *p != '\0'; p++)
+		reply_add(t, *p >= ' ' && *p < 0x7f ? p : "?", 1);
+	REPLY_LIT(t, "\r\n");
+}
+
+static void
+reply_type(struct reply_text *t, const struct request *r)
+{
+	const char *type = r->att.head.content_type;
+
+	if (r->stream_started && r->relay.o.array)
+		REPLY_LIT(t, "content-type: application/json\r\n");
+	else if (r->stream_started)
+		REPLY_LIT(t, "content-type: text/event-stream; charset=utf-8"
+			     "\r\ncache-control: no-cache\r\n");
+	else if (!r->answer.is_json && type[0] != '\0')
+		reply_field(t, "content-type", type);
+	else
+		REPLY_LIT(t, "content-type: application/json\r\n");
 }
 
 static void
@@ -169,13 +274,15 @@ reply_head(
 	reply_addz(&t, http_reason(a->status));
 	REPLY_LIT(&t, "\r\n");
 	reply_field(&t, "date", f->date);
-	if (r->stream_started)
-		REPLY_LIT(&t, "content-type: text/event-stream; charset=utf-8"
-			      "\r\ncache-control: no-cache\r\n");
-	else
-		REPLY_LIT(&t, "content-type: application/json\r\n");
+	reply_type(&t, r);
 	reply_framing(&t, f);
 	reply_field(&t, "x-request-id", r->id_text);
+	if (r->target.s.client == CLIENT_ANTHROPIC)
+		reply_field(&t, "request-id", r->id_text);
+	if (a->estimated)
+		REPLY_LIT(&t, "x-headgate-estimated: true\r\n");
+	if (a->status < 300)
+		reply_dropped(&t, &r->lost);
 	if (a->cost >= 0)
 		reply_number(&t, "x-headgate-cost-nanousd", a->cost);
 	if (a->processing_ms[0] != '\0')

@@ -16,7 +16,7 @@ struct reply_form {
 
 /* Write the head of r's answer; returns its length. Everything in it is ours
  * or was checked, and fits: MUST otherwise. cap >= REPLY_MAX. */
-#define REPLY_MAX 2048
+#define REPLY_MAX 4096
 size_t reply_head(
     const struct request *r, const struct reply_form *f, char *dst, size_t cap);
 

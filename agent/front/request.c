@@ -56,8 +56,10 @@ request_make(struct front *f)
 	buf_init(&r->body, f->lim.max_body);
 	buf_init(&r->out, f->lim.max_answer);
 	buf_init(&r->held, f->lim.max_event + 1024);
-	sse_init(&r->sse, f->lim.max_event);
-	oai_stream_init(&r->stream, f->lim.max_event + 1024);
+	buf_init(&r->up_body, 2 * f->lim.max_body + 65536);
+	buf_init(&r->up_head, 32768);
+	buf_init(&r->fields, 4096);
+	relay_init(&r->relay, f->lim.max_event);
 	return r;
 }
 
@@ -104,22 +106,34 @@ static void
 request_wipe(struct request *r)
 {
 	struct buf body = r->body, out = r->out, held = r->held;
-	struct sse sse = r->sse;
-	struct buf scratch = r->stream.scratch;
+	struct buf up_body = r->up_body, up_head = r->up_head,
+		   fields = r->fields;
+	struct sse sse;
+	struct buf scratch;
 
+	relay_clear(&r->relay);
+	sse = r->relay.sse;
+	scratch = r->relay.chat.scratch;
+	if (r->ir != NULL)
+		arena_release(&r->arena);
 	request_trim(&body);
 	request_trim(&out);
 	request_trim(&held);
+	request_trim(&up_body);
+	request_trim(&up_head);
+	request_trim(&fields);
 	request_trim(&sse.raw);
 	request_trim(&sse.data);
 	request_trim(&scratch);
-	sse_clear(&sse);
 	memset(r, 0, sizeof(*r));
 	r->body = body;
 	r->out = out;
 	r->held = held;
-	r->sse = sse;
-	r->stream.scratch = scratch;
+	r->up_body = up_body;
+	r->up_head = up_head;
+	r->fields = fields;
+	r->relay.sse = sse;
+	r->relay.chat.scratch = scratch;
 }
 
 static void
@@ -159,8 +173,10 @@ request_drain(struct front *f)
 		buf_release(&r->body);
 		buf_release(&r->out);
 		buf_release(&r->held);
-		sse_release(&r->sse);
-		oai_stream_release(&r->stream);
+		buf_release(&r->up_body);
+		buf_release(&r->up_head);
+		buf_release(&r->fields);
+		relay_release(&r->relay);
 		free(r);
 		f->n_requests--;
 		f->n_free--;

@@ -12,7 +12,8 @@
 #include <stdint.h>
 
 #include "agent/config/bundle.h"
-#include "agent/dialect/openai.h"
+#include "agent/dialect/carry.h"
+#include "agent/dialect/relay.h"
 #include "agent/front/explain.h"
 #include "agent/front/head.h"
 #include "agent/journal/journal.h"
@@ -59,7 +60,9 @@ struct attempt {
 	struct up_call *call;
 	struct up_head head;
 	bool have_head, streamed;
-	bool retry; /* repeats the previous one on a fresh connection */
+	bool refused; /* a 2xx answer held nothing but an error */
+	bool billed;  /* a refusal that is charged for all the same */
+	bool retry;   /* repeats the previous one on a fresh connection */
 	int64_t started, first_byte; /* mono ns; first_byte 0 = none */
 };
 
@@ -68,6 +71,7 @@ struct answer {
 	int status;
 	bool close;	      /* the connection, afterwards */
 	bool is_json;	      /* body in request.out */
+	bool estimated;	      /* counts in it are estimates */
 	int64_t retry_ms;     /* < 0 = no retry headers */
 	int should_retry;     /* -1 = say nothing */
 	int64_t cost;	      /* < 0 = no header */
@@ -95,6 +99,7 @@ struct request {
 	bool accounted; /* settle_request() was called */
 	bool counted_stream; /* in front.n_streams */
 	bool at_capacity;    /* a target was passed over for its concurrency */
+	bool draining; /* its client left, the provider is read to its end */
 
 	struct uuid id;
 	char id_text[37];
@@ -109,6 +114,13 @@ struct request {
 
 	struct buf body; /* as received */
 	struct scan scan;
+	struct arena arena;	/* of ir */
+	struct ir_request *ir;	/* the request in neutral form, or NULL */
+	struct codec_plan plan; /* of the current attempt */
+	struct carry_lost lost; /* what a translation dropped */
+	/* The first target that could not carry the request. */
+	int cannot;
+	char cannot_field[96], cannot_text[200];
 	struct attempt att;
 	uint64_t tried; /* targets */
 	unsigned n_calls;
@@ -123,14 +135,17 @@ struct request {
 	uint64_t reply_gen;
 	struct timer timer; /* lease wait, lingering call */
 
-	struct sse sse;
-	struct oai_stream stream;
+	struct relay relay;
+	int relay_error; /* 0, or why it cannot go on */
 	struct buf out;	 /* body of the answer, or what the stream owes */
 	size_t out_pos;	 /* sent part of out */
 	struct buf held; /* end of a stream, until its usage is on disk */
 	struct answer answer;
 	char model_json[2 * SURFACE_MODEL_MAX];
-	char up_head[1024]; /* header lines sent upstream */
+	struct buf up_body; /* of the attempt, when it is translated */
+	struct buf up_head; /* its path and header lines */
+	struct buf fields;  /* of the client's, passed on: ready lines */
+	char version[24];   /* its anthropic-version, or "" */
 	char sim[512];	    /* tests: x-sim-* lines, NUL-ended */
 
 	int error; /* ERR_* that ended it */

@@ -28,7 +28,7 @@ settle_worst(const struct scan *q, int64_t max_output, struct tokens *t)
 		cap = q->max_output;
 	t->n[TC_INPUT] = q->text_bytes + SETTLE_PER_MESSAGE * q->n_messages +
 			 SETTLE_PER_MEDIA * q->n_media + SETTLE_FIXED;
-	if (q->op == OP_CHAT)
+	if (scan_bills_output(q->op))
 		t->n[TC_OUTPUT] =
 		    q->n * (cap < OAI_MAX_TOKENS ? cap : OAI_MAX_TOKENS);
 }
@@ -57,36 +57,47 @@ settle_counter(struct request *r, struct oai_count *ret)
 		ret->counter.exact = NULL;
 }
 
-/* One count of a prompt or of a plain answer, with a share of the turn. */
-static int64_t
-settle_count(struct request *r, bool prompt)
+int64_t
+settle_count_prompt(struct request *r)
 {
 	struct oai_count c;
 
 	settle_counter(r, &c);
 	c.left = r->f->exact_left;
-	if (prompt)
-		oai_count_request(&c, &r->scan, buf_str(&r->body));
+	if (r->ir != NULL && r->scan.op != OP_CHAT)
+		oai_count_ir(&c, r->ir);
+	else if (r->scan.op == OP_GEMINI_EMBED)
+		oai_count_json(&c, json_root(buf_str(&r->body)));
 	else
-		oai_count_answer(&c, buf_str(&r->out));
+		oai_count_request(&c, &r->scan, buf_str(&r->body));
 	r->f->exact_left = c.left;
 	return oai_count_total(&c);
 }
 
-/* complete: a plain answer was read, and is all in r->out. */
+/* complete: a plain answer was read. */
 static int64_t
 settle_generated(struct request *r, bool complete)
 {
-	struct oai_count *c = &r->stream.count;
+	struct oai_count *c = &r->relay.chat.count;
+	int64_t n;
 
-	if (complete && !r->att.streamed)
-		return settle_count(r, false);
-	if (!r->att.streamed)
-		settle_counter(r, c);
-	if (!r->att.streamed || c->counter.exact == NULL)
-		return token_counter_bytes(
-		    &c->counter, r->stream.sum.text_bytes);
-	return oai_count_total(c);
+	if (r->att.streamed)
+		return relay_generated(&r->relay, complete);
+	settle_counter(r, c);
+	c->left = r->f->exact_left;
+	n = relay_generated(&r->relay, complete);
+	r->f->exact_left = c->left;
+	return n;
+}
+
+/* Of a provider that told one side only: what it told. */
+static void
+settle_one_side(const struct ir_usage *told, struct tokens *t)
+{
+	if (told->input_total > 0)
+		t->n[TC_INPUT] = told->input_total;
+	if (told->output_total > 0)
+		t->n[TC_OUTPUT] = told->output_total;
 }
 
 static void
@@ -95,10 +106,12 @@ settle_estimate(
 {
 	memset(t, 0, sizeof(*t));
 	t->n[TC_INPUT] =
-	    settle_min(settle_count(r, true), r->worst.n[TC_INPUT]);
+	    settle_min(settle_count_prompt(r), r->worst.n[TC_INPUT]);
 	if (with_output)
 		t->n[TC_OUTPUT] = settle_min(
 		    settle_generated(r, complete), r->worst.n[TC_OUTPUT]);
+	if (with_output)
+		settle_one_side(&relay_usage(&r->relay)->usage, t);
 }
 
 /* The provider reported running totals, then the stream broke: no less than
@@ -109,7 +122,7 @@ settle_partial(struct request *r, struct tokens *t)
 	int64_t est, out;
 
 	est = settle_min(settle_generated(r, false), r->worst.n[TC_OUTPUT]);
-	*t = r->stream.sum.tokens;
+	*t = relay_usage(&r->relay)->usage.tokens;
 	out = t->n[TC_OUTPUT] + t->n[TC_REASONING] + t->n[TC_AUDIO_OUT] +
 	      t->n[TC_IMAGE_OUT];
 	if (est > out)
@@ -128,15 +141,21 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 	if (att->state != ATT_CALLED)
 		return HG__USAGE_SOURCE__SOURCE_NONE;
 	if (status >= 200 && status < 300) {
-		if (complete && r->stream.sum.has_usage) {
-			*t = r->stream.sum.tokens;
+		if (att->refused)
+			return HG__USAGE_SOURCE__SOURCE_NONE;
+		if (complete && relay_usage(&r->relay)->known) {
+			*t = relay_usage(&r->relay)->usage.tokens;
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		}
-		if (r->stream.sum.has_usage) {
+		if (relay_usage(&r->relay)->known) {
 			settle_partial(r, t);
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
 		}
 		settle_estimate(r, true, complete, t);
+		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+	}
+	if (status != 0 && att->billed) { /* and charges the prompt */
+		settle_estimate(r, false, false, t);
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 	}
 	if (status != 0) /* the provider refused */
@@ -206,14 +225,36 @@ static void
 settle_note_finish(const struct request *r)
 {
 	static const char *const known[] = {"", "stop", "length", "tool_calls",
-	    "content_filter", "function_call"};
+	    "content_filter", "function_call", "end_turn", "stop_sequence",
+	    "max_tokens", "tool_use", "refusal", "pause_turn",
+	    "model_context_window_exceeded", "STOP", "MAX_TOKENS", "SAFETY",
+	    "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "OTHER",
+	    "LANGUAGE", "IMAGE_SAFETY", "MALFORMED_FUNCTION_CALL",
+	    "guardrail_intervened", "content_filtered", "completed",
+	    "max_output_tokens", "COMPLETE", "TOOL_CALL", "incomplete"};
 	size_t i;
 
 	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strcmp(r->stream.sum.finish, known[i]) == 0)
+		if (strcmp(r->relay.finish, known[i]) == 0)
 			return;
 	}
 	metric_inc(r->f->agent->metrics, AM_UNKNOWN_FINISH, 1);
+}
+
+/* The price in force when the request came, for the tier and the size that the
+ * answer tells of. */
+static void
+settle_price(struct request *r, struct journal_usage *u)
+{
+	const struct ir_usage *told = &relay_usage(&r->relay)->usage;
+	struct price price;
+
+	(void)snprintf(u->tier, sizeof(u->tier), "%s", told->tier);
+	if (!b_model_price_for(r->att.dep->model, u->head.started_at,
+		str_of(u->tier), tokens_input(&u->tokens), &price))
+		price = r->att.price;
+	if (money_cost(&u->tokens, &price, &u->cost) != 0)
+		u->cost = r->amount;
 }
 
 /* Returns the cost. */
@@ -228,14 +269,13 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	memset(&u, 0, sizeof(u));
 	u.head = att->intent;
 	u.source = settle_tokens(r, res, complete, &u.tokens);
-	if (money_cost(&u.tokens, &att->price, &u.cost) != 0)
-		u.cost = r->amount;
+	settle_price(r, &u);
 	u.http_status = settle_http_status(r, res);
 	if (att->started > 0)
 		u.duration_us = (now - att->started) / 1000;
 	if (att->first_byte > 0)
 		u.first_byte_us = (att->first_byte - att->started) / 1000;
-	memcpy(u.finish_reason, r->stream.sum.finish, sizeof(u.finish_reason));
+	memcpy(u.finish_reason, r->relay.finish, sizeof(u.finish_reason));
 	if (r->gone)
 		error = ERR_CLIENT_GONE;
 	(void)snprintf(u.error_code, sizeof(u.error_code), "%s",
@@ -245,7 +285,7 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	journal_usage(r->f->shard, &u);
 	if (u.cost > r->amount)
 		metric_inc(r->f->agent->metrics, AM_OVERRUN, 1);
-	if (r->stream.sum.clamped)
+	if (relay_usage(&r->relay)->usage.inconsistent)
 		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
 	settle_note_finish(r);
 	lease_settle(&att->rights, u.cost);
@@ -340,7 +380,7 @@ settle_explain(struct request *r, int status)
 	memcpy(e.error_code, r->error_code, sizeof(e.error_code));
 	memcpy(e.reason, r->reason, sizeof(e.reason));
 	memcpy(e.refused_by, r->refused_by, sizeof(e.refused_by));
-	memcpy(e.finish_reason, r->stream.sum.finish, sizeof(e.finish_reason));
+	memcpy(e.finish_reason, r->relay.finish, sizeof(e.finish_reason));
 	e.worst = r->worst;
 	e.tokens = r->tokens;
 	e.reserved = r->amount;

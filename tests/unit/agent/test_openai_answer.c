@@ -10,15 +10,18 @@
 #include "tests/unit/support/unit.h"
 
 static bool
-usage(const char *text, enum op ep, struct tokens *t, bool *clamped)
+usage(const char *text, enum op op, struct tokens *t, bool *clamped)
 {
+	struct usage_state s = {0};
 	struct error e;
 
 	ck_assert_int_eq(
 	    json_validate(str_of(text), &json_default_limits, &e), 0);
-	*clamped = false;
-	memset(t, 0, sizeof(*t));
-	return oai_usage_read(json_root(str_of(text)), ep, t, clamped);
+	(void)usage_update(
+	    &s, oai_usage_shape(op), json_root(str_of(text)), true);
+	*t = s.usage.tokens;
+	*clamped = s.usage.inconsistent;
+	return s.known;
 }
 
 START_TEST(test_usage_classes)
@@ -115,7 +118,7 @@ START_TEST(test_plain)
 		    "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}"),
 		&json_default_limits, &a),
 	    0);
-	ck_assert(a.has_usage && a.has_choices);
+	ck_assert(a.usage.known && a.has_choices);
 	ck_assert_str_eq(a.finish, "stop");
 	ck_assert_int_eq(a.text_bytes, 8);
 	ck_assert_int_ne(oai_answer_scan(OP_CHAT, STR("{\"choices\":["),
@@ -186,8 +189,8 @@ START_TEST(test_stream_usage_hidden)
 	    CHUNK("hello", ",\"usage\":null") FINISH(",\"usage\":null")
 		USAGE DONE);
 	ck_assert_str_eq(c.seen, CHUNK("hello", "") FINISH("") DONE);
-	ck_assert(c.s.done && c.s.finished && c.s.sum.has_usage);
-	ck_assert_int_eq(c.s.sum.tokens.n[TC_OUTPUT], 100);
+	ck_assert(c.s.done && c.s.finished && c.s.sum.usage.known);
+	ck_assert_int_eq(c.s.sum.usage.usage.tokens.n[TC_OUTPUT], 100);
 	ck_assert_int_eq(c.s.sum.text_bytes, 5);
 	ck_assert_str_eq(c.s.sum.finish, "stop");
 }
@@ -240,7 +243,7 @@ START_TEST(test_stream_running_usage)
 		"\"completion_tokens\":2}") CHUNK("c", ",\"usage\":null") DONE);
 	ck_assert_str_eq(
 	    c.seen, CHUNK("a", "") CHUNK("b", "") CHUNK("c", "") DONE);
-	ck_assert_int_eq(c.s.sum.tokens.n[TC_OUTPUT], 2);
+	ck_assert_int_eq(c.s.sum.usage.usage.tokens.n[TC_OUTPUT], 2);
 }
 END_TEST
 
@@ -256,7 +259,7 @@ START_TEST(test_stream_odd)
 	    ": OPENROUTER PROCESSING\n\n"
 	    "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n"
 	    "data: not json\n\n" DONE);
-	ck_assert(c.s.bad_json && !c.s.sum.has_usage && !c.s.finished);
+	ck_assert(c.s.bad_json && !c.s.sum.usage.known && !c.s.finished);
 	stream(&c, false, "data: {\"error\":{\"message\":\"x\"}}\n\n");
 	ck_assert(c.s.error && !c.s.done);
 	ck_assert_str_eq(c.seen, "data: {\"error\":{\"message\":\"x\"}}\n\n");

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Relaying: the fast path of OpenAI's chat, passing with a reader looking on,
+ * translating, and answers that are of interest for their usage only.
+ *
+ * Streams that pass are cut into events first: what a reader learns from an
+ * event decides whether its bytes may go out at once.
+ */
+#include "agent/dialect/relay.h"
+
+#include <stdio.h>
+
+void
+relay_init(struct relay *r, size_t max_event)
+{
+	memset(r, 0, sizeof(*r));
+	sse_init(&r->sse, max_event);
+	oai_stream_init(&r->chat, max_event + 1024);
+}
+
+static void
+relay_drop(struct relay *r)
+{
+	if (r->reader != NULL)
+		r->o.from->free(r->reader);
+	if (r->writer != NULL)
+		r->o.to->free(r->writer);
+	r->reader = NULL;
+	r->writer = NULL;
+}
+
+void
+relay_release(struct relay *r)
+{
+	relay_drop(r);
+	sse_release(&r->sse);
+	oai_stream_release(&r->chat);
+}
+
+void
+relay_clear(struct relay *r)
+{
+	struct sse sse = r->sse;
+
+	relay_drop(r);
+	oai_stream_begin(&r->chat, false);
+	memset((char *)r, 0, offsetof(struct relay, sse));
+	memset(&r->finish, 0, sizeof(*r) - offsetof(struct relay, finish));
+	r->sse = sse;
+	sse_clear(&r->sse);
+}
+
+int
+relay_begin(struct relay *r, const struct relay_opts *o)
+{
+	struct answer_opts a = o->answer;
+
+	relay_clear(r);
+	r->o = *o;
+	r->begun = true;
+	oai_stream_begin(&r->chat, o->answer.include_usage);
+	r->count_text = o->stream;
+	if (o->mode != RELAY_PASS && o->mode != RELAY_TRANSLATE)
+		return 0;
+	r->reader = o->from->begin(o->stream, o->max_event, o->max_plain);
+	if (r->reader == NULL)
+		return ERR_NOMEM;
+	if (o->mode == RELAY_PASS)
+		return 0;
+	a.stream = o->stream;
+	a.json_array = o->array;
+	r->writer = o->to->begin(&a, o->out);
+	return r->writer != NULL ? 0 : ERR_NOMEM;
+}
+
+/* ---- what events tell ---- */
+
+static void
+relay_copy(char *dst, size_t cap, struct str s)
+{
+	(void)snprintf(dst, cap, "%.*s", STR_ARG(s));
+}
+
+static void
+relay_note_error(struct relay *r, const struct ir_event *ev)
+{
+	r->error = true;
+	r->error_status = ev->status;
+	relay_copy(r->error_type, sizeof(r->error_type), ev->native);
+	relay_copy(r->error_text, sizeof(r->error_text), ev->text);
+}
+
+static void
+relay_note_text(struct relay *r, struct str esc)
+{
+	r->text_bytes += (int64_t)esc.len;
+	if (r->count_text && r->chat.count.counter.exact != NULL)
+		oai_count_text(&r->chat.count, esc);
+}
+
+static void
+relay_note(struct relay *r, const struct ir_event *ev)
+{
+	switch (ev->type) {
+	case IR_EV_BLOCK_START:
+		if (ev->part == IR_TOOL_CALL)
+			relay_note_text(r, ev->name);
+		break;
+	case IR_EV_DELTA:
+		if (ev->part != IR_IMAGE && ev->part != IR_AUDIO)
+			relay_note_text(r, ev->text);
+		break;
+	case IR_EV_FINISH:
+		r->n_finished++;
+		r->finished = true;
+		relay_copy(r->finish, sizeof(r->finish), ev->native);
+		break;
+	case IR_EV_ERROR:
+		relay_note_error(r, ev);
+		break;
+	case IR_EV_END:
+		r->done = true;
+		break;
+	case IR_EV_START:
+	case IR_EV_SIGNATURE:
+	case IR_EV_BLOCK_STOP:
+	case IR_EV_LOGPROBS:
+	case IR_EV_USAGE:
+		break;
+	}
+}
+
+static int
+relay_observe(void *ctx, const struct ir_event *ev)
+{
+	relay_note(ctx, ev);
+	return 0;
+}
+
+/* ---- translating ---- */
+
+static int
+relay_translate(void *ctx, const struct ir_event *ev)
+{
+	struct relay *r = ctx;
+	struct buf *out = r->o.out;
+	size_t before = out->len;
+	int rc;
+
+	r->n_events++;
+	relay_note(r, ev);
+	/* An error before anything else: another provider may do better. */
+	if (ev->type == IR_EV_ERROR && r->n_sent == 0)
+		return ERR_INVALID;
+	rc = r->o.to->event(r->writer, ev);
+	if (rc != 0)
+		return rc;
+	if (buf_error(out) != 0)
+		return ERR_TOO_LARGE;
+	if (out->len > before)
+		r->n_sent++;
+	if (ev->type != IR_EV_END || !r->o.stream)
+		return 0;
+	r->ending = true;
+	(void)buf_add(r->o.held, out->data + before, out->len - before);
+	out->len = before;
+	return buf_error(r->o.held) != 0 ? ERR_TOO_LARGE : 0;
+}
+
+/* ---- passing ---- */
+
+/* One event as an element of a JSON array. */
+static void
+relay_array_element(struct relay *r, struct buf *to, const struct sse_event *ev)
+{
+	if (!ev->has_data)
+		return;
+	(void)buf_addz(to, r->n_sent == 0 ? "[" : ",\r\n");
+	(void)buf_add_str(to, ev->data);
+	r->n_sent++;
+}
+
+static int
+relay_send(struct relay *r, const struct sse_event *ev)
+{
+	struct buf *to = r->ending ? r->o.held : r->o.out;
+
+	if (r->o.array) {
+		relay_array_element(r, to, ev);
+	} else {
+		(void)buf_add_str(to, ev->raw);
+		r->n_sent += ev->has_data;
+	}
+	return buf_error(to) != 0 ? ERR_TOO_LARGE : 0;
+}
+
+static int
+relay_pass_event(void *ctx, const struct sse_event *ev)
+{
+	struct relay *r = ctx;
+	int rc;
+
+	r->n_events++;
+	if (!r->unreadable) {
+		rc = r->o.from->feed(
+		    r->reader, ev->raw.p, ev->raw.len, relay_observe, r);
+		if (rc != 0)
+			r->unreadable = true;
+	}
+	if (r->error && r->n_sent == 0)
+		return ERR_INVALID;
+	if (r->done || r->n_finished >= r->o.n_choices)
+		r->ending = true;
+	rc = relay_send(r, ev);
+	if (rc != 0)
+		return rc;
+	return r->done ? 1 : 0;
+}
+
+/* Operations with usage in some event of theirs. */
+static int
+relay_json_event(void *ctx, const struct sse_event *ev)
+{
+	struct relay *r = ctx;
+	struct json root, v;
+
+	r->n_events++;
+	if (ev->has_data &&
+	    json_validate(ev->data, r->o.event_json, NULL) == 0) {
+		root = json_root(ev->data);
+		if (root.type == JSON_OBJECT && json_getz(root, "usage", &v) &&
+		    usage_update(
+			&r->chat.sum.usage, oai_usage_shape(r->o.op), v, true))
+			r->ending = true;
+		if (root.type == JSON_OBJECT && json_getz(root, "error", &v) &&
+		    v.type != JSON_NULL)
+			r->error = true;
+	}
+	return relay_send(r, ev);
+}
+
+/* ---- the fast path ---- */
+
+static int
+relay_chat_event(void *ctx, const struct sse_event *ev)
+{
+	struct relay *r = ctx;
+	struct str parts[OAI_MAX_PARTS];
+	unsigned i, n;
+	struct buf *to;
+
+	r->n_events++;
+	n = oai_stream_event(&r->chat, ev, r->o.event_json, parts);
+	to = r->chat.ending ? r->o.held : r->o.out;
+	for (i = 0; i < n; i++)
+		(void)buf_add_str(to, parts[i]);
+	r->n_sent += n > 0;
+	if (buf_error(to) != 0)
+		return ERR_TOO_LARGE;
+	return r->chat.done ? 1 : 0;
+}
+
+static void
+relay_chat_noted(struct relay *r)
+{
+	r->ending = r->chat.ending;
+	r->done = r->chat.done;
+	r->error = r->chat.error;
+	r->finished = r->chat.finished;
+	if (r->finished)
+		memcpy(r->finish, r->chat.sum.finish, sizeof(r->finish));
+}
+
+/* ---- bytes ---- */
+
+static int
+relay_feed_stream(struct relay *r, const char *p, size_t n)
+{
+	int rc;
+
+	switch (r->o.mode) {
+	case RELAY_CHAT:
+		rc = sse_feed(&r->sse, p, n, relay_chat_event, r);
+		relay_chat_noted(r);
+		return rc;
+	case RELAY_PASS:
+		return sse_feed(&r->sse, p, n, relay_pass_event, r);
+	case RELAY_TRANSLATE:
+		rc = r->o.from->feed(r->reader, p, n, relay_translate, r);
+		return rc == 0 && r->done ? 1 : rc;
+	case RELAY_JSON:
+		return sse_feed(&r->sse, p, n, relay_json_event, r);
+	case RELAY_RAW:
+		break;
+	}
+	(void)buf_add(r->o.out, p, n);
+	r->n_sent++;
+	return buf_error(r->o.out) != 0 ? ERR_TOO_LARGE : 0;
+}
+
+int
+relay_feed(struct relay *r, const char *p, size_t n)
+{
+	if (r->done)
+		return 1;
+	if (r->o.stream)
+		return relay_feed_stream(r, p, n);
+	if (r->o.mode == RELAY_TRANSLATE)
+		return r->o.from->feed(r->reader, p, n, relay_translate, r);
+	(void)buf_add(r->o.out, p, n);
+	return 0; /* a limit shows at the end */
+}
+
+/* ---- ends ---- */
+
+static int
+relay_finish_stream(struct relay *r)
+{
+	int rc = 0;
+
+	switch (r->o.mode) {
+	case RELAY_CHAT:
+		rc = sse_finish(&r->sse, relay_chat_event, r);
+		relay_chat_noted(r);
+		if (rc >= 0 &&
+		    (r->done || r->finished || r->chat.sum.usage.known))
+			return 0;
+		return ERR_INVALID;
+	case RELAY_PASS:
+		rc = sse_finish(&r->sse, relay_pass_event, r);
+		if (rc < 0)
+			return rc;
+		if (!r->unreadable)
+			rc = r->o.from->finish(r->reader, relay_observe, r);
+		if (r->o.array)
+			(void)buf_addz(r->o.held, r->n_sent > 0 ? "]" : "[]");
+		return rc >= 0 && (r->done || r->unreadable) && !r->error
+			   ? 0
+			   : ERR_INVALID;
+	case RELAY_TRANSLATE:
+		rc = r->o.from->finish(r->reader, relay_translate, r);
+		return rc == 0 && r->done && !r->error ? 0 : ERR_INVALID;
+	case RELAY_JSON:
+		rc = sse_finish(&r->sse, relay_json_event, r);
+		return rc < 0 || r->error ? ERR_INVALID : 0;
+	case RELAY_RAW:
+		break;
+	}
+	return 0;
+}
+
+/* Sound is told in text too, where the client asked for that. */
+static bool
+relay_may_be_text(enum op op)
+{
+	return op == OP_TRANSCRIPTIONS || op == OP_TRANSLATIONS;
+}
+
+static int
+relay_finish_json(struct relay *r)
+{
+	int rc = oai_answer_scan(
+	    r->o.op, buf_str(r->o.out), r->o.plain_json, &r->chat.sum);
+
+	if (rc != 0 && relay_may_be_text(r->o.op)) {
+		r->chat.sum.text_bytes = (int64_t)r->o.out->len;
+		rc = 0;
+	}
+	memcpy(r->finish, r->chat.sum.finish, sizeof(r->finish));
+	r->text_bytes = r->chat.sum.text_bytes;
+	return rc;
+}
+
+/* Let the reader look at a plain answer that is all in o.out. */
+static int
+relay_look(struct relay *r)
+{
+	int rc = r->o.from->feed(
+	    r->reader, r->o.out->data, r->o.out->len, relay_observe, r);
+
+	if (rc == 0)
+		rc = r->o.from->finish(r->reader, relay_observe, r);
+	return rc == 0 && !r->error ? 0 : ERR_INVALID;
+}
+
+int
+relay_finish(struct relay *r)
+{
+	int rc;
+
+	if (r->o.stream)
+		return relay_finish_stream(r);
+	if (buf_error(r->o.out) != 0)
+		return ERR_TOO_LARGE;
+	switch (r->o.mode) {
+	case RELAY_CHAT:
+	case RELAY_JSON:
+		return relay_finish_json(r);
+	case RELAY_PASS:
+		return relay_look(r);
+	case RELAY_TRANSLATE:
+		rc = r->o.from->finish(r->reader, relay_translate, r);
+		return rc == 0 && r->done && buf_error(r->o.out) == 0
+			   ? 0
+			   : ERR_INVALID;
+	case RELAY_RAW:
+		break;
+	}
+	return 0;
+}
+
+const struct usage_state *
+relay_usage(const struct relay *r)
+{
+	const struct usage_state *u = NULL;
+
+	if (r->reader != NULL)
+		u = r->o.from->usage(r->reader);
+	return u != NULL ? u : &r->chat.sum.usage;
+}
+
+/* A plain answer that passed says nothing of its usage: read it once more,
+ * counting. */
+static bool
+relay_count_again(struct relay *r)
+{
+	if (r->o.mode != RELAY_PASS || r->o.stream)
+		return false;
+	r->o.from->free(r->reader);
+	r->reader = r->o.from->begin(false, r->o.max_event, r->o.max_plain);
+	if (r->reader == NULL)
+		return false;
+	r->count_text = true;
+	r->text_bytes = 0;
+	(void)relay_look(r);
+	return true;
+}
+
+int64_t
+relay_generated(struct relay *r, bool complete)
+{
+	struct oai_count *c = &r->chat.count;
+
+	if (!r->begun)
+		return 0;
+	if (r->o.mode == RELAY_CHAT || r->o.mode == RELAY_JSON)
+		r->text_bytes = r->chat.sum.text_bytes;
+	if (c->counter.exact == NULL)
+		return token_counter_bytes(&c->counter, r->text_bytes);
+	if (!r->o.stream && complete && r->o.mode == RELAY_CHAT)
+		oai_count_answer(c, buf_str(r->o.out));
+	else if (!r->o.stream && !(complete && relay_count_again(r)))
+		return token_counter_bytes(&c->counter, r->text_bytes);
+	return oai_count_total(c);
+}
+
+static enum error_frame
+relay_frame(const struct relay *r)
+{
+	switch (r->o.op) {
+	case OP_RESPONSES:
+		return ERROR_FRAME_RESPONSES;
+	case OP_MESSAGES:
+		return ERROR_FRAME_ANTHROPIC;
+	case OP_GENERATE:
+		return r->o.array ? ERROR_FRAME_ARRAY : ERROR_FRAME_GEMINI;
+	default:
+		return ERROR_FRAME_CHAT;
+	}
+}
+
+void
+relay_break(
+    struct relay *r, const struct dialect_error *e, const char *request_id)
+{
+	buf_clear(r->o.held);
+	errors_write_event(r->o.held, relay_frame(r), e, request_id, r->n_sent);
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What goes to a provider. Of the client's head nothing is passed on but the
+ * versions and betas of its dialect, where the provider speaks it too.
+ */
+#include "agent/front/forward.h"
+
+#include <stdio.h>
+
+#include "agent/front/front.h"
+#include "agent/provider/access.h"
+#include "common/version.h"
+
+#define FORWARD_ARENA_CHUNK 16384
+/* Parts and messages of a request are bounded, and so is what they need. */
+#define FORWARD_ARENA_MAX ((size_t)16 << 20)
+
+int
+forward_read(struct request *r, struct error *e)
+{
+	const struct codec_client *c = codec_client_of(r->target.s.op);
+	struct str body = buf_str(&r->body);
+
+	if (r->ir != NULL)
+		return 0;
+	if (c == NULL)
+		return err_set(e, ERR_UNSUPPORTED,
+		    "this operation is not served by this agent");
+	arena_init(
+	    &r->arena, FORWARD_ARENA_CHUNK, FORWARD_ARENA_MAX + 2 * body.len);
+	r->ir = arena_zalloc(&r->arena, sizeof(*r->ir));
+	if (r->ir == NULL)
+		return ERR_NOMEM;
+	ir_request_init(r->ir, &r->arena);
+	return c->read(
+	    body, str_of(r->target.s.model), r->target.s.path_stream, r->ir, e);
+}
+
+/* A deployment's word on stream_options counts as a quirk of its provider. */
+static uint64_t
+forward_quirks(const struct b_deployment *d)
+{
+	return d->provider->quirks |
+	       (d->no_stream_options ? QUIRK_NO_STREAM_OPTIONS : 0);
+}
+
+static int
+forward_plan(const struct request *r, const struct b_deployment *d,
+    struct codec_plan *ret)
+{
+	uint64_t quirks = forward_quirks(d);
+	bool quirky = r->scan.op == OP_CHAT && quirks != 0 &&
+		      codec_uses_quirk(buf_str(&r->body), quirks);
+
+	return codec_plan(d->provider, r->scan.op, quirky, ret);
+}
+
+bool
+forward_can(const struct request *r, const struct b_deployment *d)
+{
+	struct codec_plan plan;
+
+	return codec_plan(d->provider, r->scan.op, false, &plan) == 0;
+}
+
+static struct str
+forward_model(const struct request *r)
+{
+	struct str name = r->att.dep->upstream_model;
+
+	return name.len > 0 ? name : str_make(r->scan.model, r->scan.model_len);
+}
+
+static int
+forward_translate(struct request *r, struct error *e)
+{
+	const struct b_deployment *d = r->att.dep;
+	struct write_opts o;
+	int64_t n = r->scan.n > 0 ? r->scan.n : 1;
+	int rc = forward_read(r, e);
+
+	if (rc != 0)
+		return rc;
+	memset(&o, 0, sizeof(o));
+	o.client = codec_carry_of(r->scan.op);
+	o.model = forward_model(r);
+	o.max_output = r->worst.n[TC_OUTPUT] / n;
+	o.quirks = forward_quirks(d);
+	o.lenient = r->route->lenient;
+	o.lost = &r->lost;
+	buf_clear(&r->up_body);
+	rc = r->plan.from->write(r->ir, &o, &r->up_body, e);
+	if (rc == 0)
+		rc = buf_error(&r->up_body);
+	return rc;
+}
+
+int
+forward_prepare(struct request *r, struct error *e)
+{
+	int rc = forward_plan(r, r->att.dep, &r->plan);
+
+	memset(&r->lost, 0, sizeof(r->lost));
+	if (rc != 0)
+		return err_set(e, rc, "the provider has no such operation");
+	return r->plan.mode == RELAY_TRANSLATE ? forward_translate(r, e) : 0;
+}
+
+/* "model-name" with quotes, in r->model_json; empty: leave it as it is. */
+static struct str
+forward_model_json(struct request *r)
+{
+	struct buf b;
+	size_t n;
+
+	if (r->att.dep->upstream_model.len == 0 && r->scan.model_span.len > 0)
+		return r->scan.model_span;
+	if (r->scan.op == OP_GENERATE || r->scan.op == OP_GEMINI_EMBED)
+		return STR_NULL;
+	buf_init(&b, sizeof(r->model_json));
+	(void)buf_add_json(&b, forward_model(r));
+	n = b.len;
+	if (buf_error(&b) == 0)
+		memcpy(r->model_json, b.data, n);
+	else
+		n = 0;
+	buf_release(&b);
+	return n > 0 ? str_make(r->model_json, n) : r->scan.model_span;
+}
+
+static unsigned
+forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
+{
+	bool usage;
+
+	if (r->plan.mode == RELAY_TRANSLATE) {
+		parts[0] = buf_str(&r->up_body);
+		return 1;
+	}
+	usage = r->plan.mode == RELAY_CHAT &&
+		(forward_quirks(r->att.dep) & QUIRK_NO_STREAM_OPTIONS) == 0;
+	return oai_request_rewrite(
+	    &r->scan, buf_str(&r->body), forward_model_json(r), usage, parts);
+}
+
+static const char *
+forward_accept(const struct request *r)
+{
+	switch (r->att.dep->provider->dialect) {
+	case PROVIDER_BEDROCK:
+		return "application/vnd.amazon.eventstream";
+	case PROVIDER_OLLAMA:
+		return "application/x-ndjson";
+	default:
+		return "text/event-stream";
+	}
+}
+
+/* The header lines of ours, behind the path in r->up_head. */
+static void
+forward_lines(struct request *r, struct str lines)
+{
+	enum provider_dialect d = r->att.dep->provider->dialect;
+	enum client_dialect c = r->target.s.client;
+	struct buf *b = &r->up_head;
+
+	(void)buf_addz(b, "Content-Type: application/json\r\nAccept: ");
+	(void)buf_addz(
+	    b, r->scan.stream ? forward_accept(r) : "application/json");
+	(void)buf_addz(b,
+	    "\r\nUser-Agent: headgate/" HEADGATE_VERSION "\r\nx-request-id: ");
+	(void)buf_addz(b, r->id_text);
+	(void)buf_addz(b, "\r\nx-headgate-attempt: ");
+	(void)buf_add_i64(b, r->att.number);
+	(void)buf_addz(b, "\r\nx-headgate-hops: ");
+	(void)buf_add_i64(b, (int64_t)r->head.hops + 1);
+	(void)buf_addz(b, "\r\n");
+	if (r->fields.len > 0 && r->plan.mode != RELAY_TRANSLATE &&
+	    (c == CLIENT_ANTHROPIC
+		    ? d == PROVIDER_ANTHROPIC
+		    : d == PROVIDER_OPENAI || d == PROVIDER_AZURE))
+		(void)buf_add(b, r->fields.data, r->fields.len);
+	(void)buf_add_str(b, lines);
+	(void)buf_addz(b, r->sim);
+}
+
+int
+forward_call(struct request *r, struct up_request *rq, struct error *e)
+{
+	const struct b_deployment *d = r->att.dep;
+	struct access_call ac;
+	struct access a;
+	int rc;
+
+	memset(rq, 0, sizeof(*rq));
+	rq->n_parts = forward_body(r, rq->parts);
+	memset(&ac, 0, sizeof(ac));
+	ac.provider = d->provider;
+	ac.op = r->plan.op;
+	if (r->target.s.batch) /* Gemini's name of it */
+		ac.op = OP_EMBEDDINGS;
+	ac.model = forward_model(r);
+	ac.stream = r->scan.stream;
+	ac.parts = rq->parts;
+	ac.n_parts = rq->n_parts;
+	ac.version = str_of(r->version);
+	ac.wall_ns = r->f->loop.wall;
+	rc = access_prepare(&ac, &a, e);
+	if (rc != 0)
+		return rc;
+	buf_clear(&r->up_head);
+	(void)buf_add(&r->up_head, a.path, a.path_len);
+	forward_lines(r, str_make(a.headers, a.headers_len));
+	rc = buf_error(&r->up_head);
+	rq->provider = d->provider;
+	rq->path = str_make(r->up_head.data, a.path_len);
+	rq->headers =
+	    str_make(r->up_head.data + a.path_len, r->up_head.len - a.path_len);
+	rq->connect_timeout_ms = d->connect_timeout_ms;
+	rq->first_byte_timeout_ms = d->first_byte_timeout_ms;
+	rq->idle_timeout_ms = d->idle_timeout_ms;
+	rq->fresh = r->att.retry;
+	return rc;
+}
+
+void
+forward_relay(struct request *r, bool stream, struct relay_opts *ret)
+{
+	struct front *f = r->f;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->mode = r->plan.mode;
+	ret->op = r->scan.op;
+	ret->stream = stream;
+	ret->array = stream && r->scan.op == OP_GENERATE && !r->target.s.sse;
+	ret->n_choices = r->scan.n;
+	ret->from = r->plan.from;
+	ret->to = r->plan.to;
+	ret->answer.model = str_make(r->scan.model, r->scan.model_len);
+	ret->answer.id = str_of(r->id_text);
+	ret->answer.created_s = f->loop.wall / NS_PER_S;
+	ret->answer.stream = stream;
+	ret->answer.include_usage = r->scan.include_usage;
+	ret->answer.show_thinking = r->ir == NULL || r->ir->show_thinking;
+	ret->answer.json_array = ret->array;
+	ret->answer.request = r->ir;
+	ret->out = &r->out;
+	ret->held = &r->held;
+	ret->max_event = f->lim.max_event;
+	ret->max_plain = f->lim.max_answer;
+	ret->event_json = &f->json;
+	ret->plain_json = &f->answer_json;
+}
+
+static void
+forward_keep(struct request *r, const char *name, struct str value)
+{
+	if (value.len == 0 || value.len > 1024)
+		return;
+	(void)buf_addz(&r->fields, name);
+	(void)buf_add_str(&r->fields, value);
+	(void)buf_addz(&r->fields, "\r\n");
+}
+
+void
+forward_keep_head(struct request *r)
+{
+	const struct head *h = &r->head;
+
+	if (h->anthropic_version.len > 0 &&
+	    str_copy(h->anthropic_version, r->version, sizeof(r->version)) != 0)
+		r->version[0] = '\0';
+	if (r->target.s.client == CLIENT_ANTHROPIC)
+		forward_keep(r, "anthropic-beta: ", h->anthropic_beta);
+	else if (r->target.s.client == CLIENT_OPENAI)
+		forward_keep(r, "openai-beta: ", h->openai_beta);
+	if (buf_error(&r->fields) != 0)
+		buf_clear(&r->fields);
+}
