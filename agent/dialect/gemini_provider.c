@@ -272,13 +272,9 @@ gemini_error(struct answer_reader *rd, struct json error)
 static int
 gemini_take_usage(struct answer_reader *rd, struct json usage)
 {
-	struct json traffic;
-
 	rd->any = true;
 	if (!usage_update(&rd->em.usage, USAGE_GEMINI, usage, false))
 		return 0;
-	if (json_getz(usage, "trafficType", &traffic))
-		usage_tier(&rd->em.usage, traffic);
 	if (rd->usage_sent)
 		return 0; /* the last one is sent at the end */
 	rd->usage_sent = true;

@@ -289,12 +289,14 @@ static void
 gemini_thinking(struct pw *pw)
 {
 	const struct ir_request *r = pw->r;
+	bool off = r->thinking_budget == 0 ||
+		   (r->thinking_budget < 0 && r->effort == IR_EFFORT_NONE);
 
 	if (!r->show_thinking && r->effort == IR_EFFORT_UNSET &&
 	    r->thinking_budget < 0)
 		return;
 	jw_name_open(&pw->w, "thinkingConfig", '{');
-	if (r->show_thinking)
+	if (r->show_thinking && !off) /* refused when thinking is off */
 		jw_name_bool(&pw->w, "includeThoughts", true);
 	if (r->thinking_budget >= 0)
 		jw_name_i64(&pw->w, "thinkingBudget", r->thinking_budget);
