@@ -1,0 +1,812 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients of the Gemini dialect: every field of their requests in both
+ * spellings, the fields that errors name, schemas, history in pieces, answers
+ * as SSE, as a JSON array and plain.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/agent/client_kit.h"
+#include "tests/unit/support/unit.h"
+
+static struct arena arena;
+static struct ir_request req;
+static struct error err;
+
+static int
+try_read(const char *body)
+{
+	arena_release(&arena);
+	arena_init(&arena, 4096, (size_t)64 << 20);
+	ir_request_init(&req, &arena);
+	memset(&err, 0, sizeof(err));
+	ck_assert_msg(json_validate(str_of(body), NULL, &err) == 0, "%s: %s",
+	    err.text, body);
+	return codec_gemini_client.read(
+	    str_of(body), STR("gemini-x"), true, &req, &err);
+}
+
+static void
+good(const char *body)
+{
+	int rc = try_read(body);
+
+	ck_assert_msg(rc == 0, "%d %s: %s", rc, err.field, err.text);
+}
+
+#define USER "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]"
+
+static void
+with(const char *members)
+{
+	char body[4096];
+
+	snprintf(body, sizeof(body), USER ",%s}", members);
+	good(body);
+}
+
+/* One content of the role. */
+static struct ir_part *
+content(const char *role, const char *parts)
+{
+	char body[4096];
+
+	snprintf(body, sizeof(body),
+	    "{\"contents\":[{\"role\":\"%s\",\"parts\":[%s]}]}", role, parts);
+	good(body);
+	return req.messages->parts;
+}
+
+static void
+bad(const char *body, const char *field)
+{
+	int rc = try_read(body);
+
+	ck_assert_msg(rc == ERR_INVALID, "%d: %s", rc, body);
+	ck_assert_str_eq(err.field, field);
+	ck_assert(err.text[0] != '\0');
+}
+
+static void
+bad_with(const char *members, const char *field)
+{
+	char body[4096];
+
+	snprintf(body, sizeof(body), USER ",%s}", members);
+	bad(body, field);
+}
+
+static void
+bad_part(const char *role, const char *part, const char *field)
+{
+	char body[4096];
+
+	snprintf(body, sizeof(body),
+	    "{\"contents\":[{\"role\":\"%s\",\"parts\":[%s]}]}", role, part);
+	bad(body, field);
+}
+
+static void
+other(const char *members, const char *name)
+{
+	with(members);
+	ck_assert_msg(req.n_others == 1, "%s", members);
+	ck_assert_str_eq(req.others[0], name);
+}
+
+START_TEST(test_read_config)
+{
+	with("\"model\":\"models/gemini-x\",\"generationConfig\":{"
+	     "\"temperature\":0.1,\"topP\":0.9,\"topK\":40,"
+	     "\"candidateCount\":2,\"maxOutputTokens\":100,"
+	     "\"stopSequences\":[\"a\"],\"seed\":-7,"
+	     "\"presencePenalty\":0.5,\"frequencyPenalty\":0.25,"
+	     "\"responseLogprobs\":true,\"logprobs\":3,"
+	     "\"responseModalities\":[\"TEXT\"],"
+	     "\"mediaResolution\":\"MEDIA_RESOLUTION_UNSPECIFIED\","
+	     "\"thinkingConfig\":{\"includeThoughts\":true,"
+	     "\"thinkingBudget\":512}},\"labels\":{\"team\":\"x\"},"
+	     "\"safetySettings\":[{\"category\":\"c\"}],"
+	     "\"serviceTier\":\"flex\"");
+	ck_assert_slice_eq(req.model, "gemini-x");
+	ck_assert(req.stream && req.include_usage);
+	ck_assert_slice_eq(req.temperature, "0.1");
+	ck_assert_slice_eq(req.top_p, "0.9");
+	ck_assert_slice_eq(req.top_k, "40");
+	ck_assert_int_eq(req.n, 2);
+	ck_assert_int_eq(req.max_output, 100);
+	ck_assert_uint_eq(req.n_stops, 1);
+	ck_assert_slice_eq(req.seed, "-7");
+	ck_assert_slice_eq(req.presence_penalty, "0.5");
+	ck_assert_slice_eq(req.frequency_penalty, "0.25");
+	ck_assert(req.logprobs);
+	ck_assert_int_eq(req.top_logprobs, 3);
+	ck_assert(req.show_thinking);
+	ck_assert_int_eq(req.thinking_budget, 512);
+	ck_assert_slice_eq(req.metadata, "{\"team\":\"x\"}");
+	ck_assert_slice_eq(req.safety, "[{\"category\":\"c\"}]");
+	ck_assert_slice_eq(req.service_tier, "flex");
+	ck_assert_uint_eq(req.n_others, 0);
+}
+END_TEST
+
+START_TEST(test_read_snake)
+{
+	good("{\"contents\":[{\"role\":\"user\",\"parts\":[{\"inline_data\":"
+	     "{\"mime_type\":\"image/png\",\"data\":\"aGk\"}}]}],"
+	     "\"system_instruction\":{\"parts\":[{\"text\":\"be\"}]},"
+	     "\"generation_config\":{\"max_output_tokens\":\"5\","
+	     "\"top_p\":1,\"candidate_count\":1.0,\"thinking_config\":"
+	     "{\"include_thoughts\":true,\"thinking_level\":\"low\"}},"
+	     "\"tool_config\":{\"function_calling_config\":{\"mode\":"
+	     "\"ANY\",\"allowed_function_names\":[\"f\"]}},"
+	     "\"tools\":[{\"function_declarations\":[{\"name\":\"f\","
+	     "\"parameters_json_schema\":{\"type\":\"object\"}}]}],"
+	     "\"safety_settings\":[]}");
+	ck_assert_int_eq(req.max_output, 5);
+	ck_assert_int_eq(req.n, 1);
+	ck_assert_int_eq(req.effort, IR_EFFORT_LOW);
+	ck_assert(req.show_thinking);
+	ck_assert_int_eq(req.choice, IR_CHOICE_TOOL);
+	ck_assert_slice_eq(req.choice_name, "f");
+	ck_assert_slice_eq(req.tools->schema, "{\"type\":\"object\"}");
+	ck_assert_uint_eq(req.safety.len, 0);
+	ck_assert_int_eq(req.messages->role, IR_SYSTEM);
+	ck_assert_slice_eq(req.messages->next->parts->mime, "image/png");
+	/* the padding that base64 must have elsewhere */
+	ck_assert_slice_eq(req.messages->next->parts->data, "aGk=");
+	ck_assert_uint_eq(req.n_others, 0);
+	bad_with("\"topP\":1,\"generationConfig\":{\"topP\":1,\"top_p\":1}",
+	    "generationConfig.topP");
+}
+END_TEST
+
+START_TEST(test_read_system)
+{
+	with("\"systemInstruction\":\"be\"");
+	ck_assert_slice_eq(req.messages->parts->text, "be");
+	with("\"systemInstruction\":{\"text\":\"be\"}");
+	ck_assert_slice_eq(req.messages->parts->text, "be");
+	with("\"systemInstruction\":{\"role\":\"x\",\"parts\":"
+	     "[{\"text\":\"a\"},{\"text\":\"b\"}]}");
+	ck_assert_slice_eq(req.messages->parts->next->text, "b");
+	ck_assert_str_eq(
+	    req.messages->parts->next->field, "systemInstruction.parts[1]");
+	bad_with("\"systemInstruction\":{\"parts\":[{\"inlineData\":"
+		 "{\"mimeType\":\"a/b\",\"data\":\"aGk=\"}}]}",
+	    "systemInstruction.parts[0].inlineData");
+}
+END_TEST
+
+START_TEST(test_read_media)
+{
+	struct ir_part *p;
+
+	p = content("user",
+	    "{\"inlineData\":{\"mimeType\":\"audio/wav\",\"data\":"
+	    "\"-_8\\/\"}},"
+	    "{\"fileData\":{\"mimeType\":\"video/mp4\",\"fileUri\":"
+	    "\"gs://x\",\"displayName\":\"n\"}},"
+	    "{\"fileData\":{\"fileUri\":\"u\"}},"
+	    "{\"inlineData\":{\"mimeType\":\"application/pdf\",\"data\":"
+	    "\"aGk=\"}}");
+	ck_assert_int_eq(p->type, IR_AUDIO);
+	ck_assert_slice_eq(p->data, "+/8/");
+	ck_assert_str_eq(p->field, "contents[0].parts[0]");
+	p = p->next;
+	ck_assert_int_eq(p->type, IR_VIDEO);
+	ck_assert_slice_eq(p->url, "gs://x");
+	ck_assert_slice_eq(p->filename, "n");
+	p = p->next;
+	ck_assert_int_eq(p->type, IR_DOCUMENT);
+	ck_assert_uint_eq(p->mime.len, 0);
+	ck_assert_int_eq(p->next->type, IR_DOCUMENT);
+}
+END_TEST
+
+START_TEST(test_read_calls)
+{
+	struct ir_part *call, *res;
+
+	good("{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"x\"}]},"
+	     "{\"role\":\"model\",\"parts\":["
+	     "{\"functionCall\":{\"name\":\"f\",\"args\":{\"a\":1}},"
+	     "\"thoughtSignature\":\"c2ln\"},"
+	     "{\"functionCall\":{\"name\":\"f\"}},"
+	     "{\"functionCall\":{\"id\":\"own\",\"name\":\"g\"}},"
+	     "{\"functionCall\":{\"name\":\"h\"}}]},"
+	     "{\"role\":\"function\",\"parts\":["
+	     "{\"functionResponse\":{\"name\":\"h\",\"response\":{\"r\":3}}},"
+	     "{\"functionResponse\":{\"name\":\"f\",\"response\":{\"r\":1}}},"
+	     "{\"functionResponse\":{\"name\":\"f\",\"response\":"
+	     "{\"error\":\"e\"},\"parts\":[{\"inlineData\":{\"mimeType\":"
+	     "\"image/png\",\"data\":\"aGk=\"}}]}},"
+	     "{\"functionResponse\":{\"id\":\"own\",\"name\":\"g\"}},"
+	     "{\"functionResponse\":{\"name\":\"f\"}}]}]}");
+	call = req.messages->next->parts;
+	ck_assert_int_eq(call->type, IR_TOOL_CALL);
+	ck_assert_slice_eq(call->args, "{\"a\":1}");
+	ck_assert_slice_eq(call->signature, "c2ln");
+	ck_assert(!call->is_error);
+	ck_assert_slice_eq(call->next->args, "{}");
+	ck_assert(!str_eq(call->id, call->next->id));
+	ck_assert_slice_eq(call->next->next->id, "own");
+	res = req.messages->next->next->parts;
+	ck_assert_int_eq(req.messages->next->next->role, IR_USER);
+	ck_assert(str_eq(res->id, call->next->next->next->id));
+	ck_assert_slice_eq(res->result_json, "{\"r\":3}");
+	res = res->next;
+	ck_assert(str_eq(res->id, call->id));
+	ck_assert(!res->is_error);
+	res = res->next;
+	ck_assert(str_eq(res->id, call->next->id));
+	ck_assert(res->is_error);
+	ck_assert_int_eq(res->parts->type, IR_IMAGE);
+	ck_assert_str_eq(res->parts->field,
+	    "contents[2].parts[2].functionResponse.parts[0]");
+	ck_assert_slice_eq(res->next->id, "own");
+	/* one too many: an id of its own */
+	ck_assert_uint_gt(res->next->next->id.len, 5);
+	ck_assert(!str_eq(res->next->next->id, call->id));
+}
+END_TEST
+
+START_TEST(test_read_many_calls)
+{
+	struct buf b;
+	int i;
+
+	buf_init(&b, (size_t)16 << 20);
+	(void)buf_addz(&b, "{\"contents\":[{\"role\":\"model\",\"parts\":[");
+	for (i = 0; i < 3000; i++)
+		(void)buf_addf(&b, "%s{\"functionCall\":{\"name\":\"f%d\"}}",
+		    i > 0 ? "," : "", i);
+	(void)buf_addz(&b, "]}]}");
+	ck_assert_int_eq(try_read(buf_cstr(&b)), ERR_TOO_LARGE);
+	ck_assert_str_eq(err.field, "contents[0].parts[1024].functionCall");
+	buf_release(&b);
+}
+END_TEST
+
+/* What the SDK sends back after a stream: one content a chunk. */
+START_TEST(test_read_history_in_pieces)
+{
+	struct ir_part *p;
+
+	good("{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"x\"}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"le\",\"thought\":"
+	     "true}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"t me\",\"thought\":"
+	     "true}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"\",\"thought\":true,"
+	     "\"thoughtSignature\":\"c2l-\"}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"\",\"thought\":true,"
+	     "\"thoughtSignature\":\"aGctcmVkYWN0ZW5j\"}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"Hel\"}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"lo\"}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"name\":"
+	     "\"f\"}}]},"
+	     "{\"role\":\"model\",\"parts\":[{\"text\":\"\"}]},"
+	     "{\"role\":\"user\",\"parts\":[{\"functionResponse\":{\"name\":"
+	     "\"f\"}}]}]}");
+	ck_assert_uint_eq(req.n_messages, 3);
+	p = req.messages->next->parts;
+	ck_assert_int_eq(p->type, IR_THINKING);
+	ck_assert_slice_eq(p->text, "let me");
+	ck_assert_slice_eq(p->signature, "c2l+");
+	p = p->next;
+	ck_assert_int_eq(p->type, IR_REDACTED);
+	ck_assert_slice_eq(p->signature, "ZW5j");
+	p = p->next;
+	ck_assert_slice_eq(p->text, "Hello");
+	p = p->next;
+	ck_assert_int_eq(p->type, IR_TOOL_CALL);
+	ck_assert_ptr_null(p->next);
+	ck_assert(str_eq(p->id, req.messages->next->next->parts->id));
+	/* texts of a user stay apart */
+	p = content("user", "{\"text\":\"a\"},{\"text\":\"b\"}");
+	ck_assert_slice_eq(p->text, "a");
+	ck_assert_slice_eq(p->next->text, "b");
+}
+END_TEST
+
+/* The schema of one function. */
+static void
+schema(const char *parameters, const char *want)
+{
+	char members[2048];
+
+	snprintf(members, sizeof(members),
+	    "\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\","
+	    "\"parameters\":%s}]}]",
+	    parameters);
+	with(members);
+	ck_assert_slice_eq(req.tools->schema, want);
+	ck_assert_int_eq(json_validate(req.tools->schema, NULL, &err), 0);
+}
+
+START_TEST(test_read_schema)
+{
+	schema("{\"type\":\"OBJECT\",\"properties\":{\"type\":{\"type\":"
+	       "\"STRING\",\"nullable\":true,\"format\":\"enum\",\"enum\":"
+	       "[\"A\"]},\"n\":{\"type\":\"INTEGER\",\"format\":\"int32\","
+	       "\"minimum\":1},\"l\":{\"type\":\"ARRAY\",\"items\":{\"type\":"
+	       "\"NUMBER\"},\"minItems\":\"2\",\"max_items\":3}},"
+	       "\"required\":[\"n\"],\"propertyOrdering\":[\"n\",\"l\"],"
+	       "\"description\":\"STRING\"}",
+	    "{\"type\":\"object\",\"properties\":{\"type\":{\"type\":"
+	    "[\"string\",\"null\"],\"enum\":[\"A\",null]},\"n\":{\"type\":"
+	    "\"integer\",\"format\":\"int32\",\"minimum\":1},\"l\":{\"type\":"
+	    "\"array\",\"items\":{\"type\":\"number\"},\"minItems\":2,"
+	    "\"maxItems\":3}},\"required\":[\"n\"],\"description\":"
+	    "\"STRING\"}");
+	schema("{\"any_of\":[{\"type\":\"BOOLEAN\"},{\"type\":"
+	       "\"TYPE_UNSPECIFIED\"}],\"nullable\":true,\"example\":{}}",
+	    "{\"anyOf\":[{\"type\":\"boolean\"},{},{\"type\":\"null\"}],"
+	    "\"examples\":[{}]}");
+	/* JSON schema already */
+	schema("{\"type\":[\"string\",\"null\"],\"nullable\":true,"
+	       "\"additionalProperties\":false,\"$defs\":{\"a\":{\"type\":"
+	       "\"STRING\"}},\"x\":null,\"title\":null,\"items\":null}",
+	    "{\"type\":[\"string\",\"null\"],\"additionalProperties\":false,"
+	    "\"$defs\":{\"a\":{\"type\":\"string\"}},\"x\":null,"
+	    "\"title\":null}");
+	schema("{}", "{}");
+	with("\"generationConfig\":{\"responseMimeType\":"
+	     "\"application/json\",\"responseSchema\":{\"type\":\"STRING\"}}");
+	ck_assert_int_eq(req.format, IR_FORMAT_SCHEMA);
+	ck_assert_slice_eq(req.format_schema, "{\"type\":\"string\"}");
+	with("\"generationConfig\":{\"responseJsonSchema\":{\"type\":"
+	     "\"STRING\"}}");
+	ck_assert_slice_eq(req.format_schema, "{\"type\":\"STRING\"}");
+	with("\"generationConfig\":{\"responseMimeType\":"
+	     "\"application/json\"}");
+	ck_assert_int_eq(req.format, IR_FORMAT_JSON);
+	with("\"generationConfig\":{\"responseMimeType\":\"text/plain\"}");
+	ck_assert_int_eq(req.format, IR_FORMAT_TEXT);
+}
+END_TEST
+
+#define TOOLS                                                          \
+	"\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\","       \
+	"\"description\":\"d\"},{\"name\":\"g\"},{\"name\":\"h\"}]}]," \
+	"\"toolConfig\":{\"functionCallingConfig\":"
+
+START_TEST(test_read_tools)
+{
+	with(TOOLS "{\"mode\":\"AUTO\"}}");
+	ck_assert_uint_eq(req.n_tools, 3);
+	ck_assert_slice_eq(req.tools->description, "d");
+	ck_assert_uint_eq(req.tools->schema.len, 0);
+	ck_assert_int_eq(req.choice, IR_CHOICE_AUTO);
+	with(TOOLS "{\"mode\":\"NONE\"}}");
+	ck_assert_int_eq(req.choice, IR_CHOICE_NONE);
+	with(TOOLS "{\"mode\":\"ANY\"}}");
+	ck_assert_int_eq(req.choice, IR_CHOICE_ANY);
+	with(TOOLS "{\"mode\":\"ANY\",\"allowedFunctionNames\":"
+		   "[\"h\",\"f\"]}}");
+	ck_assert_int_eq(req.choice, IR_CHOICE_ANY);
+	ck_assert_uint_eq(req.n_tools, 2);
+	ck_assert_slice_eq(req.tools->name, "f");
+	ck_assert_slice_eq(req.tools->next->name, "h");
+	ck_assert_ptr_null(req.tools->next->next);
+	with(TOOLS "{\"mode\":\"ANY\",\"allowedFunctionNames\":[\"g\"]}}");
+	ck_assert_int_eq(req.choice, IR_CHOICE_TOOL);
+	ck_assert_slice_eq(req.choice_name, "g");
+	with(TOOLS "{\"mode\":\"VALIDATED\"}}");
+	ck_assert_int_eq(req.choice, IR_CHOICE_AUTO);
+	ck_assert_str_eq(
+	    req.others[0], "toolConfig.functionCallingConfig.mode");
+	bad_with(
+	    TOOLS "{\"mode\":\"x\"}}", "toolConfig.functionCallingConfig.mode");
+	bad_with(TOOLS "{\"mode\":\"ANY\",\"allowedFunctionNames\":[\"x\"]}}",
+	    "toolConfig.functionCallingConfig.allowedFunctionNames");
+	bad_with(TOOLS "{\"mode\":\"NONE\",\"allowedFunctionNames\":[\"f\"]}}",
+	    "toolConfig.functionCallingConfig.allowedFunctionNames");
+}
+END_TEST
+
+START_TEST(test_read_thinking)
+{
+	with("\"generationConfig\":{\"thinkingConfig\":"
+	     "{\"thinkingBudget\":-1}}");
+	ck_assert_int_eq(req.thinking_budget, -1);
+	with("\"generationConfig\":{\"thinkingConfig\":"
+	     "{\"thinkingBudget\":0}}");
+	ck_assert_int_eq(req.thinking_budget, 0);
+	ck_assert(!req.show_thinking);
+	with("\"generationConfig\":{\"thinkingConfig\":"
+	     "{\"thinkingLevel\":\"MINIMAL\"}}");
+	ck_assert_int_eq(req.effort, IR_EFFORT_MINIMAL);
+	bad_with("\"generationConfig\":{\"thinkingConfig\":"
+		 "{\"thinkingLevel\":\"x\"}}",
+	    "generationConfig.thinkingConfig.thinkingLevel");
+}
+END_TEST
+
+START_TEST(test_read_others)
+{
+	other("\"cachedContent\":\"c\"", "cachedContent");
+	other("\"tools\":[{\"googleSearch\":{}}]", "tools[0].googleSearch");
+	other("\"tools\":[{\"functionDeclarations\":[]},"
+	      "{\"code_execution\":{}}]",
+	    "tools[1].code_execution");
+	other("\"tools\":[{\"functionDeclarations\":[{\"name\":\"f\","
+	      "\"behavior\":\"NON_BLOCKING\"}]}]",
+	    "tools[0].functionDeclarations[0].behavior");
+	other("\"toolConfig\":{\"retrievalConfig\":{\"x\":1}}",
+	    "toolConfig.retrievalConfig");
+	other("\"generationConfig\":{\"speechConfig\":{\"x\":1}}",
+	    "generationConfig.speechConfig");
+	other("\"generationConfig\":{\"responseModalities\":"
+	      "[\"TEXT\",\"IMAGE\"]}",
+	    "generationConfig.responseModalities");
+	other("\"generationConfig\":{\"responseMimeType\":\"text/x.enum\"}",
+	    "generationConfig.responseMimeType");
+	other("\"generationConfig\":{\"mediaResolution\":"
+	      "\"MEDIA_RESOLUTION_LOW\"}",
+	    "generationConfig.mediaResolution");
+	(void)content("model",
+	    "{\"executableCode\":{\"code\":\"x\"}},{\"text\":\"t\","
+	    "\"videoMetadata\":{\"fps\":1}}");
+	ck_assert_uint_eq(req.n_others, 2);
+	ck_assert_str_eq(req.others[0], "contents[0].parts[0].executableCode");
+	ck_assert_str_eq(req.others[1], "contents[0].parts[1].videoMetadata");
+	with("\"generationConfig\":{\"enableEnhancedCivicAnswers\":false,"
+	     "\"speechConfig\":null},\"cachedContent\":\"\"");
+	ck_assert_uint_eq(req.n_others, 0);
+}
+END_TEST
+
+START_TEST(test_read_errors)
+{
+	bad("[]", "");
+	bad("{}", "contents");
+	bad("{\"contents\":{}}", "contents");
+	bad("{\"contents\":[]}", "contents");
+	bad("{\"contents\":[7]}", "contents[0]");
+	bad("{\"contents\":[{}]}", "contents[0].parts");
+	bad("{\"contents\":[{\"role\":\"system\",\"parts\":[]}]}",
+	    "contents[0].role");
+	bad("{\"contents\":[{\"parts\":{}}]}", "contents[0].parts");
+	bad_with("\"model\":\"models/other\"", "model");
+	bad_part("user", "{}", "contents[0].parts[0]");
+	bad_part("user", "{\"text\":1}", "contents[0].parts[0].text");
+	bad_part("user", "{\"text\":\"x\",\"fileData\":{}}",
+	    "contents[0].parts[0].fileData");
+	bad_part("user", "{\"inlineData\":{\"data\":\"x\"}}",
+	    "contents[0].parts[0].inlineData.mimeType");
+	bad_part("user", "{\"inlineData\":{\"mimeType\":\"a/b\"}}",
+	    "contents[0].parts[0].inlineData.data");
+	bad_part("user",
+	    "{\"inlineData\":{\"mimeType\":\"a/b\",\"data\":\"\\n\"}}",
+	    "contents[0].parts[0].inlineData.data");
+	bad_part("user", "{\"fileData\":{}}",
+	    "contents[0].parts[0].fileData.fileUri");
+	bad_part("user", "{\"functionCall\":{\"name\":\"f\"}}",
+	    "contents[0].parts[0].functionCall");
+	bad_part("model", "{\"functionResponse\":{\"name\":\"f\"}}",
+	    "contents[0].parts[0].functionResponse");
+	bad_part("model", "{\"functionCall\":{}}",
+	    "contents[0].parts[0].functionCall.name");
+	bad_part("model", "{\"functionCall\":{\"name\":\"f\",\"args\":[]}}",
+	    "contents[0].parts[0].functionCall.args");
+	bad_part("user", "{\"functionResponse\":{\"response\":{}}}",
+	    "contents[0].parts[0].functionResponse.name");
+	bad_part("model", "{\"text\":\"x\",\"thought\":1}",
+	    "contents[0].parts[0].thought");
+	bad_with("\"generationConfig\":{\"maxOutputTokens\":0}",
+	    "generationConfig.maxOutputTokens");
+	bad_with("\"generationConfig\":{\"maxOutputTokens\":\"x\"}",
+	    "generationConfig.maxOutputTokens");
+	bad_with("\"generationConfig\":{\"maxOutputTokens\":1e300}",
+	    "generationConfig.maxOutputTokens");
+	bad_with("\"generationConfig\":{\"candidateCount\":9}",
+	    "generationConfig.candidateCount");
+	bad_with("\"generationConfig\":{\"temperature\":\"x\"}",
+	    "generationConfig.temperature");
+	bad_with("\"generationConfig\":{\"responseSchema\":7}",
+	    "generationConfig.responseSchema");
+	bad_with("\"generationConfig\":{\"responseSchema\":{},"
+		 "\"responseJsonSchema\":{}}",
+	    "generationConfig.responseJsonSchema");
+	bad_with("\"generationConfig\":{\"responseMimeType\":\"text/plain\","
+		 "\"responseSchema\":{}}",
+	    "generationConfig.responseMimeType");
+	bad_with("\"tools\":{}", "tools");
+	bad_with("\"tools\":[7]", "tools[0]");
+	bad_with("\"tools\":[{\"functionDeclarations\":[{}]}]",
+	    "tools[0].functionDeclarations[0].name");
+	bad_with("\"safetySettings\":{}", "safetySettings");
+	bad_with("\"labels\":[]", "labels");
+}
+END_TEST
+
+/* ---- answers ---- */
+
+static struct buf out;
+static struct answer_opts opts;
+
+static void
+play(const char *script, bool stream, bool array)
+{
+	buf_release(&out);
+	buf_init(&out, (size_t)64 << 20);
+	opts.model = STR("mine");
+	opts.id = STR("r1");
+	opts.stream = stream;
+	opts.json_array = array;
+	ck_assert_int_eq(
+	    client_kit_play(&codec_gemini_client, &opts, str_of(script), &out),
+	    0);
+	if (!stream || array)
+		ck_assert_msg(json_validate(buf_str(&out), NULL, &err) == 0,
+		    "%s: %s", err.text, buf_cstr(&out));
+}
+
+static void
+starts(const char *want)
+{
+	ck_assert_msg(
+	    str_starts(buf_str(&out), str_of(want)), "%s", buf_cstr(&out));
+}
+
+static void
+has(const char *text)
+{
+	ck_assert_msg(strstr(buf_cstr(&out), text) != NULL, "no %s in %s", text,
+	    buf_cstr(&out));
+}
+
+static void
+has_not(const char *text)
+{
+	ck_assert_msg(
+	    strstr(buf_cstr(&out), text) == NULL, "%s", buf_cstr(&out));
+}
+
+#define PART(p)                                                      \
+	"{\"candidates\":[{\"content\":{\"parts\":[" p "],\"role\":" \
+	"\"model\"},\"index\":0}]"
+#define TAIL ",\"modelVersion\":\"mine\",\"responseId\":\"r1\"}"
+#define LAST                                                                  \
+	"{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],"         \
+	"\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}],"        \
+	"\"usageMetadata\":{\"promptTokenCount\":3,"                          \
+	"\"candidatesTokenCount\":4,\"totalTokenCount\":7,"                   \
+	"\"promptTokensDetails\":[{\"modality\":\"TEXT\",\"tokenCount\":3}]," \
+	"\"candidatesTokensDetails\":[{\"modality\":\"TEXT\","                \
+	"\"tokenCount\":4}]}" TAIL
+#define TEXT                                                       \
+	"start x y\nblock 0.0 text\ndelta 0.0 a\\n\ndelta 0.0 b\n" \
+	"stop 0.0\nfinish 0 stop stop\nusage 3 4\nend\n"
+
+START_TEST(test_stream)
+{
+	play(TEXT, true, false);
+	ck_assert_str_eq(buf_cstr(&out),
+	    "data: " PART("{\"text\":\"a\\n\"}") TAIL "\r\n\r\ndata: " PART(
+		"{\"text\":\"b\"}") TAIL "\r\n\r\ndata: " LAST "\r\n\r\n");
+	play(TEXT, true, true);
+	ck_assert_str_eq(buf_cstr(&out), "[" PART("{\"text\":\"a\\n\"}") TAIL
+	    ",\r\n" PART("{\"text\":\"b\"}") TAIL ",\r\n" LAST "]\r\n");
+	/* running usage */
+	play("start x y\nusage 9 1\nblock 0.0 text\ndelta 0.0 a\n"
+	     "delta 0.0 b\n",
+	    true, false);
+	has("\"promptTokenCount\":9");
+	ck_assert_ptr_null(
+	    strstr(strstr(buf_cstr(&out), "usageMetadata") + 1, "usageMeta"));
+}
+END_TEST
+
+#define PARTS                                                              \
+	"start x y\nblock 0.0 thinking\ndelta 0.0 h\ndelta 0.0 m\n"        \
+	"sig 0.0 c2ln\nstop 0.0\nblock 0.1 thinking\ndelta 0.1 bare\n"     \
+	"stop 0.1\nblock 0.2 redacted\nsig 0.2 ZW5j\nstop 0.2\n"           \
+	"block 0.3 call c1 f\nblock 0.4 call - g\ndelta 0.4 {\\\"b\\\":\n" \
+	"delta 0.3 {\\\"a\\\":\\n1}\nsig 0.3 Y2Fs\ndelta 0.4 2}\n"         \
+	"stop 0.4\nstop 0.3\nblock 0.5 text\nsig 0.5 dHh0\nstop 0.5\n"     \
+	"block 0.6 image - image/png\ndelta 0.6 aGk=\nstop 0.6\n"          \
+	"block 0.7 call c f\ndelta 0.7 oops\nstop 0.7\n"                   \
+	"finish 0 tool_calls x\nend\n"
+
+START_TEST(test_stream_parts)
+{
+	opts.show_thinking = true;
+	play(PARTS, true, false);
+	starts("data: " PART("{\"text\":\"h\",\"thought\":true}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"m\",\"thought\":true}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"\",\"thought\":true,"
+				  "\"thoughtSignature\":\"c2ln\"}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"bare\",\"thought\":true}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"\",\"thought\":true,"
+				  "\"thoughtSignature\":"
+				  "\"aGctcmVkYWN0ZW5j\"}") TAIL
+	    "\r\n\r\ndata: " PART("{\"functionCall\":{\"name\":\"g\","
+				  "\"args\":{\"b\":2}}}") TAIL
+	    "\r\n\r\ndata: " PART("{\"functionCall\":{\"id\":\"c1\",\"name\":"
+				  "\"f\",\"args\":{\"a\": 1}},"
+				  "\"thoughtSignature\":\"Y2Fs\"}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"\",\"thoughtSignature\":"
+				  "\"dHh0\"}") TAIL
+	    "\r\n\r\ndata: " PART("{\"inlineData\":{\"mimeType\":"
+				  "\"image/png\",\"data\":\"aGk=\"}}") TAIL
+	    "\r\n\r\ndata: " PART("{\"functionCall\":{\"id\":\"c\",\"name\":"
+				  "\"f\",\"args\":{\"_raw_arguments\":"
+				  "\"oops\"}}}") TAIL);
+	has("\"finishReason\":\"STOP\"");
+	opts.show_thinking = false;
+	play(PARTS, true, false);
+	starts("data: " PART("{\"text\":\"hm\",\"thought\":true,"
+			     "\"thoughtSignature\":\"c2ln\"}") TAIL
+	    "\r\n\r\ndata: " PART("{\"text\":\"\",\"thought\":true,"
+				  "\"thoughtSignature\":"
+				  "\"aGctcmVkYWN0ZW5j\"}") TAIL);
+	has_not("bare");
+}
+END_TEST
+
+START_TEST(test_plain)
+{
+	opts.show_thinking = true;
+	play(PARTS, false, false);
+	starts("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hm\","
+	       "\"thought\":true,\"thoughtSignature\":\"c2ln\"},"
+	       "{\"text\":\"bare\",\"thought\":true},{\"text\":\"\","
+	       "\"thought\":true,\"thoughtSignature\":"
+	       "\"aGctcmVkYWN0ZW5j\"},{\"functionCall\":{\"id\":\"c1\","
+	       "\"name\":\"f\",\"args\":{\"a\": 1}},\"thoughtSignature\":"
+	       "\"Y2Fs\"},{\"functionCall\":{\"name\":\"g\",\"args\":"
+	       "{\"b\":2}}},");
+	has("],\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}],"
+	    "\"usageMetadata\":{");
+	ck_assert(str_ends(buf_str(&out), STR(TAIL)));
+	opts.show_thinking = false;
+	play(PARTS, false, false);
+	has_not("bare");
+	/* nothing said at all */
+	play("start x y\nfinish 0 length length\nend\n", false, false);
+	starts("{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"\"}],"
+	       "\"role\":\"model\"},\"finishReason\":\"MAX_TOKENS\","
+	       "\"index\":0}],");
+}
+END_TEST
+
+START_TEST(test_candidates)
+{
+	static const char script[] =
+	    "start x y\nblock 0.0 text\nblock 1.0 text\ndelta 1.0 one\n"
+	    "delta 0.0 zero\nblock 9.0 text\ndelta 9.0 nine\nstop 0.0\n"
+	    "stop 1.0\nfinish 0 stop s\nfinish 1 length l\nend\n";
+
+	play(script, true, false);
+	starts("data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":"
+	       "\"one\"}],\"role\":\"model\"},\"index\":1}]");
+	has("\"finishReason\":\"STOP\",\"index\":0},{\"content\":");
+	has("\"finishReason\":\"MAX_TOKENS\",\"index\":1}]");
+	has_not("nine");
+	play(script, false, false);
+	has("\"parts\":[{\"text\":\"zero\"}],\"role\":\"model\"},"
+	    "\"finishReason\":\"STOP\",\"index\":0},{\"content\":{\"parts\":"
+	    "[{\"text\":\"one\"}]");
+}
+END_TEST
+
+START_TEST(test_blocked)
+{
+	play("start x y\nfinish 0 content_filter BLOCKLIST\nusage 5 0\nend\n",
+	    true, false);
+	starts("data: {\"promptFeedback\":{\"blockReason\":\"BLOCKLIST\"},"
+	       "\"usageMetadata\":{\"promptTokenCount\":5,");
+	has_not("candidates\"");
+	play("start x y\nfinish 0 content_filter content_filter\nend\n", false,
+	    false);
+	starts("{\"promptFeedback\":{\"blockReason\":\"SAFETY\"},");
+	/* something was said: a candidate that was cut */
+	play("start x y\nblock 0.0 text\ndelta 0.0 a\nstop 0.0\n"
+	     "finish 0 content_filter SAFETY\nend\n",
+	    false, false);
+	has("\"finishReason\":\"SAFETY\"");
+	has_not("promptFeedback");
+	play("start x y\nblock 0.0 refusal\ndelta 0.0 no\nstop 0.0\n"
+	     "finish 0 stop stop\nend\n",
+	    true, false);
+	has("{\"text\":\"no\"}");
+	has("\"finishReason\":\"SAFETY\"");
+}
+END_TEST
+
+START_TEST(test_logprobs)
+{
+	play("start x y\nblock 0.0 text\ndelta 0.0 a\n"
+	     "logprobs 0.0 [{\"token\":\"a\",\"logprob\":-0.5,"
+	     "\"top_logprobs\":[{\"token\":\"b\",\"logprob\":-1}]}]\n"
+	     "logprobs 0.0 []\n"
+	     "logprobs 0.0 [{\"token\":\"c\",\"logprob\":0}]\nstop 0.0\n"
+	     "finish 0 stop s\nend\n",
+	    false, false);
+	has("\"logprobsResult\":{\"topCandidates\":[{\"candidates\":"
+	    "[{\"token\":\"b\",\"logProbability\":-1}]},{\"candidates\":[]}],"
+	    "\"chosenCandidates\":[{\"token\":\"a\",\"logProbability\":-0.5},"
+	    "{\"token\":\"c\",\"logProbability\":0}]}");
+}
+END_TEST
+
+START_TEST(test_errors)
+{
+	static const char script[] =
+	    "start x y\nblock 0.0 text\ndelta 0.0 a\nerror 529 o Slow\nend\n";
+
+	play(script, true, false);
+	ck_assert(str_ends(buf_str(&out),
+	    STR("data: {\"error\":{\"code\":503,\"message\":\"Slow\","
+		"\"status\":\"UNAVAILABLE\"}}\r\n\r\n")));
+	play(script, true, true);
+	ck_assert(str_ends(buf_str(&out),
+	    STR(",\r\n{\"error\":{\"code\":503,\"message\":\"Slow\","
+		"\"status\":\"UNAVAILABLE\"}}]\r\n")));
+	play("error 429 x\n", true, true);
+	ck_assert_str_eq(buf_cstr(&out),
+	    "[{\"error\":{\"code\":429,\"message\":\"The provider failed\","
+	    "\"status\":\"RESOURCE_EXHAUSTED\"}}]\r\n");
+	play("start x y\nerror 7 x m\n", false, false);
+	starts("{\"error\":{\"code\":500,\"message\":\"m\",\"status\":"
+	       "\"INTERNAL\"}}");
+}
+END_TEST
+
+START_TEST(test_bounds)
+{
+	struct answer_writer *w;
+	struct ir_event ev = {.type = IR_EV_BLOCK_START, .part = IR_TEXT};
+	int rc = 0;
+
+	buf_release(&out);
+	buf_init(&out, (size_t)64 << 20);
+	w = codec_gemini_client.begin(&opts, &out);
+	for (ev.block = 0; ev.block < 100000 && rc == 0; ev.block++)
+		rc = codec_gemini_client.event(w, &ev);
+	ck_assert_int_eq(rc, ERR_TOO_LARGE);
+	codec_gemini_client.free(w);
+	buf_release(&out);
+	buf_init(&out, 50);
+	ck_assert_int_eq(client_kit_play(&codec_gemini_client, &opts,
+			     STR("start x y\nend\n"), &out),
+	    ERR_TOO_LARGE);
+	codec_gemini_client.free(NULL);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("gemini_client");
+	int rc;
+
+	UNIT_ADD(s, test_read_config);
+	UNIT_ADD(s, test_read_snake);
+	UNIT_ADD(s, test_read_system);
+	UNIT_ADD(s, test_read_media);
+	UNIT_ADD(s, test_read_calls);
+	UNIT_ADD(s, test_read_many_calls);
+	UNIT_ADD(s, test_read_history_in_pieces);
+	UNIT_ADD(s, test_read_schema);
+	UNIT_ADD(s, test_read_tools);
+	UNIT_ADD(s, test_read_thinking);
+	UNIT_ADD(s, test_read_others);
+	UNIT_ADD(s, test_read_errors);
+	UNIT_ADD(s, test_stream);
+	UNIT_ADD(s, test_stream_parts);
+	UNIT_ADD(s, test_plain);
+	UNIT_ADD(s, test_candidates);
+	UNIT_ADD(s, test_blocked);
+	UNIT_ADD(s, test_logprobs);
+	UNIT_ADD(s, test_errors);
+	UNIT_ADD(s, test_bounds);
+	rc = unit_run(s);
+	arena_release(&arena);
+	buf_release(&out);
+	return rc;
+}
