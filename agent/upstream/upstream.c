@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "agent/upstream/engine.h"
+#include "agent/upstream/token.h"
 
 struct upstream {
 	struct h1 *h1;
@@ -18,6 +19,7 @@ upstream_new(struct loop *l, const struct up_limits *lim, struct error *e)
 {
 	struct upstream *u = calloc(1, sizeof(*u));
 
+	token_set_ca_file(lim->ca_file);
 	if (u != NULL) {
 		u->h1 = h1_new(l, lim);
 		u->curl = upcurl_new(l, lim);
@@ -35,6 +37,7 @@ upstream_free(struct upstream *u)
 {
 	if (u == NULL)
 		return;
+	token_stop(); /* another worker that needs it starts it again */
 	h1_free(u->h1);
 	upcurl_free(u->curl);
 	free(u);
