@@ -354,6 +354,9 @@ rspr_on_event(void *ctx, const struct sse_event *ev)
 	if (!ev->has_data || ev->data.len == 0 || rd->terminal ||
 	    rd->em.failed || str_starts(ev->data, STR("[DONE]")))
 		return 0;
+	/* An event that came in one piece was not measured. */
+	if (ev->raw.len > rd->feed.sse.max_event + 1)
+		return ERR_TOO_LARGE;
 	rc = rspr_parse(ev->data, &root);
 	return emit_result(rc != 0 ? rc : rspr_frame(rd, root));
 }
