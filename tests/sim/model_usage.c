@@ -113,7 +113,7 @@ int
 m_hourly(struct sim *s, const struct db_val *a, struct db_rows **ret)
 {
 	(void)ret;
-	s->db.hourly += m_flat_sum(a, 20, 9);
+	s->db.hourly += m_flat_sum(a, 10 + TC_COUNT, 9);
 	return 0;
 }
 
@@ -121,7 +121,7 @@ int
 m_daily(struct sim *s, const struct db_val *a, struct db_rows **ret)
 {
 	(void)ret;
-	s->db.daily += m_flat_sum(a, 20, 9);
+	s->db.daily += m_flat_sum(a, 10 + TC_COUNT, 9);
 	return 0;
 }
 

@@ -158,7 +158,6 @@ START_TEST(test_unflushed_is_lost)
 }
 END_TEST
 
-/* Lost acks, crashes before and after: no row twice, none missing. */
 /* A client that leaves in the turn in which its request was admitted. */
 START_TEST(test_ended_in_its_first_turn)
 {
@@ -185,6 +184,7 @@ START_TEST(test_ended_in_its_first_turn)
 }
 END_TEST
 
+/* Lost acks, crashes before and after: no row twice, none missing. */
 START_TEST(test_lost_acks)
 {
 	kit_open(&k);
