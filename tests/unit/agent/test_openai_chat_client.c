@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chat completions: requests of clients, and answers to them. */
 #include "tests/unit/agent/answer_script.h"
+#include "tests/unit/agent/codec_kit.h"
 #include "tests/unit/agent/ir_text.h"
 
 #define C	(&codec_openai_chat_client)
@@ -318,6 +319,55 @@ START_TEST(too_many)
 }
 END_TEST
 
+/* What is read, written for a provider of the same dialect and read again is
+ * the same request. */
+START_TEST(round_trip)
+{
+	static const char body[] =
+	    "{\"model\":\"m\",\"stream\":true,\"stream_options\":"
+	    "{\"include_usage\":true},\"max_completion_tokens\":9,"
+	    "\"temperature\":0.5,\"stop\":[\"a\",\"b\"],\"seed\":3,"
+	    "\"top_logprobs\":2,\"logprobs\":true,\"verbosity\":\"low\","
+	    "\"reasoning_effort\":\"low\",\"parallel_tool_calls\":false,"
+	    "\"metadata\":{\"a\":\"b\"},\"tool_choice\":\"required\","
+	    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+	    "\"description\":\"d\",\"parameters\":{\"type\":\"object\"},"
+	    "\"strict\":true}}],\"messages\":["
+	    "{\"role\":\"developer\",\"content\":\"d\"},"
+	    "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+	    "\"a\\n\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
+	    "\"data:image/png;base64,AAAA\",\"detail\":\"low\"}},"
+	    "{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\","
+	    "\"format\":\"mp3\"}},{\"type\":\"file\",\"file\":{\"filename\":"
+	    "\"a.pdf\",\"file_data\":\"data:application/pdf;base64,AAAA\"}}]},"
+	    "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"type\":"
+	    "\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+	    "\"{\\\"x\\\":\\\"\\\\u00e9\\\"}\"}}]},"
+	    "{\"role\":\"tool\",\"tool_call_id\":\"c\",\"content\":\"r\"}]}";
+	struct write_opts o = {.client = CARRY_C_CHAT, .model = STR("m")};
+	struct ir_request r, again;
+	struct buf out, want, got;
+	struct error e = {0};
+	struct arena a, a2;
+
+	buf_init(&out, 1 << 20);
+	buf_init(&want, 1 << 20);
+	buf_init(&got, 1 << 20);
+	codec_kit_read(C, str_of(body), &a, &r);
+	ck_assert_msg(codec_openai_chat_provider.write(&r, &o, &out, &e) == 0,
+	    "%s: %s", e.field, e.text);
+	codec_kit_read(C, buf_str(&out), &a2, &again);
+	ir_text(&want, &r);
+	ir_text(&got, &again);
+	ck_assert_str_eq(buf_cstr(&got), buf_cstr(&want));
+	buf_release(&out);
+	buf_release(&want);
+	buf_release(&got);
+	arena_release(&a);
+	arena_release(&a2);
+}
+END_TEST
+
 /* ---- answers ---- */
 
 #define HEAD(object)                                                        \
@@ -363,54 +413,103 @@ START_TEST(stream_text)
 #define TAIL \
 	"]"  \
 	",\"usage\":null}\n\n"
-	script_end(
-	    &s, "data: " HEAD(
-		    "chat.completion.chunk") "{\"index\":0,\"delta\":"
-					     "{" ROLE_TEXT
-					     "},\"logprobs\":null,\"finish_"
-					     "reason\":null}" TAIL
-					     "data: " HEAD("chat.completion."
-							   "chunk") "{\"index"
-								    "\":0,"
-								    "\"delta"
-								    "\":{"
-								    "\"conten"
-								    "t\":"
-								    "\"a\\n\""
-								    "},"
-								    "\"logpro"
-								    "bs\":"
-								    "null,"
-								    "\"finish"
-								    "_reason"
-								    "\":"
-								    "null"
-								    "}" TAIL
-								    "data:"
-								    " " HEAD(
-									"chat"
-									".com"
-									"plet"
-									"ion."
-									"chun"
-									"k") "{"
-									     "\"index\":0,\"delta\":{"
-									     "}"
-									     ","
-									     "\"logprobs\":{\"content\":[{\"token\":\"a\"}],\"refusal\":null}"
-									     ","
-									     "\"finish_reason\":null}" TAIL
-									     "d"
-									     "a"
-									     "t"
-									     "a"
-									     ":"
-									     " " HEAD(
-										 "chat.completion.chunk") "{\"index\":0,\"delta\":{"
-													  "},\"logprobs\":null,\"finish_reason\":\"length\"}" TAIL
-													  "data: " HEAD(
-													      "chat.completion.chunk") "],\"usage\":" USAGE
-																       "}\n\ndata: [DONE]\n\n");
+	script_end(&s,
+	    "data: " HEAD(
+		"chat.completion.chunk") "{\"index\":0,\"delta\":"
+					 "{" ROLE_TEXT
+					 "},\"logprobs\":null,\"finish_"
+					 "reason\":null}" TAIL "data: " HEAD(
+					     "chat.completion."
+					     "chunk") "{\"index"
+						      "\":0,"
+						      "\"delta"
+						      "\":{"
+						      "\"conten"
+						      "t\":"
+						      "\"a\\n\""
+						      "},"
+						      "\"logpro"
+						      "bs\":"
+						      "null,"
+						      "\"finish"
+						      "_reason"
+						      "\":"
+						      "null"
+						      "}" TAIL "data:"
+						      " " HEAD(
+							  "chat"
+							  ".com"
+							  "plet"
+							  "ion."
+							  "chun"
+							  "k") "{"
+							       "\"index\":0,"
+							       "\"delta\":{"
+							       "}"
+							       ","
+							       "\"logprobs\":{"
+							       "\"content\":[{"
+							       "\"token\":"
+							       "\"a\"}],"
+							       "\"refusal\":"
+							       "null}"
+							       ","
+							       "\"finish_"
+							       "reason\":"
+							       "null}" TAIL "d"
+							       "a"
+							       "t"
+							       "a"
+							       ":"
+							       " " HEAD(
+								   "chat."
+								   "completion."
+								   "chunk") "{"
+									    "\""
+									    "in"
+									    "de"
+									    "x"
+									    "\""
+									    ":0"
+									    ","
+									    "\""
+									    "de"
+									    "lt"
+									    "a"
+									    "\""
+									    ":{"
+									    "},"
+									    "\""
+									    "lo"
+									    "gp"
+									    "ro"
+									    "bs"
+									    "\""
+									    ":n"
+									    "ul"
+									    "l,"
+									    "\""
+									    "fi"
+									    "ni"
+									    "sh"
+									    "_r"
+									    "ea"
+									    "so"
+									    "n"
+									    "\""
+									    ":"
+									    "\""
+									    "le"
+									    "ng"
+									    "th"
+									    "\""
+									    "}" TAIL
+									    "da"
+									    "ta"
+									    ":"
+									    " " HEAD(
+										"chat.completion.chunk") "],\"usage\":" USAGE
+													 "}\n\ndata: [DONE]\n\n");
 }
 END_TEST
 
@@ -662,6 +761,7 @@ main(void)
 	UNIT_ADD(s, refused_fields);
 	UNIT_ADD(s, refused_messages);
 	UNIT_ADD(s, too_many);
+	UNIT_ADD(s, round_trip);
 	UNIT_ADD(s, stream_text);
 	UNIT_ADD(s, stream_calls);
 	UNIT_ADD(s, stream_thinking);
