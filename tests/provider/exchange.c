@@ -576,6 +576,7 @@ exchange_ask(
 	x->continuous_usage = s->continuous_usage;
 	x->obfuscation = s->include_obfuscation;
 	x->base64 = s->base64;
+	x->summaries = s->summaries;
 	x->wants_signatures = s->wants_signatures;
 	x->show_thinking =
 	    x->k.show_thinking >= 0 ? x->k.show_thinking > 0 : s->show_thinking;

@@ -29,7 +29,8 @@ struct exchange {
 	struct knobs k;
 	struct bill_row row;
 	bool stream, include_usage, obfuscation, base64, capped;
-	bool continuous_usage, blocked, show_thinking, wants_signatures;
+	bool continuous_usage, blocked, show_thinking, wants_signatures,
+	    summaries;
 	bool final; /* usage being written is the last one */
 	int64_t n_choices, n_inputs, dimensions;
 	int64_t prompt_tokens, cached_tokens, cache_write_tokens,

@@ -39,11 +39,10 @@ struct scan {
 	int64_t n_inputs; /* of an embeddings request */
 	uint64_t hash;	  /* of the prompt's text: the same in each dialect */
 	struct str raw_tools, raw_format, raw_choice; /* chat: JSON, or "" */
-	struct str tier;     /* service_tier asked for */
-	struct str user_key; /* Responses: previous_response_id ... */
-	struct str unknown;  /* chat: the first member that OpenAI has not */
-	struct knobs knobs;  /* from "x_sim" */
-	const char *bad;     /* what is wrong; NULL = nothing */
+	struct str tier;    /* service_tier asked for */
+	struct str unknown; /* chat: the first member that OpenAI has not */
+	struct knobs knobs; /* from "x_sim" */
+	const char *bad;    /* what is wrong; NULL = nothing */
 	/* Filled from trees only. */
 	struct {
 		const char *name;
@@ -57,6 +56,7 @@ struct scan {
 	const struct json_t *format; /* ... of this schema, may be NULL */
 	bool thinking;		     /* thinking was switched on */
 	bool show_thinking;	     /* its text is wanted */
+	bool summaries;		     /* Responses: so are summaries */
 	bool wants_signatures;	     /* encrypted reasoning is wanted */
 };
 
