@@ -27,6 +27,31 @@ tokens_unwrap(struct request *r)
 	return 0;
 }
 
+/* Anthropic's reader wants the cap of an answer, of which there is none. */
+static int
+tokens_add_cap(struct request *r)
+{
+	struct json root = json_root(buf_str(&r->body)), v;
+	struct json_iter it;
+	struct str key;
+	bool empty;
+
+	if (r->target.s.op != OP_COUNT_TOKENS || root.type != JSON_OBJECT ||
+	    json_getz(root, "max_tokens", &v))
+		return 0;
+	it = json_iter(root);
+	empty = !json_next_member(&it, &key, &v);
+	buf_clear(&r->up_body);
+	(void)buf_addz(
+	    &r->up_body, empty ? "{\"max_tokens\":1" : "{\"max_tokens\":1,");
+	(void)buf_add(
+	    &r->up_body, root.p + 1, (size_t)(root.end - root.p) - 1);
+	if (buf_error(&r->up_body) != 0)
+		return buf_error(&r->up_body);
+	buf_clear(&r->body);
+	return buf_add(&r->body, r->up_body.data, r->up_body.len);
+}
+
 static int
 tokens_read(struct request *r, struct error *e)
 {
@@ -34,6 +59,8 @@ tokens_read(struct request *r, struct error *e)
 
 	if (rc == 0)
 		rc = tokens_unwrap(r);
+	if (rc == 0)
+		rc = tokens_add_cap(r);
 	if (rc == 0)
 		rc = forward_read(r, e);
 	if (rc == 0)
