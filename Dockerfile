@@ -28,6 +28,7 @@ FROM base AS control
 COPY deploy/compose /usr/local/share/headgate/compose
 COPY examples/acme /usr/local/share/headgate/examples/acme
 COPY --from=build /out/bin/headgate-control /out/bin/headgate /usr/local/bin/
+COPY schema/catalog /usr/local/share/headgate/catalog
 EXPOSE 7400 7401 7402
 HEALTHCHECK --interval=5s --timeout=3s --retries=12 \
     CMD curl -fsS -o /dev/null http://127.0.0.1:7400/readyz

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/apply.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/show.h"
@@ -95,7 +96,7 @@ apply_load_dir(struct cli *c, struct yaml_set *set, const char *dir)
 	return rc;
 }
 
-static int
+int
 apply_load(struct cli *c, struct yaml_set *set, const char *from)
 {
 	struct stat st;
@@ -209,11 +210,30 @@ apply_show(struct cli *c, const json_t *reply)
 }
 
 int
+apply_send(struct cli *c, json_t *items, const char *message, bool dry_run,
+    bool prune, const struct yaml_set *set)
+{
+	json_t *reply = NULL, *problem = NULL, *body;
+	int rc;
+
+	body = json_pack("{s:s,s:b,s:b,s:O}", "message", message, "dry_run",
+	    dry_run, "prune", prune, "items", items);
+	rc = client_call(c, "POST", "/v1/apply", body, &reply, &problem);
+	if (rc != 0 && problem != NULL && set != NULL)
+		apply_explain(c, set, problem);
+	if (rc == 0)
+		apply_show(c, reply);
+	json_decref(body);
+	json_decref(reply);
+	json_decref(problem);
+	return rc;
+}
+
+int
 cmd_apply(struct cli *c, const struct cli_args *a)
 {
 	const char *from = args_get(a, "filename");
 	const char *message = args_get(a, "message");
-	json_t *body = NULL, *reply = NULL, *problem = NULL;
 	struct yaml_set set;
 	int rc;
 
@@ -224,21 +244,10 @@ cmd_apply(struct cli *c, const struct cli_args *a)
 		    "name a folder or file: headgate apply -f DIR");
 	yaml_set_init(&set);
 	rc = apply_load(c, &set, from);
-	if (rc != 0)
-		goto out;
-	body = json_pack("{s:s,s:b,s:b,s:O}", "message",
-	    message != NULL ? message : "headgate apply", "dry_run",
-	    args_has(a, "dry-run"), "prune", args_has(a, "prune"), "items",
-	    set.items);
-	rc = client_call(c, "POST", "/v1/apply", body, &reply, &problem);
-	if (rc != 0 && problem != NULL)
-		apply_explain(c, &set, problem);
 	if (rc == 0)
-		apply_show(c, reply);
-out:
-	json_decref(body);
-	json_decref(reply);
-	json_decref(problem);
+		rc = apply_send(c, set.items,
+		    message != NULL ? message : "headgate apply",
+		    args_has(a, "dry-run"), args_has(a, "prune"), &set);
 	yaml_set_release(&set);
 	return rc;
 }

@@ -29,6 +29,21 @@ static const struct cli_flag f_apply[] = {
     {"dry-run", 0, NULL, "show the difference, write nothing"},
     {"prune", 0, NULL, "delete what the files no longer name"}, F_MESSAGE,
     F_END};
+#define F_CATALOG                                                         \
+	{"catalog-dir", 0, "DIR",                                         \
+	    "catalogue (default: the one that came "                      \
+	    "with the program)"},                                         \
+	{                                                                 \
+		"provider", 0, "NAME", "only the models of this provider" \
+	}
+static const struct cli_flag f_catalog[] = {F_CATALOG, F_END};
+static const struct cli_flag f_catalog_diff[] = {
+    F_CATALOG, {"models", 0, "A,B", "only these models"}, F_END};
+static const struct cli_flag f_catalog_import[] = {F_CATALOG,
+    {"models", 0, "A,B", "only these models"},
+    {"dry-run", 0, NULL, "show the difference, write nothing"},
+    {"force", 0, NULL, "overwrite models that were changed by hand too"},
+    F_MESSAGE, F_END};
 static const struct cli_flag f_key[] = {
     {"routes", 0, "A,B", "only these routes (default: all of the project)"},
     {"expires", 0, "WHEN", "30m, 12h, 90d, or an RFC 3339 time"},
@@ -101,6 +116,19 @@ const struct cli_cmd cli_commands[] = {
 	"headgate apply -f examples/acme --dry-run\n"
 	"headgate apply -f examples/acme -m 'new project'",
 	f_apply, 0, 1, false, cmd_apply},
+    {"catalog list", "[FILE|DIR]", "List the models of the catalogue",
+	"headgate catalog list --provider anthropic", f_catalog, 0, 1, true,
+	cmd_catalog_list},
+    {"catalog diff", "[FILE|DIR]",
+	"Compare the catalogue with the control plane",
+	"headgate catalog diff --provider openai", f_catalog_diff, 0, 1, false,
+	cmd_catalog_diff},
+    {"catalog import", "[FILE|DIR]",
+	"Create or update models from the catalogue",
+	"headgate catalog import --provider anthropic --dry-run\n"
+	"headgate catalog import --models gpt-5.4,gpt-5.4-mini\n"
+	"headgate catalog import my-prices.yaml -m 'prices of our contract'",
+	f_catalog_import, 0, 1, false, cmd_catalog_import},
     {"key create", "NAME", "Create a virtual key; shows its secret once",
 	"headgate key create acme.research.chat.ci --expires 90d", f_key, 1, 1,
 	false, cmd_key_create},

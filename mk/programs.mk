@@ -73,12 +73,15 @@ $(TOKENIZERS) &: $(B)/tools/mkbpe agent/tokenizer/data/package-lock.json
 	$(Q)cp $(RANKS)/../LICENSE $(TOKENIZERS_LICENSE)
 
 # Tables are installed when they were made.
-install: all ## Install the programs, and tokenizer tables that there are
+install: all ## Install the programs, the catalogue, and tokenizer tables if made
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/headgate'
 	install -m 0755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin/'
 	for t in $(TOKENIZERS) $(TOKENIZERS_LICENSE); do \
 	    [ ! -f "$$t" ] || install -m 0644 "$$t" \
 	    '$(DESTDIR)$(PREFIX)/share/headgate/' || exit 1; done
+	install -d '$(DESTDIR)$(PREFIX)/share/headgate/catalog'
+	install -m 0644 schema/catalog/*.yaml \
+	    '$(DESTDIR)$(PREFIX)/share/headgate/catalog/'
 
 clean: ## Remove this build folder ($(B))
 	rm -rf '$(B)'

@@ -263,7 +263,13 @@ static const struct field_def fields_model[] = {
 	.help = "Effective-dated unit prices: at most one at a time for a "
 		"class, tier and size.",
 	.example = "[{\"class\": \"input\", \"usd_per_mtok\": \"0.15\"},"
-		   " {\"class\": \"output\", \"usd_per_mtok\": \"0.60\"}]"}};
+		   " {\"class\": \"output\", \"usd_per_mtok\": \"0.60\"}]"},
+    {.name = "catalog",
+	.type = FT_STRING,
+	.max = 120,
+	.help = "Provider, date and fingerprint of the catalogue entry that "
+		"the model was imported from; set by headgate catalog import.",
+	.example = "\"openai 2026-11-22 0123456789abcdef\""}};
 
 #define F_TIMEOUT(n, d, h)                                                     \
 	{                                                                      \

@@ -185,6 +185,8 @@ const struct schema_row schema_rows[] = {
     S("Usage", "provider", "string", "Provider."),
     S("Usage", "model", "string", "Model."),
     S("Usage", "tokens", "tokens", "Tokens by class; zeros left out."),
+    S("Usage", "tier", "string",
+	"Service tier that it was priced by; empty: standard."),
     S("Usage", "cost_nanousd", "nano", "Cost."),
     S("Usage", "source",
 	"none|provider_final|provider_partial|estimated|crash_estimated",

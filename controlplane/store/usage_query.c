@@ -13,48 +13,48 @@
 	" LEFT JOIN item_name " col " ON " col ".uid = u." col "_uid"
 
 /* Names are joined to the page only. */
-#define QUERY_SQL(where)                                                                                                \
-	"SELECT u.batch_id, u.seq, u.kind, u.agent_id, u.boot_epoch, "                                                  \
-	"u.shard, u.attempt, u.request_id, u.started_at, u.duration_us, "                                               \
-	"u.first_byte_us, " QUERY_NAME("tenant") ", " QUERY_NAME(                                                       \
-	    "team") ","                                                                                                 \
-		    " " QUERY_NAME("project") ", " QUERY_NAME(                                                          \
-			"key") ","                                                                                      \
-			       " " QUERY_NAME("route") ", " QUERY_NAME(                                                 \
-				   "deplo"                                                                              \
-				   "ymen"                                                                               \
-				   "t") ", " QUERY_NAME("provider") ","                                                 \
-								    " " QUERY_NAME(                                     \
-									"mod"                                           \
-									"el") ", "                                      \
-									      "u.config_version, u.price_version, "     \
-									      "u.cost, u.source, "                      \
-									      "u.http_status, u.streamed, "             \
-									      "u.finish_reason, "                       \
-									      "u.upstream_request_id, "                 \
-									      "u.error_code, "                          \
-									      "u.tags, " USAGE_TOKEN_COLUMNS            \
-									      ", (extract(epoch FROM "                  \
-									      "u.started_at) * 1000000)::bigint, u.tier "       \
-									      "FROM ("                                  \
-									      "SELECT * FROM usage WHERE " where        \
-									      " ORDER BY started_at DESC, "             \
-									      "batch_id DESC, seq DESC LIMIT $2) "      \
-									      "u" QUERY_JOIN("tenant") QUERY_JOIN(      \
-										  "team") QUERY_JOIN("project")         \
-										  QUERY_JOIN("key") QUERY_JOIN(         \
-										      "route")                          \
-										      QUERY_JOIN(                       \
-											  "deploym"                     \
-											  "ent")                        \
-											  QUERY_JOIN(                   \
-											      "provider")               \
-											      QUERY_JOIN(               \
-												  "model") " ORDER BY " \
-													   "u.started_" \
-													   "at DESC, "  \
-													   "u.batch_"   \
-													   "id DESC, "  \
+#define QUERY_SQL(where)                                                                                                  \
+	"SELECT u.batch_id, u.seq, u.kind, u.agent_id, u.boot_epoch, "                                                    \
+	"u.shard, u.attempt, u.request_id, u.started_at, u.duration_us, "                                                 \
+	"u.first_byte_us, " QUERY_NAME("tenant") ", " QUERY_NAME(                                                         \
+	    "team") ","                                                                                                   \
+		    " " QUERY_NAME("project") ", " QUERY_NAME(                                                            \
+			"key") ","                                                                                        \
+			       " " QUERY_NAME("route") ", " QUERY_NAME(                                                   \
+				   "deplo"                                                                                \
+				   "ymen"                                                                                 \
+				   "t") ", " QUERY_NAME("provider") ","                                                   \
+								    " " QUERY_NAME(                                       \
+									"mod"                                             \
+									"el") ", "                                        \
+									      "u.config_version, u.price_version, "       \
+									      "u.cost, u.source, "                        \
+									      "u.http_status, u.streamed, "               \
+									      "u.finish_reason, "                         \
+									      "u.upstream_request_id, "                   \
+									      "u.error_code, "                            \
+									      "u.tags, " USAGE_TOKEN_COLUMNS              \
+									      ", (extract(epoch FROM "                    \
+									      "u.started_at) * 1000000)::bigint, u.tier " \
+									      "FROM ("                                    \
+									      "SELECT * FROM usage WHERE " where          \
+									      " ORDER BY started_at DESC, "               \
+									      "batch_id DESC, seq DESC LIMIT $2) "        \
+									      "u" QUERY_JOIN("tenant") QUERY_JOIN(        \
+										  "team") QUERY_JOIN("project")           \
+										  QUERY_JOIN("key") QUERY_JOIN(           \
+										      "route")                            \
+										      QUERY_JOIN(                         \
+											  "deploym"                       \
+											  "ent")                          \
+											  QUERY_JOIN(                     \
+											      "provider")                 \
+											      QUERY_JOIN(                 \
+												  "model") " ORDER BY "   \
+													   "u.started_"   \
+													   "at DESC, "    \
+													   "u.batch_"     \
+													   "id DESC, "    \
 													   "u.seq DESC"
 
 enum {

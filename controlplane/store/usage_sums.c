@@ -122,7 +122,8 @@ _Static_assert(ROLLUP_COLUMNS == 1 + 7 + 2 + TC_COUNT, "a column each");
 #define ROLLUP_VALUES                                                                                                      \
 	", " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") ", " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP( \
 	    "8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ","                                                  \
-								      " " ROLLUP("12") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP("15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") ", " ROLLUP("21") ", " ROLLUP("22") ", " ROLLUP("23") ", " ROLLUP("24") ", " ROLLUP("25") ", " ROLLUP("26")
+								      " " ROLLUP("1"                                       \
+										 "2") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP("15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") ", " ROLLUP("21") ", " ROLLUP("22") ", " ROLLUP("23") ", " ROLLUP("24") ", " ROLLUP("25") ", " ROLLUP("26")
 /* clang-format on */
 
 #define ROLLUP_SQL(table, time, seconds)                    \

@@ -82,7 +82,7 @@ START_TEST(test_fallback)
 		t.n[i] = 1;
 	ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
 	ck_assert_int_eq(cost, 7 * 2 + 4 * 5); /* units: nothing */
-	p.per_mtok[TC_CACHE_READ] = 0; /* free is a price */
+	p.per_mtok[TC_CACHE_READ] = 0;	       /* free is a price */
 	p.per_mtok[TC_REASONING] = 7000000;
 	ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
 	ck_assert_int_eq(cost, 5 * 2 + 0 + 3 * 5 + 7);
