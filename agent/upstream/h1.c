@@ -548,7 +548,8 @@ h1_write_head(struct h1 *h, const struct up_request *rq,
 	}
 	if (rq->headers.len + 2 > cap - n)
 		return 0;
-	memcpy(dst + n, rq->headers.p, rq->headers.len);
+	if (rq->headers.len > 0)
+		memcpy(dst + n, rq->headers.p, rq->headers.len);
 	n += rq->headers.len;
 	memcpy(dst + n, "\r\n", 2);
 	return n + 2;

@@ -40,13 +40,14 @@ h1_conns_release(struct h1_conns *p)
 {
 	struct h1_origin *o;
 
-	while ((o = p->origins) != NULL) {
+	for (o = p->origins; o != NULL; o = o->next)
 		while (o->idle != NULL)
 			h1_conn_close(h1_conn_reuse(p, o));
+	loop_end_turn(p->loop); /* closed ones still name their origin */
+	while ((o = p->origins) != NULL) {
 		p->origins = o->next;
 		free(o);
 	}
-	loop_end_turn(p->loop);
 	pool_release(&p->pool);
 }
 

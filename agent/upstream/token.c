@@ -201,12 +201,11 @@ token_publish(
 
 	memcpy(words, text, strlen(text));
 	atomic_store_explicit(&c->seq, seq + 1, memory_order_relaxed);
-	atomic_thread_fence(memory_order_release);
 	for (size_t i = 0; i < TOKEN_WORDS; i++)
 		atomic_store_explicit(
-		    &c->words[i], words[i], memory_order_relaxed);
-	atomic_store_explicit(&c->ends_at, ends_at, memory_order_relaxed);
-	atomic_store_explicit(&c->renew_at, renew_at, memory_order_relaxed);
+		    &c->words[i], words[i], memory_order_release);
+	atomic_store_explicit(&c->ends_at, ends_at, memory_order_release);
+	atomic_store_explicit(&c->renew_at, renew_at, memory_order_release);
 	atomic_store_explicit(&c->seq, seq + 2, memory_order_release);
 	sodium_memzero(words, sizeof(words));
 }
@@ -220,14 +219,13 @@ token_copy(struct token_cell *c, char dst[TOKEN_MAX], int64_t *ends_at)
 	seq = atomic_load_explicit(&c->seq, memory_order_acquire);
 	if (seq & 1)
 		return false;
-	*ends_at = atomic_load_explicit(&c->ends_at, memory_order_relaxed);
+	*ends_at = atomic_load_explicit(&c->ends_at, memory_order_acquire);
 	for (size_t i = 0; i < TOKEN_WORDS; i++) {
-		w = atomic_load_explicit(&c->words[i], memory_order_relaxed);
+		w = atomic_load_explicit(&c->words[i], memory_order_acquire);
 		memcpy(dst + 8 * i, &w, 8);
 		if (memchr(&w, 0, 8) != NULL)
 			break;
 	}
-	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&c->seq, memory_order_relaxed) == seq;
 }
 
