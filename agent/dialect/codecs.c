@@ -5,77 +5,20 @@
  */
 #include "agent/dialect/codecs.h"
 
-/* Codecs that are not in the tree yet. */
-#if __has_include("agent/dialect/openai_chat_client.c")
-#define HAVE_openai_chat_client &codec_openai_chat_client
-#else
-#define HAVE_openai_chat_client NULL
-#endif
-#if __has_include("agent/dialect/responses_client.c")
-#define HAVE_responses_client &codec_responses_client
-#else
-#define HAVE_responses_client NULL
-#endif
-#if __has_include("agent/dialect/anthropic_client.c")
-#define HAVE_anthropic_client &codec_anthropic_client
-#else
-#define HAVE_anthropic_client NULL
-#endif
-#if __has_include("agent/dialect/gemini_client.c")
-#define HAVE_gemini_client &codec_gemini_client
-#else
-#define HAVE_gemini_client NULL
-#endif
-#if __has_include("agent/dialect/openai_chat_provider.c")
-#define HAVE_openai_chat_provider &codec_openai_chat_provider
-#else
-#define HAVE_openai_chat_provider NULL
-#endif
-#if __has_include("agent/dialect/anthropic_provider.c")
-#define HAVE_anthropic_provider &codec_anthropic_provider
-#else
-#define HAVE_anthropic_provider NULL
-#endif
-#if __has_include("agent/dialect/gemini_provider.c")
-#define HAVE_gemini_provider &codec_gemini_provider
-#else
-#define HAVE_gemini_provider NULL
-#endif
-#if __has_include("agent/dialect/bedrock_provider.c")
-#define HAVE_bedrock_provider &codec_bedrock_provider
-#else
-#define HAVE_bedrock_provider NULL
-#endif
-#if __has_include("agent/dialect/cohere_provider.c")
-#define HAVE_cohere_provider &codec_cohere_provider
-#else
-#define HAVE_cohere_provider NULL
-#endif
-#if __has_include("agent/dialect/ollama_provider.c")
-#define HAVE_ollama_provider &codec_ollama_provider
-#else
-#define HAVE_ollama_provider NULL
-#endif
-#if __has_include("agent/dialect/responses_reader.c")
-#define HAVE_responses_provider &codec_responses_provider
-#else
-#define HAVE_responses_provider NULL
-#endif
-
 const struct codec_client *
 codec_client_of(enum op op)
 {
 	switch (op) {
 	case OP_CHAT:
-		return HAVE_openai_chat_client;
+		return &codec_openai_chat_client;
 	case OP_RESPONSES:
-		return HAVE_responses_client;
+		return &codec_responses_client;
 	case OP_MESSAGES:
 	case OP_COUNT_TOKENS:
-		return HAVE_anthropic_client;
+		return &codec_anthropic_client;
 	case OP_GENERATE:
 	case OP_GEMINI_COUNT_TOKENS:
-		return HAVE_gemini_client;
+		return &codec_gemini_client;
 	default:
 		return NULL;
 	}
@@ -103,18 +46,18 @@ codec_provider_of(enum provider_dialect d)
 	case PROVIDER_OPENAI:
 	case PROVIDER_AZURE:
 	case PROVIDER_MISTRAL:
-		return HAVE_openai_chat_provider;
+		return &codec_openai_chat_provider;
 	case PROVIDER_ANTHROPIC:
-		return HAVE_anthropic_provider;
+		return &codec_anthropic_provider;
 	case PROVIDER_GEMINI:
 	case PROVIDER_VERTEX:
-		return HAVE_gemini_provider;
+		return &codec_gemini_provider;
 	case PROVIDER_BEDROCK:
-		return HAVE_bedrock_provider;
+		return &codec_bedrock_provider;
 	case PROVIDER_COHERE:
-		return HAVE_cohere_provider;
+		return &codec_cohere_provider;
 	case PROVIDER_OLLAMA:
-		return HAVE_ollama_provider;
+		return &codec_ollama_provider;
 	case PROVIDER_N_DIALECTS:
 		break;
 	}
@@ -206,8 +149,8 @@ codec_plan(
 	if (codec_passes(p, op, quirky)) {
 		ret->mode = op == OP_CHAT ? RELAY_CHAT : RELAY_PASS;
 		if (op == OP_RESPONSES)
-			ret->from = HAVE_responses_provider;
-		return ret->from != NULL || op == OP_CHAT ? 0 : ERR_UNSUPPORTED;
+			ret->from = &codec_responses_provider;
+		return 0;
 	}
 	ret->mode = RELAY_TRANSLATE;
 	ret->op = codec_own_op(p->dialect);

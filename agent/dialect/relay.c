@@ -194,6 +194,30 @@ relay_send(struct relay *r, const struct sse_event *ev)
 	return buf_error(to) != 0 ? ERR_TOO_LARGE : 0;
 }
 
+/* Gemini's reader tells of the finish when it knows that no usage follows; the
+ * event with the reason has to wait all the same. */
+static bool
+relay_is_last(struct relay *r, const struct sse_event *ev)
+{
+	static const char word[] = "\"finishReason\"";
+	struct json list, c, v;
+	struct json_iter it;
+
+	if (r->o.op != OP_GENERATE || !ev->has_data ||
+	    memmem(ev->data.p, ev->data.len, word, sizeof(word) - 1) == NULL ||
+	    json_validate(ev->data, r->o.event_json, NULL) != 0 ||
+	    !json_getz(json_root(ev->data), "candidates", &list) ||
+	    list.type != JSON_ARRAY)
+		return false;
+	it = json_iter(list);
+	while (json_next_element(&it, &c)) {
+		if (c.type == JSON_OBJECT && json_getz(c, "finishReason", &v) &&
+		    v.type == JSON_STRING)
+			r->n_finished++;
+	}
+	return r->n_finished >= r->o.n_choices;
+}
+
 static int
 relay_pass_event(void *ctx, const struct sse_event *ev)
 {
@@ -209,7 +233,7 @@ relay_pass_event(void *ctx, const struct sse_event *ev)
 	}
 	if (r->error && r->n_sent == 0)
 		return ERR_INVALID;
-	if (r->done || r->n_finished >= r->o.n_choices)
+	if (r->done || r->n_finished >= r->o.n_choices || relay_is_last(r, ev))
 		r->ending = true;
 	rc = relay_send(r, ev);
 	if (rc != 0)
