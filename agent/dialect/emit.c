@@ -52,7 +52,9 @@ emit_pick(
 		if (v.type == JSON_NULL)
 			continue;
 		for (i = 0; i < n; i++)
-			if (str_eq(key, names[i]))
+			if (key.len == names[i].len && key.len > 0 &&
+			    key.p[0] == names[i].p[0] &&
+			    memcmp(key.p, names[i].p, key.len) == 0)
 				break;
 		if (i == n && str_find(key, '\\') >= 0)
 			for (i = 0; i < n; i++)
