@@ -9,9 +9,12 @@
 #include "agent/dialect/client_read.h"
 #include "agent/dialect/codec.h"
 
-/* What a thoughtSignature begins with that stands for encrypted thinking of
- * another provider: 9 bytes in base64. */
-#define GEMC_REDACTED STR("aGctcmVkYWN0")
+/* ,"thoughtSignature":"..." of a signature (esc) of any provider; nothing for
+ * an empty one. redacted: it is encrypted thinking. */
+void gemc_signature_write(struct buf *out, struct str sig, bool redacted);
+/* The way back, in place. 0, ERR_INVALID, ERR_NOMEM. */
+int gemc_signature_read(
+    struct arena *a, struct str *sig, bool *redacted) MUST_CHECK;
 
 /* contents */
 int gemc_read_contents(struct crd *rd, struct json v) MUST_CHECK;

@@ -271,22 +271,24 @@ static int
 gemc_read_proof(struct gemc_reader *g, const char *base, const struct json *v,
     struct ir_part *p)
 {
-	struct str mark = GEMC_REDACTED;
-	bool thought = false;
+	static const char name[] = "thoughtSignature";
+	bool thought = false, redacted;
 	int rc;
 
 	rc = crd_bool(g->rd, v[GP_THOUGHT], base, "thought", &thought);
 	if (rc == 0)
-		rc = gemc_base64(g->rd, v[GP_SIGNATURE], base,
-		    "thoughtSignature", &p->signature);
-	if (rc != 0 || p->type != IR_TEXT || !thought)
+		rc = crd_string(
+		    g->rd, v[GP_SIGNATURE], base, name, &p->signature);
+	if (rc != 0)
 		return rc;
-	p->type = IR_THINKING;
-	if (p->text.len == 0 && str_starts(p->signature, mark)) {
-		p->type = IR_REDACTED;
-		p->signature.p += mark.len;
-		p->signature.len -= mark.len;
-	}
+	rc = gemc_signature_read(g->rd->r->arena, &p->signature, &redacted);
+	if (rc != 0)
+		return rc == ERR_NOMEM
+			   ? crd_full(g->rd)
+			   : crd_bad(g->rd, base, name, "is not as it was");
+	if (p->type != IR_TEXT || !thought)
+		return 0;
+	p->type = redacted && p->text.len == 0 ? IR_REDACTED : IR_THINKING;
 	return 0;
 }
 

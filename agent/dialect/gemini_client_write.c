@@ -10,7 +10,7 @@
  *
  * Thinking that the client did not ask for is left out unless it is signed: a
  * provider that signs wants it back. Encrypted thinking is a thought without
- * text whose signature begins with GEMC_REDACTED.
+ * text (gemini_client_signature.c).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -127,7 +127,7 @@ gemc_text_chunk(struct answer_writer *w, unsigned choice, bool thought,
 	jw_name_esc(&j, "text", text);
 	if (thought)
 		jw_name_bool(&j, "thought", true);
-	jw_opt_esc(&j, "thoughtSignature", sig);
+	gemc_signature_write(w->out, sig, false);
 	jw_close(&j, '}');
 	gemc_part_close(w, choice);
 }
@@ -178,14 +178,7 @@ gemc_part(struct buf *out, const struct gemc_block *b)
 	case IR_REDACTED:
 		jw_name_z(&j, "text", "");
 		jw_name_bool(&j, "thought", true);
-		jw_name(&j, "thoughtSignature");
-		jw_sep(&j);
-		(void)buf_addc(out, '"');
-		(void)buf_add_str(out, GEMC_REDACTED);
-		(void)buf_add_str(out, buf_str(&b->sig));
-		(void)buf_addc(out, '"');
-		jw_close(&j, '}');
-		return;
+		break;
 	case IR_TEXT:
 	case IR_REFUSAL:
 	case IR_THINKING:
@@ -200,7 +193,7 @@ gemc_part(struct buf *out, const struct gemc_block *b)
 		jw_close(&j, '}');
 		break;
 	}
-	jw_opt_esc(&j, "thoughtSignature", buf_str(&b->sig));
+	gemc_signature_write(out, buf_str(&b->sig), b->part == IR_REDACTED);
 	jw_close(&j, '}');
 }
 

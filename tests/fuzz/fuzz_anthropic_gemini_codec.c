@@ -112,19 +112,6 @@ on_frame(void *ctx, const struct sse_event *ev)
 	return 0;
 }
 
-static bool
-has_line(struct str script, const char *word)
-{
-	struct str line;
-
-	while (script.len > 0) {
-		(void)str_cut(script, '\n', &line, &script);
-		if (str_starts(line, str_of(word)))
-			return true;
-	}
-	return false;
-}
-
 static void
 play(const struct codec_client *c, struct str script, bool stream, bool array,
     bool thinking)
@@ -146,8 +133,8 @@ play(const struct codec_client *c, struct str script, bool stream, bool array,
 		MUST(sse_feed(&sse, out.data, out.len, on_frame, NULL) == 0);
 		MUST(sse_finish(&sse, on_frame, NULL) == 0);
 		sse_release(&sse);
-	} else if (rc == 0 && (has_line(script, "end") || out.len > 0) &&
-		   (!stream || (out.len > 3 && out.data[out.len - 3] == ']'))) {
+	} else if (rc == 0 &&
+		   (!stream || str_ends(buf_str(&out), STR("]\r\n")))) {
 		check_json(buf_str(&out), stream ? JSON_ARRAY : JSON_OBJECT);
 	}
 	buf_release(&out);

@@ -311,6 +311,48 @@ START_TEST(test_read_history_in_pieces)
 }
 END_TEST
 
+/* Signatures come back byte by byte, also from SDKs that encode them anew. */
+START_TEST(test_read_signatures)
+{
+	static const struct {
+		const char *sent, *want;
+	} rows[] = {
+	    {"c2l-", "c2l+"},
+	    {"c2l+", "c2l+"},
+	    {"c_g=", "c/g="},
+	    {"sig_x", "sig_x"},
+	    {"aGctb3BhcXVlc2lnX3g=", "sig_x"},
+	    {"aGctb3BhcXVl", ""},
+	};
+	char part[256];
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(part, sizeof(part),
+		    "{\"text\":\"t\",\"thought\":true,"
+		    "\"thoughtSignature\":\"%s\"}",
+		    rows[i].sent);
+		ck_assert_slice_eq(
+		    content("model", part)->signature, rows[i].want);
+	}
+	/* wrapped encrypted thinking */
+	ck_assert_slice_eq(
+	    content("model", "{\"text\":\"\",\"thought\":true,"
+			     "\"thoughtSignature\":"
+			     "\"aGctcmVkYWN0aGctb3BhcXVlc2lnX3g=\"}")
+		->signature,
+	    "sig_x");
+	ck_assert_int_eq(req.messages->parts->type, IR_REDACTED);
+	/* `a"b` would break out of its string */
+	bad_part("model",
+	    "{\"text\":\"t\",\"thoughtSignature\":\"aGctb3BhcXVlYSJi\"}",
+	    "contents[0].parts[0].thoughtSignature");
+	bad_part("model",
+	    "{\"text\":\"t\",\"thoughtSignature\":\"aGctb3BhcXVl!\"}",
+	    "contents[0].parts[0].thoughtSignature");
+}
+END_TEST
+
 /* The schema of one function. */
 static void
 schema(const char *parameters, const char *want)
@@ -674,6 +716,19 @@ START_TEST(test_plain)
 }
 END_TEST
 
+START_TEST(test_signatures)
+{
+	play("start x y\nblock 0.0 call c f\nsig 0.0 sig_x\nstop 0.0\n"
+	     "block 0.1 redacted\nsig 0.1 sig_x\nstop 0.1\n"
+	     "block 0.2 text\ndelta 0.2 t\nsig 0.2 aGctcmVkYWN0\nstop 0.2\n"
+	     "finish 0 stop s\nend\n",
+	    false, false);
+	has("\"args\":{}},\"thoughtSignature\":\"aGctb3BhcXVlc2lnX3g=\"}");
+	has("\"thoughtSignature\":\"aGctcmVkYWN0aGctb3BhcXVlc2lnX3g=\"}");
+	has("\"thoughtSignature\":\"aGctb3BhcXVlYUdjdGNtVmtZV04w\"}");
+}
+END_TEST
+
 START_TEST(test_candidates)
 {
 	static const char script[] =
@@ -792,6 +847,7 @@ main(void)
 	UNIT_ADD(s, test_read_calls);
 	UNIT_ADD(s, test_read_many_calls);
 	UNIT_ADD(s, test_read_history_in_pieces);
+	UNIT_ADD(s, test_read_signatures);
 	UNIT_ADD(s, test_read_schema);
 	UNIT_ADD(s, test_read_tools);
 	UNIT_ADD(s, test_read_thinking);
@@ -800,6 +856,7 @@ main(void)
 	UNIT_ADD(s, test_stream);
 	UNIT_ADD(s, test_stream_parts);
 	UNIT_ADD(s, test_plain);
+	UNIT_ADD(s, test_signatures);
 	UNIT_ADD(s, test_candidates);
 	UNIT_ADD(s, test_blocked);
 	UNIT_ADD(s, test_logprobs);
