@@ -284,6 +284,9 @@ messages_error(const struct exchange *x, int status, struct buf *out)
 }
 
 const struct dialect messages_dialect = {
+    .tells = TELLS_CACHED | TELLS_WRITES | TELLS_TTL | TELLS_REASONING |
+	     TELLS_SEARCH,
+    .tiered = true,
     .op = "messages",
     .stream_type = "text/event-stream; charset=utf-8",
     .plain = messages_plain,

@@ -230,6 +230,8 @@ converse_error(const struct exchange *x, int status, struct buf *out)
 }
 
 const struct dialect converse_dialect = {
+    .tells = TELLS_CACHED | TELLS_WRITES | TELLS_TTL,
+    .tiered = true,
     .op = "converse",
     .stream_type = "application/vnd.amazon.eventstream",
     .wire = WIRE_BINARY,

@@ -357,6 +357,8 @@ chat_error(const struct exchange *x, int status, struct buf *out)
 }
 
 const struct dialect chat_dialect = {
+    .tells = TELLS_CACHED | TELLS_WRITES | TELLS_AUDIO | TELLS_REASONING,
+    .tiered = true,
     .op = "chat",
     .stream_type = "text/event-stream; charset=utf-8",
     .plain = chat_plain,

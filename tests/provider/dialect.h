@@ -37,6 +37,18 @@ enum wire {
 	WIRE_BINARY /* AWS event-stream frames */
 };
 
+/* Details of usage. What an answer does not tell is not billed apart either:
+ * the caller could not know. */
+enum {
+	TELLS_CACHED = 1,
+	TELLS_WRITES = 2,
+	TELLS_TTL = 4, /* cache writes of 5 minutes and 1 hour apart */
+	TELLS_REASONING = 8,
+	TELLS_AUDIO = 16,
+	TELLS_IMAGE = 32,
+	TELLS_SEARCH = 64
+};
+
 /* Functions that write a piece of an answer append to out. SSE events end in
  * "\n\n", NDJSON and array elements in "\n"; frame.c does the rest. */
 struct dialect {
@@ -44,6 +56,8 @@ struct dialect {
 	const char *stream_type; /* content type of a stream */
 	const char *plain_type;	 /* NULL = application/json */
 	enum wire wire;
+	bool tiered;	/* its answers name a service tier */
+	unsigned tells; /* TELLS_*: what its usage splits out */
 	void (*plain)(const struct exchange *x, struct buf *out);
 	/* What comes before the content events. */
 	void (*start)(struct exchange *x, struct buf *out);

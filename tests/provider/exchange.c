@@ -55,15 +55,12 @@ exchange_finish(struct conn *c)
 	atomic_fetch_sub(&c->sim->n.active, 1);
 }
 
-/* Take the row down with `generated` completion tokens. */
 static void
-exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
+exchange_bill_tokens(struct exchange *x, int64_t generated)
 {
-	struct exchange *x = &c->x;
 	int64_t *t = x->row.tokens;
 	int64_t left = generated;
 
-	memcpy(t, x->units, sizeof(x->units));
 	t[SIM_INPUT] = x->prompt_tokens - x->cached_tokens -
 		       x->cache_write_tokens - x->cache_write_1h_tokens -
 		       x->audio_in_tokens - x->image_in_tokens;
@@ -78,6 +75,22 @@ exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
 	left -= t[SIM_AUDIO_OUT];
 	t[SIM_IMAGE_OUT] = min_i64(left, x->image_out_tokens);
 	t[SIM_OUTPUT] = left - t[SIM_IMAGE_OUT];
+	if (!x->tells_reasoning) {
+		t[SIM_OUTPUT] += t[SIM_REASONING];
+		t[SIM_REASONING] = 0;
+	}
+}
+
+/* Take the row down with `generated` completion tokens. */
+static void
+exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
+{
+	struct exchange *x = &c->x;
+	int64_t *t = x->row.tokens;
+
+	memcpy(t, x->units, sizeof(x->units));
+	if (!x->by_units)
+		exchange_bill_tokens(x, generated);
 	/* a provider that says 0 charges 0 */
 	if (exchange_fault_is(x, FAULT_ZERO_USAGE))
 		memset(t, 0, sizeof(x->row.tokens));
@@ -219,7 +232,7 @@ static void
 exchange_send_plain(struct conn *c, struct buf *body)
 {
 	struct exchange *x = &c->x;
-	const char *type = x->d->plain_type;
+	const char *type = x->type != NULL ? x->type : x->d->plain_type;
 
 	if (type == NULL)
 		type = "application/json";
@@ -459,6 +472,54 @@ exchange_step(struct conn *c)
 	}
 }
 
+/* What the usage of this very answer splits out. */
+static unsigned
+exchange_tells(const struct exchange *x)
+{
+	unsigned tells = x->d->tells;
+
+	if (x->speaker == SPEAK_MISTRAL)
+		return 0;
+	if (x->speaker == SPEAK_DEEPSEEK)
+		return tells & (TELLS_CACHED | TELLS_REASONING);
+	if (x->k.usage != USAGE_BARE)
+		return tells;
+	switch (x->speaker) {
+	case SPEAK_ANTHROPIC:
+		return tells & ~(unsigned)(TELLS_TTL | TELLS_REASONING);
+	case SPEAK_GEMINI:
+	case SPEAK_VERTEX:
+		return tells & (TELLS_CACHED | TELLS_REASONING);
+	default:
+		return x->d == &responses_dialect ? tells : 0;
+	}
+}
+
+/* Forget the details that would not be told. */
+static void
+exchange_limit(struct exchange *x)
+{
+	struct knobs *k = &x->k;
+	unsigned tells = exchange_tells(x);
+
+	x->tells_reasoning = (tells & TELLS_REASONING) != 0;
+	if ((tells & TELLS_CACHED) == 0)
+		k->cached_tokens = 0;
+	if ((tells & TELLS_WRITES) == 0)
+		k->cache_write_tokens = k->cache_write_1h_tokens = 0;
+	if ((tells & TELLS_TTL) == 0 && k->cache_write_1h_tokens > 0) {
+		k->cache_write_tokens = knob_or(k->cache_write_tokens, 0) +
+					k->cache_write_1h_tokens;
+		k->cache_write_1h_tokens = 0;
+	}
+	if ((tells & TELLS_AUDIO) == 0)
+		k->audio_in_tokens = k->audio_out_tokens = 0;
+	if ((tells & TELLS_IMAGE) == 0)
+		k->image_in_tokens = k->image_out_tokens = 0;
+	if ((tells & TELLS_SEARCH) == 0)
+		k->web_search = 0;
+}
+
 /* The classes of the prompt, one after the other until it is used up. */
 static void
 exchange_size_prompt(struct exchange *x, const struct scan *s)
@@ -507,7 +568,12 @@ exchange_size(struct exchange *x, const struct sim_model *m,
 	x->image_out_tokens = min_i64(
 	    content - x->audio_out_tokens, knob_or(k->image_out_tokens, 0));
 	x->rejected_tokens = min_i64(content, knob_or(k->rejected_tokens, 0));
+	x->by_units = s->by_units;
 	x->units[SIM_WEB_SEARCH] = knob_or(k->web_search, 0);
+	x->units[SIM_CHARACTERS] = s->characters;
+	x->units[SIM_IMAGES] = s->images;
+	x->units[SIM_SEARCH_UNITS] = s->search_units;
+	x->units[SIM_AUDIO_SECONDS] = s->by_units ? s->seconds : 0;
 	if (x->d->content != NULL && !x->blocked)
 		plan_make(x, s, content / x->n_choices);
 	x->n_events *= x->n_choices;
@@ -561,6 +627,8 @@ exchange_pick_tier(struct exchange *x, const struct scan *s)
 				x->k.tier = t;
 		}
 	}
+	if (!x->d->tiered)
+		x->k.tier = TIER_STANDARD;
 	if (x->k.tier != TIER_STANDARD)
 		(void)!str_copy(str_of(knobs_tier_name((enum tier)x->k.tier)),
 		    x->row.tier, sizeof(x->row.tier));
@@ -576,6 +644,7 @@ exchange_ask(
 	x->continuous_usage = s->continuous_usage;
 	x->obfuscation = s->include_obfuscation;
 	x->base64 = s->base64;
+	x->type = s->type;
 	x->summaries = s->summaries;
 	x->wants_signatures = s->wants_signatures;
 	x->show_thinking =
@@ -609,6 +678,7 @@ exchange_start(struct conn *c, const struct dialect *d,
 	x->row.op = d->op;
 	exchange_ask(x, m, s);
 	exchange_pick_tier(x, s);
+	exchange_limit(x);
 	x->row.started_at_ms = sim_wall_ms();
 	x->created = k->seed >= 0 ? 1767225600 : x->row.started_at_ms / 1000;
 	exchange_size(x, m, s, &x->k);

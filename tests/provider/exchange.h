@@ -31,7 +31,9 @@ struct exchange {
 	bool stream, include_usage, obfuscation, base64, capped;
 	bool continuous_usage, blocked, show_thinking, wants_signatures,
 	    summaries;
-	bool final; /* usage being written is the last one */
+	bool by_units;	  /* paid by units, not by tokens */
+	const char *type; /* of a plain answer, NULL = the dialect's */
+	bool final;	  /* usage being written is the last one */
 	int64_t n_choices, n_inputs, dimensions;
 	int64_t prompt_tokens, cached_tokens, cache_write_tokens,
 	    cache_write_1h_tokens, audio_in_tokens, image_in_tokens;

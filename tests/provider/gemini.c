@@ -322,6 +322,8 @@ vertex_predict_plain(const struct exchange *x, struct buf *out)
 }
 
 const struct dialect generate_dialect = {
+    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING,
+    .tiered = true,
     .op = "generate",
     .stream_type = "text/event-stream",
     .plain_type = "application/json; charset=UTF-8",
@@ -333,6 +335,8 @@ const struct dialect generate_dialect = {
 };
 
 const struct dialect generate_array_dialect = {
+    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING,
+    .tiered = true,
     .op = "generate",
     .stream_type = "application/json; charset=UTF-8",
     .plain_type = "application/json; charset=UTF-8",

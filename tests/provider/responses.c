@@ -404,6 +404,8 @@ responses_done(struct conn *c)
 }
 
 const struct dialect responses_dialect = {
+    .tells = TELLS_CACHED | TELLS_WRITES | TELLS_REASONING,
+    .tiered = true,
     .op = "responses",
     .stream_type = "text/event-stream; charset=utf-8",
     .plain = responses_plain,

@@ -58,6 +58,10 @@ struct scan {
 	bool show_thinking;	     /* its text is wanted */
 	bool summaries;		     /* Responses: so are summaries */
 	bool wants_signatures;	     /* encrypted reasoning is wanted */
+	/* What is paid for beside tokens, or (by_units) instead of them. */
+	int64_t seconds, characters, images, search_units;
+	bool by_units;
+	const char *type; /* of the answer, NULL = the dialect's */
 };
 
 void scan_init(struct scan *s);
