@@ -296,7 +296,7 @@ static bool
 gemc_may_be(const struct gemc_reader *g, unsigned which)
 {
 	if (g->result != NULL)
-		return which != GP_CALL && which != GP_RESPONSE;
+		return which == GP_INLINE || which == GP_FILE;
 	switch (g->m->role) {
 	case IR_USER:
 		return which != GP_CALL;

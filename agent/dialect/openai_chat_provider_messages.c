@@ -289,7 +289,7 @@ oacp_result(struct oacp_msgs *x, const struct ir_part *p)
 	jw_open(w, '{');
 	jw_name_z(w, "role", "tool");
 	jw_name_esc(w, "tool_call_id", id);
-	if (p->parts == NULL && p->result_json.len > 0) {
+	if (p->result_json.len > 0) { /* its parts are media, if any */
 		jw_name(w, "content");
 		jw_plain(w, p->result_json);
 	} else if (!oacp_text_content(w, p->parts)) {
