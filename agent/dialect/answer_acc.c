@@ -148,8 +148,8 @@ acc_drop(struct acc *a, struct acc_block *b)
 	acc_block_free(b);
 }
 
-struct acc_choice *
-acc_choice(struct acc *a, unsigned choice)
+int
+acc_choice(struct acc *a, unsigned choice, struct acc_choice **ret)
 {
 	void *v = a->choices;
 	unsigned i = a->n_choices;
@@ -157,19 +157,22 @@ acc_choice(struct acc *a, unsigned choice)
 
 	while (i > 0 && a->choices[i - 1].choice > choice)
 		i--;
-	if (i > 0 && a->choices[i - 1].choice == choice)
-		return &a->choices[i - 1];
+	if (i > 0 && a->choices[i - 1].choice == choice) {
+		*ret = &a->choices[i - 1];
+		return 0;
+	}
 	rc = acc_grow(&v, a->n_choices, &a->cap_choices, ACC_MAX_CHOICES,
 	    sizeof(struct acc_choice));
 	a->choices = v;
 	if (rc != 0)
-		return NULL;
+		return rc;
 	memmove(&a->choices[i + 1], &a->choices[i],
 	    (a->n_choices - i) * sizeof(struct acc_choice));
 	memset(&a->choices[i], 0, sizeof(struct acc_choice));
 	a->choices[i].choice = choice;
 	a->n_choices++;
-	return &a->choices[i];
+	*ret = &a->choices[i];
+	return 0;
 }
 
 struct str

@@ -57,8 +57,9 @@ int acc_add_logprobs(
     struct acc *a, struct acc_block *b, struct str json) MUST_CHECK;
 /* Forget a block. */
 void acc_drop(struct acc *a, struct acc_block *b);
-/* The choice, made when it is new. NULL without memory or at the limit. */
-struct acc_choice *acc_choice(struct acc *a, unsigned choice);
+/* The choice, made when it is new. ERR_TOO_LARGE, ERR_NOMEM. */
+int acc_choice(
+    struct acc *a, unsigned choice, struct acc_choice **ret) MUST_CHECK;
 /* The elements of a JSON array: without brackets and outer space. */
 struct str acc_elements(struct str json);
 /* The tier that was billed in OpenAI's words, "" = standard or not one of

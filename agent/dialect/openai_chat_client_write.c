@@ -24,7 +24,10 @@ oaichat_begin(const struct answer_opts *o, struct buf *out)
 	acc_init(&w->acc, ACC_MAX_BYTES);
 	buf_init(&w->head, 1 << 16);
 	buf_init(&w->model, 1 << 15);
-	(void)buf_add_escaped(&w->model, o->model);
+	if (buf_add_escaped(&w->model, o->model) != 0) {
+		oaichat_free(w);
+		return NULL;
+	}
 	return w;
 }
 
@@ -290,13 +293,12 @@ oaichat_stream_end(struct answer_writer *w)
 static int
 oaichat_block_start(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct acc_choice *c = acc_choice(&w->acc, ev->choice);
+	struct acc_choice *c;
 	struct acc_block *b;
-	int rc;
+	int rc = acc_choice(&w->acc, ev->choice, &c);
 
-	if (c == NULL)
-		return ERR_TOO_LARGE;
-	rc = acc_open(&w->acc, ev, &b);
+	if (rc == 0)
+		rc = acc_open(&w->acc, ev, &b);
 	if (rc != 0)
 		return rc;
 	b->hidden = (b->part == IR_THINKING || b->part == IR_REDACTED) &&
@@ -346,10 +348,14 @@ oaichat_block_event(struct answer_writer *w, const struct ir_event *ev)
 static int
 oaichat_end(struct answer_writer *w)
 {
+	struct acc_choice *c;
 	unsigned i;
+	int rc = 0;
 
-	if (w->acc.n_choices == 0 && acc_choice(&w->acc, 0) == NULL)
-		return ERR_NOMEM;
+	if (w->acc.n_choices == 0)
+		rc = acc_choice(&w->acc, 0, &c);
+	if (rc != 0)
+		return rc;
 	if (!w->o.stream) {
 		oaichat_write_plain(w);
 		return 0;
@@ -365,12 +371,11 @@ oaichat_end(struct answer_writer *w)
 static int
 oaichat_finish(struct answer_writer *w, const struct ir_event *ev)
 {
-	struct acc_choice *c = acc_choice(&w->acc, ev->choice);
+	struct acc_choice *c;
+	int rc = acc_choice(&w->acc, ev->choice, &c);
 
-	if (c == NULL)
-		return ERR_TOO_LARGE;
-	if (c->finished)
-		return 0;
+	if (rc != 0 || c->finished)
+		return rc;
 	c->finish = ev->finish;
 	c->finished = true;
 	if (w->o.stream)
@@ -389,7 +394,7 @@ oaichat_event(struct answer_writer *w, const struct ir_event *ev)
 	case IR_EV_START:
 		if (ev->model.len > 0) {
 			buf_clear(&w->model);
-			(void)buf_add_str(&w->model, ev->model);
+			rc = buf_add_str(&w->model, ev->model);
 		}
 		break;
 	case IR_EV_BLOCK_START:

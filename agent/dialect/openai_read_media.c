@@ -14,9 +14,11 @@ oaird_canonical(struct oaird *rd, struct str *s)
 
 	if (s->len == 0 || memchr(s->p, '\\', s->len) == NULL)
 		return 0;
+	if (memmem(s->p, s->len, "\\u0000", 6) != NULL)
+		return ERR_INVALID;
 	plain = ir_plain(rd->r->arena, *s);
 	if (plain.p == NULL)
-		return ERR_INVALID; /* NUL, or no memory: refused by callers */
+		return ERR_NOMEM;
 	*s = ir_escape(rd->r->arena, plain);
 	return s->p != NULL ? 0 : ERR_NOMEM;
 }
@@ -46,7 +48,11 @@ int
 oaird_base64(struct oaird *rd, struct str data, const char *base,
     const char *name, struct ir_part *p)
 {
-	if (oaird_canonical(rd, &data) != 0 || !oaird_is_base64(data))
+	int rc = oaird_canonical(rd, &data);
+
+	if (rc == ERR_NOMEM)
+		return oaird_full(rd);
+	if (rc != 0 || !oaird_is_base64(data))
 		return oaird_bad(rd, base, name, "must hold base64");
 	p->data = data;
 	return 0;
@@ -70,8 +76,11 @@ oaird_url(struct oaird *rd, struct str url, const char *base, const char *name,
     struct ir_part *p)
 {
 	struct str head, data, params;
+	int rc = oaird_canonical(rd, &url);
 
-	if (oaird_canonical(rd, &url) != 0 || url.len == 0)
+	if (rc == ERR_NOMEM)
+		return oaird_full(rd);
+	if (rc != 0 || url.len == 0)
 		return oaird_bad(rd, base, name, "must be a URL");
 	if (url.len < 5 || !str_ieq(str_make(url.p, 5), STR("data:"))) {
 		p->url = url;

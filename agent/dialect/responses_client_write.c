@@ -19,7 +19,10 @@ rspc_begin(const struct answer_opts *o, struct buf *out)
 	w->out = out;
 	acc_init(&w->acc, ACC_MAX_BYTES);
 	buf_init(&w->model, 1 << 15);
-	(void)buf_add_escaped(&w->model, o->model);
+	if (buf_add_escaped(&w->model, o->model) != 0) {
+		rspc_free(w);
+		return NULL;
+	}
 	return w;
 }
 
@@ -383,9 +386,10 @@ rspc_event(struct answer_writer *w, const struct ir_event *ev)
 	case IR_EV_START:
 		if (ev->model.len > 0) {
 			buf_clear(&w->model);
-			(void)buf_add_str(&w->model, ev->model);
+			rc = buf_add_str(&w->model, ev->model);
 		}
-		rspc_start(w);
+		if (rc == 0)
+			rspc_start(w);
 		break;
 	case IR_EV_BLOCK_START:
 		rc = rspc_block_start(w, ev);

@@ -226,6 +226,11 @@ START_TEST(refused_fields)
 	REFUSE("\"user\":1", "user");
 	REFUSE("\"service_tier\":1", "service_tier");
 	REFUSE("\"parallel_tool_calls\":\"\"", "parallel_tool_calls");
+}
+END_TEST
+
+START_TEST(refused_tools)
+{
 	REFUSE("\"tools\":{}", "tools");
 	REFUSE("\"tools\":[1]", "tools[0]");
 	REFUSE("\"tools\":[{}]", "tools[0].type");
@@ -280,6 +285,11 @@ START_TEST(refused_messages)
 	REFUSE_M("{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
 		 "{\"name\":\"f\",\"arguments\":{}}}]}",
 	    "messages[0].tool_calls[0].function.arguments");
+}
+END_TEST
+
+START_TEST(refused_parts)
+{
 	REFUSE_P("1", ".type");
 	REFUSE_P("{}", ".type");
 	REFUSE_P("{\"type\":\"odd\"}", ".type");
@@ -397,6 +407,20 @@ static const struct answer_opts plain = {.model = {"gpt", 3},
     .created_s = 17,
     .show_thinking = true};
 
+/* With usage asked for. */
+#define UCHUNK(delta, logprobs, finish)                               \
+	"data: " HEAD(                                                \
+	    "chat.completion.chunk") "{\"index\":0,\"delta\":{" delta \
+				     "},\"logprobs\":" logprobs       \
+				     ",\"finish_reason\":" finish     \
+				     "}],\"usage\":null}\n\n"
+static const char streamed_text[] = UCHUNK(ROLE_TEXT, "null", "null")
+    UCHUNK("\"content\":\"a\\n\"", "null", "null")
+	UCHUNK("", "{\"content\":[{\"token\":\"a\"}],\"refusal\":null}", "null")
+	    UCHUNK("", "null", "\"length\"") "data: " HEAD(
+		"chat.completion.chunk") "],\"usage\":" USAGE
+					 "}\n\ndata: [DONE]\n\n";
+
 START_TEST(stream_text)
 {
 	struct answer_opts o = streamed;
@@ -410,106 +434,7 @@ START_TEST(stream_text)
 	SAY(&s, .type = IR_EV_LOGPROBS, .json = STR("[{\"token\":\"a\"}]"));
 	STOP(&s, 0);
 	FINISH(&s, IR_FINISH_LENGTH);
-#define TAIL \
-	"]"  \
-	",\"usage\":null}\n\n"
-	script_end(&s,
-	    "data: " HEAD(
-		"chat.completion.chunk") "{\"index\":0,\"delta\":"
-					 "{" ROLE_TEXT
-					 "},\"logprobs\":null,\"finish_"
-					 "reason\":null}" TAIL "data: " HEAD(
-					     "chat.completion."
-					     "chunk") "{\"index"
-						      "\":0,"
-						      "\"delta"
-						      "\":{"
-						      "\"conten"
-						      "t\":"
-						      "\"a\\n\""
-						      "},"
-						      "\"logpro"
-						      "bs\":"
-						      "null,"
-						      "\"finish"
-						      "_reason"
-						      "\":"
-						      "null"
-						      "}" TAIL "data:"
-						      " " HEAD(
-							  "chat"
-							  ".com"
-							  "plet"
-							  "ion."
-							  "chun"
-							  "k") "{"
-							       "\"index\":0,"
-							       "\"delta\":{"
-							       "}"
-							       ","
-							       "\"logprobs\":{"
-							       "\"content\":[{"
-							       "\"token\":"
-							       "\"a\"}],"
-							       "\"refusal\":"
-							       "null}"
-							       ","
-							       "\"finish_"
-							       "reason\":"
-							       "null}" TAIL "d"
-							       "a"
-							       "t"
-							       "a"
-							       ":"
-							       " " HEAD(
-								   "chat."
-								   "completion."
-								   "chunk") "{"
-									    "\""
-									    "in"
-									    "de"
-									    "x"
-									    "\""
-									    ":0"
-									    ","
-									    "\""
-									    "de"
-									    "lt"
-									    "a"
-									    "\""
-									    ":{"
-									    "},"
-									    "\""
-									    "lo"
-									    "gp"
-									    "ro"
-									    "bs"
-									    "\""
-									    ":n"
-									    "ul"
-									    "l,"
-									    "\""
-									    "fi"
-									    "ni"
-									    "sh"
-									    "_r"
-									    "ea"
-									    "so"
-									    "n"
-									    "\""
-									    ":"
-									    "\""
-									    "le"
-									    "ng"
-									    "th"
-									    "\""
-									    "}" TAIL
-									    "da"
-									    "ta"
-									    ":"
-									    " " HEAD(
-										"chat.completion.chunk") "],\"usage\":" USAGE
-													 "}\n\ndata: [DONE]\n\n");
+	script_end(&s, streamed_text);
 }
 END_TEST
 
@@ -759,7 +684,9 @@ main(void)
 	UNIT_ADD(s, turns);
 	UNIT_ADD(s, formats);
 	UNIT_ADD(s, refused_fields);
+	UNIT_ADD(s, refused_tools);
 	UNIT_ADD(s, refused_messages);
+	UNIT_ADD(s, refused_parts);
 	UNIT_ADD(s, too_many);
 	UNIT_ADD(s, round_trip);
 	UNIT_ADD(s, stream_text);

@@ -9,6 +9,7 @@
 #include "tests/unit/agent/answer_script.h"
 #include "tests/unit/agent/codec_kit.h"
 #include "tests/unit/agent/ir_text.h"
+#include "tests/unit/support/oom.h"
 
 #define C	(&codec_responses_client)
 #define B(rest) "{\"model\":\"m\",\"input\":\"hi\"," rest "}"
@@ -272,6 +273,128 @@ cut_responses(struct buf *b)
 	",\"output_index\":" index ",\"item\":{\"id\":\"" id \
 	"\",\"type\":\"" type "\",\"status\":\"" status "\""
 
+static const char streamed_all[] = F("created", "0", "") F(
+    "in_progress", "1", "") F("output_item.added", "2",
+    ITEM("0", "rs_r1_0", "reasoning",
+	"in_progress") ",\"summary\":[]}}") F("reasoning_summary_"
+					      "part.added",
+    "3",
+    AT("rs_r1_0", "0") ",\"summary_index\":0,\"part\":{\"type\":"
+		       "\"summary_text\",\"text\":\"\"}}") F("reasoning_"
+							     "summary_text."
+							     "delta",
+    "4",
+    AT("rs_r1_0", "0") ",\"summary_index\":0,\"delta\":\"t\"}") F("reasoning_"
+								  "summary_"
+								  "text.done",
+    "5", AT("rs_r1_0", "0") ",\"summary_index\":0,\"text\":\"t\"}")
+    F("reasoning_summary_part.done", "6",
+	AT("rs_r1_0", "0") ",\"summary_index\":0,\"part\":{\"type\":"
+			   "\"summary_text\",\"text\":\"t\"}}") F("output_"
+								  "item.done",
+	"7",
+	ITEM("0", "rs_r1_0", "reasoning",
+	    "completed") ",\"summary\":[{\"type\":\"summary_text\","
+			 "\"text\":\"t\"}],"
+			 "\"encrypted_content\":\"S\"}}") F("output"
+							    "_item."
+							    "added",
+	"8",
+	ITEM("1", "msg_r1_1", "message",
+	    "in_progress") ",\"role\":\"assistant\",\"content\":[]}"
+			   "}") F("content_part.added", "9",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"part\":" PART(
+	    "", "") "}") F("output_text.delta", "10",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"logprobs\":[],"
+			    "\"delta\":\"a\"}") F("output_text.delta", "11",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"delta\":\"\","
+			    "\"logprobs\":[{\"x\":1}]}") F("output_text.delta",
+	"12",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"logprobs\":[],"
+			    "\"delta\":\"\\u00e9\"}") F("output_text.done",
+	"13",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"logprobs\":["
+			    "{\"x\":1}],\"text\":\"a\\u00e9\"}") F("content_"
+								   "part.done",
+	"14",
+	AT("msg_r1_1", "1") ",\"content_index\":0,\"part\":" PART(
+	    "a\\u00e9", "{\"x\":1}") "}") F("output_item.done", "15",
+	ITEM("1", "msg_r1_1", "message",
+	    "completed") ",\"role\":\"assistant\",\"content\":"
+			 "[" PART("a\\u00e9", "{\"x\":1}") "]}}")
+	F("output_item."
+	  "added",
+	    "16",
+	    ITEM("2", "fc_r1_2", "function_call",
+		"in_progress") ",\"arguments\":\"\",\"call_id\":\"c1\","
+			       "\"name\":\"f\"}}") F("output_item."
+						     "added",
+	    "17",
+	    ITEM("3", "fc_r1_3", "function_call",
+		"in_progress") ",\"arguments\":\"\",\"call_id\":\"call_"
+			       "r1_3\",\"name\":"
+			       "\"g\"}}") F("function_call_arguments."
+					    "delta",
+	    "18", AT("fc_r1_2", "2") ",\"delta\":\"{\\\"a\\\":1}\"}")
+	    F("function_call_arguments.done", "19",
+		AT("fc_r1_2", "2") ",\"arguments\":\"{\\\"a\\\":1}\","
+				   "\"name\":\"f\"}") F("output_item."
+							"done",
+		"20",
+		ITEM("2", "fc_r1_2", "function_call",
+		    "completed") ",\"arguments\":\"{\\\"a\\\":1}\","
+				 "\"call_id\":\"c1\","
+				 "\"name\":\"f\"}}")
+		F("function_call_arguments.delta", "21",
+		    AT("fc_r1_3", "3") ",\"delta\":\"{}\"}") F("function_call_"
+							       "arguments.done",
+		    "22",
+		    AT("fc_r1_3", "3") ",\"arguments\":\"{}\",\"name\":"
+				       "\"g\"}") F("output_item.done", "23",
+		    ITEM("3", "fc_r1_3", "function_call",
+			"completed") ",\"arguments\":\"{}\",\"call_"
+				     "id\":\"call_r1_3\",\"name\":"
+				     "\"g\",\"extra_content\":{"
+				     "\"google\":{\"thought_"
+				     "signature\":"
+				     "\"G\"}}}}") F("output_item.added", "24",
+		    ITEM("4", "rs_redacted_r1_4", "reasoning",
+			"in_progress") ",\"summary\":[]}}")
+		    F("output_item.done", "25",
+			ITEM("4", "rs_redacted_r1_4", "reasoning",
+			    "completed") ",\"summary\":[],\"encrypted_"
+					 "content\":\"D\"}}") F("output"
+								"_item."
+								"added",
+			"26",
+			ITEM("5", "msg_r1_5", "message",
+			    "in_progress") ",\"role\":\"assistant\","
+					   "\"content\":[]}}") F("conte"
+								 "nt_"
+								 "part."
+								 "adde"
+								 "d",
+			"27",
+			AT("msg_r1_5", "5") ",\"content_index\":0,"
+					    "\"part\":{\"type\":"
+					    "\"refusal\",\"refusal\":"
+					    "\"\"}}") F("refusal.delta", "28",
+			AT("msg_r1_5", "5") ",\"content_index\":0,\"delta\":"
+					    "\"no\"}") F("refusal.done", "29",
+			AT("msg_r1_5", "5") ",\"content_index\":0,\"refusal\":"
+					    "\"no\"}") F("content_part.done",
+			"30",
+			AT("msg_r1_5", "5") ",\"content_index\":0,\"part\":{"
+					    "\"type\":"
+					    "\"refusal\",\"refusal\":\"no\"}}")
+			F("output_item.done", "31",
+			    ITEM("5", "msg_r1_5", "message",
+				"completed") ",\"role\":\"assistant\","
+					     "\"content\":[{\"type\":"
+					     "\"refusal\","
+					     "\"refusal\":\"no\"}]}}")
+			    F("completed", "32", "");
+
 START_TEST(stream)
 {
 	struct script s;
@@ -279,143 +402,7 @@ START_TEST(stream)
 	script_begin(&s, C, &streamed);
 	say_all(&s, IR_FINISH_TOOL_CALLS);
 	cut_responses(&s.out);
-	script_end(&s,
-	    F("created", "0", "") F("in_progress", "1", "") F(
-		"output_item.added", "2",
-		ITEM("0", "rs_r1_0", "reasoning",
-		    "in_progress") ",\"summary\":[]}}") F("reasoning_summary_"
-							  "part.added",
-		"3",
-		AT("rs_r1_0",
-		    "0") ",\"summary_index\":0,\"part\":{\"type\":"
-			 "\"summary_text\",\"text\":\"\"}}") F("reasoning_"
-							       "summary_text."
-							       "delta",
-		"4",
-		AT("rs_r1_0",
-		    "0") ",\"summary_index\":0,\"delta\":\"t\"}") F("reasoning_"
-								    "summary_"
-								    "text.done",
-		"5", AT("rs_r1_0", "0") ",\"summary_index\":0,\"text\":\"t\"}")
-		F("reasoning_summary_part.done", "6",
-		    AT("rs_r1_0",
-			"0") ",\"summary_index\":0,\"part\":{\"type\":"
-			     "\"summary_text\",\"text\":\"t\"}}") F("output_"
-								    "item.done",
-		    "7",
-		    ITEM("0", "rs_r1_0", "reasoning",
-			"completed") ",\"summary\":[{\"type\":\"summary_text\","
-				     "\"text\":\"t\"}],"
-				     "\"encrypted_content\":\"S\"}}") F("output"
-									"_item."
-									"added",
-		    "8",
-		    ITEM("1", "msg_r1_1", "message",
-			"in_progress") ",\"role\":\"assistant\",\"content\":[]}"
-				       "}") F("content_part.added", "9",
-		    AT("msg_r1_1", "1") ",\"content_index\":0,\"part\":" PART(
-			"", "") "}") F("output_text.delta", "10",
-		    AT("msg_r1_1",
-			"1") ",\"content_index\":0,\"logprobs\":[],"
-			     "\"delta\":\"a\"}") F("output_text.delta", "11",
-		    AT("msg_r1_1",
-			"1") ",\"content_index\":0,\"delta\":\"\","
-			     "\"logprobs\":[{\"x\":1}]}") F("output_text.delta",
-		    "12",
-		    AT("msg_r1_1",
-			"1") ",\"content_index\":0,\"logprobs\":[],"
-			     "\"delta\":\"\\u00e9\"}") F("output_text.done",
-		    "13",
-		    AT("msg_r1_1",
-			"1") ",\"content_index\":0,\"logprobs\":["
-			     "{\"x\":1}],\"text\":\"a\\u00e9\"}") F("content_"
-								    "part.done",
-		    "14",
-		    AT("msg_r1_1", "1") ",\"content_index\":0,\"part\":" PART(
-			"a\\u00e9", "{\"x\":1}") "}") F("output_item.done",
-		    "15",
-		    ITEM("1", "msg_r1_1", "message",
-			"completed") ",\"role\":\"assistant\",\"content\":"
-				     "[" PART("a\\u00e9",
-					 "{\"x\":1}") "]}}") F("output_item."
-							       "added",
-		    "16",
-		    ITEM("2", "fc_r1_2", "function_call",
-			"in_progress") ",\"arguments\":\"\",\"call_id\":\"c1\","
-				       "\"name\":\"f\"}}") F("output_item."
-							     "added",
-		    "17",
-		    ITEM("3", "fc_r1_3", "function_call",
-			"in_progress") ",\"arguments\":\"\",\"call_id\":\"call_"
-				       "r1_3\",\"name\":"
-				       "\"g\"}}") F("function_call_arguments."
-						    "delta",
-		    "18",
-		    AT("fc_r1_2", "2") ",\"delta\":\"{\\\"a\\\":1}\"}")
-		    F("function_call_arguments.done", "19",
-			AT("fc_r1_2", "2") ",\"arguments\":\"{\\\"a\\\":1}\","
-					   "\"name\":\"f\"}") F("output_item."
-								"done",
-			"20",
-			ITEM("2", "fc_r1_2", "function_call",
-			    "completed") ",\"arguments\":\"{\\\"a\\\":1}\","
-					 "\"call_id\":\"c1\","
-					 "\"name\":\"f\"}}")
-			F("function_call_arguments.delta", "21",
-			    AT("fc_r1_3",
-				"3") ",\"delta\":\"{}\"}") F("function_call_"
-							     "arguments.done",
-			    "22",
-			    AT("fc_r1_3", "3") ",\"arguments\":\"{}\",\"name\":"
-					       "\"g\"}") F("output_item.done",
-			    "23",
-			    ITEM("3", "fc_r1_3", "function_call",
-				"completed") ",\"arguments\":\"{}\",\"call_"
-					     "id\":\"call_r1_3\",\"name\":"
-					     "\"g\",\"extra_content\":{"
-					     "\"google\":{\"thought_"
-					     "signature\":"
-					     "\"G\"}}}}") F("output_item.added",
-			    "24",
-			    ITEM("4", "rs_redacted_r1_4", "reasoning",
-				"in_progress") ",\"summary\":[]}}")
-			    F("output_item.done", "25",
-				ITEM("4", "rs_redacted_r1_4", "reasoning",
-				    "completed") ",\"summary\":[],\"encrypted_"
-						 "content\":\"D\"}}") F("output"
-									"_item."
-									"added",
-				"26",
-				ITEM("5", "msg_r1_5", "message",
-				    "in_progress") ",\"role\":\"assistant\","
-						   "\"content\":[]}}") F("conte"
-									 "nt_"
-									 "part."
-									 "adde"
-									 "d",
-				"27",
-				AT("msg_r1_5", "5") ",\"content_index\":0,"
-						    "\"part\":{\"type\":"
-						    "\"refusal\",\"refusal\":"
-						    "\"\"}}") F("refusal.delta",
-				"28",
-				AT("msg_r1_5",
-				    "5") ",\"content_index\":0,\"delta\":"
-					 "\"no\"}") F("refusal.done", "29",
-				AT("msg_r1_5",
-				    "5") ",\"content_index\":0,\"refusal\":"
-					 "\"no\"}") F("content_part.done", "30",
-				AT("msg_r1_5",
-				    "5") ",\"content_index\":0,\"part\":{"
-					 "\"type\":"
-					 "\"refusal\",\"refusal\":\"no\"}}")
-				F("output_item.done", "31",
-				    ITEM("5", "msg_r1_5", "message",
-					"completed") ",\"role\":\"assistant\","
-						     "\"content\":[{\"type\":"
-						     "\"refusal\","
-						     "\"refusal\":\"no\"}]}}")
-				    F("completed", "32", ""));
+	script_end(&s, streamed_all);
 }
 END_TEST
 
@@ -580,6 +567,130 @@ START_TEST(hidden)
 }
 END_TEST
 
+/* ---- without memory ---- */
+
+static int
+on_event(void *ctx, const struct ir_event *ev)
+{
+	struct answer_writer **w = ctx;
+	int i, rc = 0;
+
+	for (i = 0; rc == 0 && i < 4; i++)
+		rc = (i < 2 ? C : &codec_openai_chat_client)->event(w[i], ev);
+	return rc;
+}
+
+/* Read a stream and write it for both clients, streamed and plain. */
+static int
+relay(struct str body)
+{
+	const struct codec_provider *p = &codec_responses_provider;
+	struct answer_opts o = streamed;
+	struct answer_writer *w[4] = {NULL};
+	struct answer_reader *rd = p->begin(true, 1 << 16, 1 << 16);
+	struct buf out[4];
+	int i, rc = rd != NULL ? 0 : ERR_NOMEM;
+
+	for (i = 0; i < 4; i++) {
+		buf_init(&out[i], 1 << 20);
+		o.stream = i % 2 == 0;
+		w[i] =
+		    (i < 2 ? C : &codec_openai_chat_client)->begin(&o, &out[i]);
+		if (w[i] == NULL)
+			rc = ERR_NOMEM;
+	}
+	if (rc == 0)
+		rc = p->feed(rd, body.p, body.len / 2, on_event, w);
+	if (rc == 0)
+		rc = p->feed(rd, body.p + body.len / 2, body.len - body.len / 2,
+		    on_event, w);
+	if (rc == 0)
+		rc = p->finish(rd, on_event, w);
+	p->free(rd);
+	for (i = 0; i < 4; i++) {
+		(i < 2 ? C : &codec_openai_chat_client)->free(w[i]);
+		buf_release(&out[i]);
+	}
+	return rc;
+}
+
+START_TEST(no_memory)
+{
+	struct script s;
+	struct str body;
+
+	script_begin(&s, C, &streamed);
+	say_all(&s, IR_FINISH_TOOL_CALLS);
+	body = buf_str(&s.out);
+	EACH_OOM
+	{
+		int rc = relay(body);
+
+		if (oom_hit())
+			ck_assert_int_eq(rc, ERR_NOMEM);
+		else
+			ck_assert_int_eq(rc, 0);
+	}
+	ck_assert_uint_gt(oom_failures(), 20);
+	script_end(&s, buf_cstr(&s.out));
+}
+END_TEST
+
+static int
+read_once(const struct codec_client *c, struct str body)
+{
+	struct ir_request r;
+	struct error e;
+	struct arena a;
+	int rc;
+
+	/* small blocks: many allocations */
+	arena_init(&a, 64, (size_t)1 << 20);
+	ir_request_init(&r, &a);
+	rc = c->read(body, STR_NULL, false, &r, &e);
+	arena_release(&a);
+	return rc;
+}
+
+#define ARGS "{\\\"a\\\":1}"
+
+START_TEST(no_memory_to_read)
+{
+	static const char responses[] =
+	    M("{\"role\":\"user\",\"content\":[{\"type\":\"input_image\","
+	      "\"image_url\":\"data:image\\/png;base64,AAAA\"}]},"
+	      "{\"type\":\"reasoning\",\"summary\":[{\"text\":\"a\"},"
+	      "{\"text\":\"b\"}]},{\"type\":\"function_call\",\"call_id\":"
+	      "\"c\",\"name\":\"f\",\"arguments\":\"" ARGS "\"},"
+	      "{\"type\":\"function_call_output\",\"call_id\":\"c\","
+	      "\"output\":\"x\"},{\"type\":\"item_reference\",\"id\":\"i\"}");
+	static const char chat[] =
+	    "{\"model\":\"m\",\"odd\":1,\"messages\":[{\"role\":"
+	    "\"assistant\",\"reasoning_content\":\"t\",\"content\":\"x\","
+	    "\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\","
+	    "\"arguments\":\"" ARGS "\"}}],\"function_call\":{\"name\":"
+	    "\"g\"}},{\"role\":\"tool\",\"tool_call_id\":\"c\","
+	    "\"content\":\"r\"},{\"role\":\"user\",\"content\":["
+	    "{\"type\":\"input_audio\",\"input_audio\":{\"format\":\"wav\","
+	    "\"data\":\"AAAA\"}}]}]}";
+
+	EACH_OOM
+	{
+		int rc = read_once(C, str_of(responses));
+		int rc2 = read_once(&codec_openai_chat_client, str_of(chat));
+
+		/* Some can be done without: the table of calls. */
+		if (oom_hit()) {
+			ck_assert(rc == 0 || rc == ERR_NOMEM);
+			ck_assert(rc2 == 0 || rc2 == ERR_NOMEM);
+		} else {
+			ck_assert(rc == 0 && rc2 == 0);
+		}
+	}
+	ck_assert_uint_gt(oom_failures(), 20);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -595,5 +706,7 @@ main(void)
 	UNIT_ADD(s, object);
 	UNIT_ADD(s, error);
 	UNIT_ADD(s, hidden);
+	UNIT_ADD(s, no_memory);
+	UNIT_ADD(s, no_memory_to_read);
 	return unit_run(s);
 }

@@ -28,67 +28,64 @@ START_TEST(stream_text)
 {
 	/* with event lines, as OpenAI; other line ends; a comment */
 	EXPECT(
-	    "event: response.created\n" CREATED
-	    ": ping\r\n\r\n" D("in_progress", ",\"response\":{}") D(
-		"output_item.added", ",\"output_index\":0,\"item\":"
-				     "{\"type\":\"message\",\"id\":\"m\"}")
-		D("content_part.added", ",\"output_index\":0,\"content_index\":"
-					"0,\"part\":"
-					"{\"type\":\"output_text\",\"text\":"
-					"\"\"}") "event: "
-						 "response.output_text."
-						 "delta\r\ndata: "
-						 "{\"delta\":\"H\\u0069"
-						 "\",\r\ndata: "
-						 "\"type\":\"response.output_"
-						 "text.delta\","
-						 "\"logprobs\":[{\"token\":"
-						 "\"Hi\"}],\"output_index\":0,"
-						 "\"content_index\":0}"
-						 "\r\n\r\n" D(
-						     "output_text.delta",
-						     ",\"output_index\":0,"
-						     "\"content_index\":"
-						     "0,\"delta\":\" "
-						     "\\\"you\",\"logprobs\":"
-						     "[]") D("output_text.done",
-						     ",\"output_index\":0,"
-						     "\"content_index\":0,"
-						     "\"text\":\"Hi \\\"you\"")
-						     D("content_part.done",
-							 ",\"output_index\":0,"
-							 "\"content_index\":0,"
-							 "\"part\":"
-							 "{\"type\":\"output_"
-							 "text\",\"text\":\"Hi "
-							 "\\\"you\"}") D("outpu"
-									 "t_"
-									 "item."
-									 "done",
-							 ",\"output_index\":0,"
-							 "\"item\":{\"type\":"
-							 "\"message\","
-							 "\"content\":[{"
-							 "\"type\":\"output_"
-							 "text\",\"text\":"
-							 "\"x\"}]}") D("web_"
-								       "search_"
-								       "call."
-								       "searchi"
-								       "ng",
-							 ",\"output_index\":1")
-							 DONE("completed",
-							     "\"output\":[{"
-							     "\"type\":"
-							     "\"message\","
-							     "\"content\":[{"
-							     "\"type\":"
-							     "\"output_text\","
-							     "\"text\":\"x\"}]}"
-							     "],") "data: "
-								   "{\"after\":"
-								   "\"the "
-								   "end\"\n\n",
+	    "event: response.created\n" CREATED ": ping\r\n\r\n" D(
+		"in_progress", ",\"response\":{}") D("output_item.added",
+		",\"output_index\":0,\"item\":"
+		"{\"type\":\"message\",\"id\":\"m\"}") D("content_part.added",
+		",\"output_index\":0,\"content_index\":"
+		"0,\"part\":"
+		"{\"type\":\"output_text\",\"text\":"
+		"\"\"}") "event: "
+			 "response.output_text."
+			 "delta\r\ndata: "
+			 "{\"delta\":\"H\\u0069"
+			 "\",\r\ndata: "
+			 "\"type\":\"response.output_"
+			 "text.delta\","
+			 "\"logprobs\":[{\"token\":"
+			 "\"Hi\"}],\"output_index\":0,"
+			 "\"content_index\":0}"
+			 "\r\n\r\n" D("output_text.delta",
+			     ",\"output_index\":0,"
+			     "\"content_index\":"
+			     "0,\"delta\":\" "
+			     "\\\"you\",\"logprobs\":"
+			     "[]")
+			     D("output_text.done", ",\"output_index\":0,"
+						   "\"content_index\":0,"
+						   "\"text\":\"Hi \\\"you\"")
+				 D("content_part.done", ",\"output_index\":0,"
+							"\"content_index\":0,"
+							"\"part\":"
+							"{\"type\":\"output_"
+							"text\",\"text\":\"Hi "
+							"\\\"you\"}") D("outpu"
+									"t_"
+									"item."
+									"done",
+				     ",\"output_index\":0,"
+				     "\"item\":{\"type\":"
+				     "\"message\","
+				     "\"content\":[{"
+				     "\"type\":\"output_"
+				     "text\",\"text\":"
+				     "\"x\"}]}") D("web_"
+						   "search_"
+						   "call."
+						   "searchi"
+						   "ng",
+				     ",\"output_index\":1")
+				     DONE("completed", "\"output\":[{"
+						       "\"type\":"
+						       "\"message\","
+						       "\"content\":[{"
+						       "\"type\":"
+						       "\"output_text\","
+						       "\"text\":\"x\"}]}"
+						       "],") "data: "
+							     "{\"after\":"
+							     "\"the "
+							     "end\"\n\n",
 	    0,
 	    "start resp_1 gpt-5\nblock 0.0 text\ndelta 0.0 H\\u0069\n"
 	    "logprobs 0.0 [{\"token\":\"Hi\"}]\ndelta 0.0  \\\"you\n"
