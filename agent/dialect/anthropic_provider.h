@@ -25,4 +25,13 @@ enum antp_way {
  * that are not of Anthropic: ANTP_BUDGET. */
 enum antp_way antp_way_of(struct str model);
 
+struct antp_think {
+	bool on;
+	int64_t budget;	    /* 0 = adaptive */
+	const char *effort; /* or NULL */
+};
+/* How to think, also with Bedrock. Left out and listed where it cannot be;
+ * ERR_INVALID. cap: output tokens. */
+int antp_decide(struct pw *pw, int64_t cap, struct antp_think *t) MUST_CHECK;
+
 #endif

@@ -16,12 +16,6 @@
 #define ANTP_MAX_TOKENS 4096 /* where nobody names a cap */
 #define ANTP_MIN_BUDGET 1024
 
-struct antp_think {
-	bool on;
-	int64_t budget;	    /* 0 = adaptive */
-	const char *effort; /* or NULL */
-};
-
 static double
 antp_number(struct str s)
 {
@@ -121,8 +115,7 @@ antp_fit_budget(int64_t budget, int64_t cap)
 	return budget < cap ? budget : 0;
 }
 
-/* How to think. Left out and listed where it cannot be. */
-static int
+int
 antp_decide(struct pw *pw, int64_t cap, struct antp_think *t)
 {
 	const struct ir_request *r = pw->r;

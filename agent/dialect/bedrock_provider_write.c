@@ -8,12 +8,14 @@
  * gives none or wants none to be called; documents need a name, made of few
  * characters, that no other document has; a JSON schema is sent as a string.
  */
+#include <stdlib.h>
+
+#include "agent/dialect/anthropic_provider.h"
 #include "agent/dialect/media.h"
 #include "agent/dialect/provider_write.h"
 
 #define BEDROCK_MAX_NAME  100
-#define BEDROCK_MIN_THINK 1024 /* tokens, Anthropic's lower limit */
-#define BEDROCK_MAX_KNOWN 64   /* tools named by the history */
+#define BEDROCK_MAX_KNOWN 64 /* tools named by the history */
 
 static int bedrock_part(struct pw *pw, const struct ir_part *p, bool in_result);
 
@@ -395,51 +397,77 @@ bedrock_tools(struct pw *pw)
 
 /* ---- the rest ---- */
 
-static void
-bedrock_inference(struct pw *pw)
+static bool
+bedrock_is_claude(const struct pw *pw)
+{
+	return pw_model_has(pw, "anthropic") || pw_model_has(pw, "claude");
+}
+
+/* Claude that thinks takes no other sampling: refused or dropped. */
+static int
+bedrock_sampling(struct pw *pw, const char *name, const char *feature,
+    struct str number, double least)
+{
+	char text[64];
+
+	if (number.len == 0)
+		return 0;
+	if (least > 0 && (str_copy(number, text, sizeof(text)) != 0 ||
+			     strtod(text, NULL) < least))
+		return pw_refuse(
+		    pw, feature, "it does not go together with thinking");
+	jw_name_raw(&pw->w, name, number);
+	return 0;
+}
+
+static int
+bedrock_inference(struct pw *pw, bool thinks)
 {
 	const struct ir_request *r = pw->r;
+	size_t start = pw->w.b->len, filled;
+	bool comma = pw->w.comma;
 	int64_t cap = pw_cap(pw);
+	int rc;
 
-	if (cap < 0 && r->temperature.len == 0 && r->top_p.len == 0 &&
-	    r->n_stops == 0)
-		return;
 	jw_name_open(&pw->w, "inferenceConfig", '{');
+	filled = pw->w.b->len;
 	if (cap >= 0)
 		jw_name_i64(&pw->w, "maxTokens", cap);
-	jw_opt_raw(&pw->w, "temperature", r->temperature);
-	jw_opt_raw(&pw->w, "topP", r->top_p);
+	rc = bedrock_sampling(
+	    pw, "temperature", "temperature", r->temperature, thinks ? 1 : 0);
+	if (rc == 0)
+		rc = bedrock_sampling(
+		    pw, "topP", "top_p", r->top_p, thinks ? 0.95 : 0);
 	pw_stops(pw, "stopSequences");
-	jw_close(&pw->w, '}');
-}
-
-/* Tokens to think with: 0 = not at all, -1 = nothing was said. */
-static int64_t
-bedrock_budget(const struct pw *pw)
-{
-	const struct ir_request *r = pw->r;
-	int64_t n = r->thinking_budget, cap = pw_cap(pw);
-
-	if (n < 0)
-		n = ir_effort_budget(r->effort);
-	if (n <= 0)
-		return n;
-	if (n < BEDROCK_MIN_THINK)
-		n = BEDROCK_MIN_THINK;
-	if (cap >= 0 && n >= cap)
-		n = cap - 1;
-	return n < BEDROCK_MIN_THINK ? 0 : n;
+	if (buf_error(pw->w.b) == 0 && pw->w.b->len == filled) {
+		pw->w.b->len = start;
+		pw->w.comma = comma;
+	} else {
+		jw_close(&pw->w, '}');
+	}
+	return rc;
 }
 
 static void
-bedrock_anthropic_thinking(struct pw *pw, int64_t budget)
+bedrock_claude_fields(struct pw *pw, const struct antp_think *t)
 {
-	if (budget <= 0)
+	if (!t->on)
 		return; /* off unless it is asked for */
 	jw_name_open(&pw->w, "thinking", '{');
-	jw_name_z(&pw->w, "type", "enabled");
-	jw_name_i64(&pw->w, "budget_tokens", budget);
+	if (t->budget > 0) {
+		jw_name_z(&pw->w, "type", "enabled");
+		jw_name_i64(&pw->w, "budget_tokens", t->budget);
+	} else {
+		jw_name_z(&pw->w, "type", "adaptive");
+		if (pw->r->show_thinking)
+			jw_name_z(&pw->w, "display", "summarized");
+	}
 	jw_close(&pw->w, '}');
+	if (t->effort != NULL) {
+		jw_name_open(&pw->w, "output_config", '{');
+		jw_name_z(&pw->w, "effort", t->effort);
+		jw_close(&pw->w, '}');
+	}
 }
 
 /* low, medium, high: what models know that take no budget. */
@@ -456,11 +484,15 @@ bedrock_effort(const struct pw *pw)
 }
 
 static int
-bedrock_thinking_fields(struct pw *pw, int64_t budget)
+bedrock_thinking_fields(struct pw *pw, const struct antp_think *t)
 {
-	if (pw_model_has(pw, "anthropic") || pw_model_has(pw, "claude")) {
-		bedrock_anthropic_thinking(pw, budget);
-	} else if (budget <= 0) {
+	const struct ir_request *r = pw->r;
+	bool wanted = r->thinking_budget > 0 ||
+		      (r->thinking_budget < 0 && r->effort > IR_EFFORT_NONE);
+
+	if (bedrock_is_claude(pw)) {
+		bedrock_claude_fields(pw, t);
+	} else if (!wanted) {
 		return 0;
 	} else if (pw_model_has(pw, "openai")) {
 		jw_name_z(&pw->w, "reasoning_effort", bedrock_effort(pw));
@@ -469,7 +501,7 @@ bedrock_thinking_fields(struct pw *pw, int64_t budget)
 		jw_name_z(&pw->w, "type", "enabled");
 		jw_name_z(&pw->w, "maxReasoningEffort", bedrock_effort(pw));
 		jw_close(&pw->w, '}');
-	} else if (pw->r->thinking_budget > 0) {
+	} else if (r->thinking_budget > 0) {
 		return pw_refuse(pw, "thinking budget",
 		    "the model has no setting for it that is known");
 	} else {
@@ -480,22 +512,26 @@ bedrock_thinking_fields(struct pw *pw, int64_t budget)
 }
 
 static int
-bedrock_additional(struct pw *pw)
+bedrock_additional(struct pw *pw, const struct antp_think *t)
 {
 	size_t start = pw->w.b->len, filled;
 	bool comma = pw->w.comma;
-	int rc;
+	int rc = 0;
 
 	jw_name_open(&pw->w, "additionalModelRequestFields", '{');
 	filled = pw->w.b->len;
-	if (pw->r->top_k.len > 0 && pw_model_has(pw, "nova")) {
+	if (pw->r->top_k.len > 0 && t->on) {
+		rc = pw_refuse(
+		    pw, "top_k", "it does not go together with thinking");
+	} else if (pw->r->top_k.len > 0 && pw_model_has(pw, "nova")) {
 		jw_name_open(&pw->w, "inferenceConfig", '{');
 		jw_name_raw(&pw->w, "topK", pw->r->top_k);
 		jw_close(&pw->w, '}');
 	} else {
 		jw_opt_raw(&pw->w, "top_k", pw->r->top_k);
 	}
-	rc = bedrock_thinking_fields(pw, bedrock_budget(pw));
+	if (rc == 0)
+		rc = bedrock_thinking_fields(pw, t);
 	if (buf_error(pw->w.b) == 0 && pw->w.b->len == filled) {
 		pw->w.b->len = start;
 		pw->w.comma = comma;
@@ -582,10 +618,14 @@ int
 bedrock_write(const struct ir_request *r, const struct write_opts *o,
     struct buf *out, struct error *e)
 {
+	struct antp_think t = {0};
 	struct pw pw;
 	int rc;
 
 	rc = pw_begin(&pw, r, o, CARRY_P_BEDROCK, out, e);
+	if (rc == 0 && bedrock_is_claude(&pw))
+		rc = antp_decide(
+		    &pw, pw_cap(&pw) > 0 ? pw_cap(&pw) : INT64_MAX, &t);
 	if (rc != 0)
 		return rc;
 	jw_open(&pw.w, '{');
@@ -593,13 +633,15 @@ bedrock_write(const struct ir_request *r, const struct write_opts *o,
 	if (rc != 0)
 		return rc;
 	bedrock_system(&pw);
-	bedrock_inference(&pw);
+	rc = bedrock_inference(&pw, t.on);
+	if (rc != 0)
+		return rc;
 	bedrock_tools(&pw);
 	bedrock_format(&pw);
 	bedrock_metadata(&pw);
 	rc = bedrock_tier(&pw);
 	if (rc == 0)
-		rc = bedrock_additional(&pw);
+		rc = bedrock_additional(&pw, &t);
 	jw_close(&pw.w, '}');
 	return rc != 0 ? rc : buf_error(out);
 }

@@ -379,7 +379,7 @@ START_TEST(write_anthropic)
 	    "{\"model\":\"m\",\"max_tokens\":4000,\"system\":[{\"type\":"
 	    "\"text\",\"text\":\"S\",\"cache_control\":{\"type\":\"ephemeral\""
 	    ",\"ttl\":\"1h\"}}],\"thinking\":{\"type\":\"enabled\","
-	    "\"budget_tokens\":2048},\"top_k\":5,\"messages\":[" USER
+	    "\"budget_tokens\":2048},\"messages\":[" USER
 	    ",{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\","
 	    "\"thinking\":\"Hm\",\"signature\":\"c2ln\"},{\"type\":"
 	    "\"redacted_thinking\",\"data\":\"AAEC\"},{\"type\":\"tool_use\","
@@ -402,7 +402,7 @@ START_TEST(write_anthropic)
 	    "4000},\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"f\","
 	    "\"inputSchema\":{\"json\":{\"type\":\"object\"}}}},"
 	    "{\"cachePoint\":{\"type\":\"default\"}}]},"
-	    "\"additionalModelRequestFields\":{\"top_k\":5,\"thinking\":{"
+	    "\"additionalModelRequestFields\":{\"thinking\":{"
 	    "\"type\":\"enabled\",\"budget_tokens\":2048}}}",
 	    NULL);
 }
@@ -421,10 +421,18 @@ START_TEST(write_thinking)
 	chat(CLAUDE, EFFORT(",\"max_tokens\":3000"),
 	    "{" HI ",\"inferenceConfig\":{\"maxTokens\":3000},"
 	    "\"additionalModelRequestFields\":{\"thinking\":{\"type\":"
-	    "\"enabled\",\"budget_tokens\":2999}}}",
+	    "\"enabled\",\"budget_tokens\":1500}}}",
 	    NULL);
 	chat(CLAUDE, EFFORT(",\"max_tokens\":1000"),
 	    "{" HI ",\"inferenceConfig\":{\"maxTokens\":1000}}", NULL);
+	/* Newer ones take efforts; none takes other sampling with it. */
+	chat("us.anthropic.claude-opus-4-8-v1", EFFORT(",\"temperature\":1"),
+	    "{" HI ",\"inferenceConfig\":{\"temperature\":1},"
+	    "\"additionalModelRequestFields\":{\"thinking\":{\"type\":"
+	    "\"adaptive\",\"display\":\"summarized\"},\"output_config\":{"
+	    "\"effort\":\"medium\"}}}",
+	    NULL);
+	chat(CLAUDE, EFFORT(",\"temperature\":0.5"), NULL, "temperature");
 	chat("openai.gpt-oss-120b-1:0", EFFORT(""),
 	    "{" HI ",\"additionalModelRequestFields\":{\"reasoning_effort\":"
 	    "\"medium\"}}",
