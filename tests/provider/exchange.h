@@ -31,6 +31,7 @@ struct exchange {
 	bool stream, include_usage, obfuscation, base64, capped;
 	bool continuous_usage, blocked, show_thinking, wants_signatures,
 	    summaries;
+	bool tells_reasoning;
 	bool by_units;	  /* paid by units, not by tokens */
 	const char *type; /* of a plain answer, NULL = the dialect's */
 	bool final;	  /* usage being written is the last one */
