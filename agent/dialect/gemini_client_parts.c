@@ -288,7 +288,9 @@ gemc_read_proof(struct gemc_reader *g, const char *base, const struct json *v,
 			   : crd_bad(g->rd, base, name, "is not as it was");
 	if (p->type != IR_TEXT || !thought)
 		return 0;
-	p->type = redacted && p->text.len == 0 ? IR_REDACTED : IR_THINKING;
+	p->type = redacted ? IR_REDACTED : IR_THINKING;
+	if (redacted) /* SDKs join it with the thought before it */
+		p->text = STR_NULL;
 	return 0;
 }
 

@@ -342,6 +342,12 @@ START_TEST(test_read_signatures)
 		->signature,
 	    "sig_x");
 	ck_assert_int_eq(req.messages->parts->type, IR_REDACTED);
+	/* joined by an SDK with thinking whose own signature it dropped */
+	(void)content("model", "{\"text\":\"t\",\"thought\":true,"
+			       "\"thoughtSignature\":\"aGctcmVkYWN0ZW5j\"}");
+	ck_assert_int_eq(req.messages->parts->type, IR_REDACTED);
+	ck_assert_slice_eq(req.messages->parts->signature, "ZW5j");
+	ck_assert_uint_eq(req.messages->parts->text.len, 0);
 	/* `a"b` would break out of its string */
 	bad_part("model",
 	    "{\"text\":\"t\",\"thoughtSignature\":\"aGctb3BhcXVlYSJi\"}",
