@@ -397,10 +397,22 @@ bedrock_tools(struct pw *pw)
 
 /* ---- the rest ---- */
 
+/* Claude, by whose rules to think. Names that tell nothing (inference profiles
+ * of an account) count as Claude too, as most models that think are. */
 static bool
 bedrock_is_claude(const struct pw *pw)
 {
-	return pw_model_has(pw, "anthropic") || pw_model_has(pw, "claude");
+	static const char *const others[] = {"amazon", "nova", "openai",
+	    "gpt-oss", "meta", "llama", "mistral", "cohere", "ai21", "deepseek",
+	    "qwen", "minimax", "moonshot", "nvidia", "google", "zai", "writer"};
+	size_t i;
+
+	if (pw_model_has(pw, "anthropic") || pw_model_has(pw, "claude"))
+		return true;
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (pw_model_has(pw, others[i]))
+			return false;
+	return true;
 }
 
 /* Claude that thinks takes no other sampling: refused or dropped. */

@@ -442,6 +442,11 @@ START_TEST(write_thinking)
 	    "\"type\":\"enabled\",\"maxReasoningEffort\":\"medium\"}}}",
 	    NULL);
 	chat("meta.llama3", EFFORT(""), NULL, "reasoning_effort");
+	chat("arn:aws:bedrock:eu-west-1:1:application-inference-profile/x1",
+	    EFFORT(""),
+	    "{" HI ",\"additionalModelRequestFields\":{\"thinking\":{\"type\":"
+	    "\"enabled\",\"budget_tokens\":8192}}}",
+	    NULL);
 }
 END_TEST
 
