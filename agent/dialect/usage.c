@@ -438,8 +438,9 @@ read_word(struct usage_state *s, enum kind kind, struct json v)
 	tier_join(s);
 }
 
-void
-usage_tier(struct usage_state *s, struct json word)
+/* A provider's word as the name of a price tier; false when it is none. */
+static bool
+tier_normal(struct json word, char dst[IR_TIER_MAX])
 {
 	char text[32];
 	const char *tier = text;
@@ -448,19 +449,55 @@ usage_tier(struct usage_state *s, struct json word)
 	if (word.type == JSON_OBJECT && json_getz(word, "type", &v))
 		word = v;
 	if (!word_read(word, text, sizeof(text)))
-		return;
+		return false;
 	for (size_t i = 0; i < sizeof(tier_words) / sizeof(*tier_words); i++)
 		if (strcmp(text, tier_words[i].word) == 0) {
 			tier = tier_words[i].tier;
 			break;
 		}
-	if (strlen(tier) >= sizeof(s->tier))
+	if (strlen(tier) >= IR_TIER_MAX)
+		return false;
+	memcpy(dst, tier, strlen(tier) + 1);
+	return true;
+}
+
+void
+usage_tier(struct usage_state *s, struct json word)
+{
+	char tier[IR_TIER_MAX];
+
+	if (!tier_normal(word, tier))
 		return;
 	/* An explicit standard does not undo Anthropic's fast mode. */
 	if (*tier == '\0' && strcmp(s->tier, "fast") == 0)
 		return;
 	memcpy(s->tier, tier, strlen(tier) + 1);
 	tier_join(s);
+}
+
+void
+usage_tier_asked(struct json body, char dst[IR_TIER_MAX])
+{
+	struct json_iter it = json_iter(body);
+	char tier[IR_TIER_MAX];
+	struct json v;
+	struct str key;
+	bool fast = false;
+
+	dst[0] = '\0';
+	if (body.type != JSON_OBJECT)
+		return;
+	while (json_next_member(&it, &key, &v)) {
+		if (json_key_eq(key, STR("speed")))
+			fast = v.type == JSON_STRING &&
+			       str_eqz(json_raw_string(v), "fast");
+		else if ((json_key_eq(key, STR("service_tier")) ||
+			     json_key_eq(key, STR("serviceTier"))) &&
+			 tier_normal(v, tier))
+			memcpy(dst, tier, sizeof(tier));
+	}
+	if (fast)
+		memcpy(dst, "fast", 5);
 }
 
 /* ---- deriving ---- */

@@ -54,6 +54,11 @@ bool usage_update(struct usage_state *s, enum usage_shape shape,
  * Unknown words are kept in lower case, so that a price line may name them.
  * Null changes nothing. */
 void usage_tier(struct usage_state *s, struct json word);
+/* What a request asks for, in the words of usage.tier, from the members
+ * service_tier, serviceTier and speed of its body (any dialect); "" = nothing.
+ * For b_model_price_bound(): what must be asked for is not reserved for
+ * otherwise. */
+void usage_tier_asked(struct json body, char dst[IR_TIER_MAX]);
 /* Add n units to a class that is not counted in tokens or that the usage
  * object does not tell: searches of fee-bearing server tools, images made,
  * characters spoken. Values out of [0, USAGE_MAX_TOKENS] are clamped. */

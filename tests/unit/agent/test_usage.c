@@ -440,6 +440,26 @@ START_TEST(test_tiers)
 }
 END_TEST
 
+START_TEST(test_asked)
+{
+	static const char *const t[][2] = {{"{}", ""}, {"[1]", ""},
+	    {"{\"service_tier\":\"auto\"}", ""},
+	    {"{\"service_tier\":null}", ""},
+	    {"{\"messages\":[{\"service_tier\":\"flex\"}]}", ""},
+	    {"{\"service_tier\":\"fast\"}", "priority"},
+	    {"{\"service_tier\":\"ultrafast\",\"n\":1}", "ultrafast"},
+	    {"{\"serviceTier\":\"FLEX\"}", "flex"},
+	    {"{\"speed\":\"fast\",\"service_tier\":\"auto\"}", "fast"},
+	    {"{\"speed\":\"standard\"}", ""}};
+	char got[IR_TIER_MAX];
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
+		usage_tier_asked(doc(t[i][0]), got);
+		ck_assert_str_eq(got, t[i][1]);
+	}
+}
+END_TEST
+
 START_TEST(test_units)
 {
 	struct usage_state s = {0};
@@ -518,6 +538,7 @@ main(void)
 	UNIT_ADD(s, test_rows);
 	UNIT_ADD(s, test_random);
 	UNIT_ADD(s, test_tiers);
+	UNIT_ADD(s, test_asked);
 	UNIT_ADD(s, test_units);
 	UNIT_ADD(s, test_writers);
 	return unit_run(s);
