@@ -447,7 +447,7 @@ antc_on_stop(struct answer_writer *w, const struct ir_event *ev)
 
 /* ---- the end ---- */
 
-static void
+static int
 antc_on_finish(struct answer_writer *w, const struct ir_event *ev)
 {
 	w->finish = ev->finish;
@@ -457,6 +457,7 @@ antc_on_finish(struct answer_writer *w, const struct ir_event *ev)
 		buf_clear(&w->stop_sequence);
 		(void)buf_add_str(&w->stop_sequence, ev->text);
 	}
+	return buf_error(&w->stop_sequence);
 }
 
 static void
@@ -572,7 +573,8 @@ antc_on_start(struct answer_writer *w, const struct ir_event *ev)
 		(void)buf_add_str(&w->model, ev->model);
 		(void)buf_addc(&w->model, '"');
 	}
-	return buf_error(&w->model);
+	return buf_error(&w->id) != 0 ? buf_error(&w->id)
+				      : buf_error(&w->model);
 }
 
 static int
@@ -593,8 +595,7 @@ antc_dispatch(struct answer_writer *w, const struct ir_event *ev)
 	case IR_EV_BLOCK_STOP:
 		return antc_on_stop(w, ev);
 	case IR_EV_FINISH:
-		antc_on_finish(w, ev);
-		return 0;
+		return antc_on_finish(w, ev);
 	case IR_EV_USAGE:
 		if (ev->usage != NULL)
 			w->usage = *ev->usage;

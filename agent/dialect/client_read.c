@@ -270,7 +270,7 @@ client_args_write(struct buf *out, struct str esc)
 {
 	struct json quoted = {NULL, NULL, JSON_STRING};
 	struct buf tmp, plain;
-	bool good = false;
+	int rc;
 	size_t at;
 
 	if (esc.len == 0) {
@@ -295,9 +295,12 @@ client_args_write(struct buf *out, struct str esc)
 		(void)buf_addz(out, "{}");
 		goto out;
 	}
-	good = json_validate(buf_str(&plain), NULL, NULL) == 0 &&
-	       json_root(buf_str(&plain)).type == JSON_OBJECT;
-	if (!good) {
+	rc = json_validate(buf_str(&plain), NULL, NULL);
+	if (rc == ERR_NOMEM) {
+		out->error = ERR_NOMEM;
+		goto out;
+	}
+	if (rc != 0 || json_root(buf_str(&plain)).type != JSON_OBJECT) {
 		(void)buf_addz(out, "{\"_raw_arguments\":\"");
 		(void)buf_add_str(out, esc);
 		(void)buf_addz(out, "\"}");

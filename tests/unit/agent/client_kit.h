@@ -175,9 +175,9 @@ client_kit_line(struct str line, struct ir_event *ev, struct ir_usage *u)
 	return true;
 }
 
-/* Play a script. Returns the writer's first error or 0. */
+/* Play a script as it is. Returns the writer's first error or 0. */
 static inline int
-client_kit_play(const struct codec_client *c, const struct answer_opts *o,
+client_kit_play_good(const struct codec_client *c, const struct answer_opts *o,
     struct str script, struct buf *out)
 {
 	struct answer_writer *w = c->begin(o, out);
@@ -190,15 +190,40 @@ client_kit_play(const struct codec_client *c, const struct answer_opts *o,
 		return ERR_NOMEM;
 	while (script.len > 0 && rc == 0) {
 		(void)str_cut(script, '\n', &line, &script);
+		if (client_kit_line(line, &ev, &usage))
+			rc = c->event(w, &ev);
+	}
+	c->free(w);
+	return rc;
+}
+
+/* Play a script, without the lines whose text is none. */
+static inline int
+client_kit_play(const struct codec_client *c, const struct answer_opts *o,
+    struct str script, struct buf *out)
+{
+	struct ir_usage usage = {0};
+	struct ir_event ev;
+	struct str rest = script, line;
+	struct buf good;
+	int rc;
+
+	buf_init(&good, script.len + 1);
+	while (rest.len > 0) {
+		(void)str_cut(rest, '\n', &line, &rest);
 		if (!client_kit_line(line, &ev, &usage) ||
 		    !codec_order_is_esc(ev.text) ||
 		    !codec_order_is_esc(ev.id) ||
 		    !codec_order_is_esc(ev.name) ||
 		    !codec_order_is_esc(ev.model))
 			continue;
-		rc = c->event(w, &ev);
+		(void)buf_add_str(&good, line);
+		(void)buf_addc(&good, '\n');
 	}
-	c->free(w);
+	rc = buf_error(&good);
+	if (rc == 0)
+		rc = client_kit_play_good(c, o, buf_str(&good), out);
+	buf_release(&good);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 static struct arena arena;
@@ -455,6 +456,56 @@ START_TEST(test_read_many)
 }
 END_TEST
 
+/* A bit of everything. */
+static const char everything[] =
+    "{\"model\":\"m\",\"max_tokens\":64,\"stream\":true,\"system"
+    "\":[{\"type\":\"text\",\"text\":\"be\",\"cache_control\":{\""
+    "type\":\"ephemeral\",\"ttl\":\"1h\"}}],\"messages\":[{\"role"
+    "\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"h\\u0"
+    "0e9\"},{\"type\":\"image\",\"source\":{\"type\":\"base64\","
+    "\"media_type\":\"image/png\",\"data\":\"aGk=\"}},{\"type\":"
+    "\"document\",\"title\":\"t\",\"context\":\"c\",\"source\":{"
+    "\"type\":\"text\",\"media_type\":\"text/plain\",\"data\":\"p"
+    "\"}},{\"type\":\"document\",\"source\":{\"type\":\"content\""
+    ",\"content\":[{\"type\":\"text\",\"text\":\"i\"}]}}]},{\"rol"
+    "e\":\"assistant\",\"content\":[{\"type\":\"thinking\",\"thin"
+    "king\":\"hm\",\"signature\":\"sig\"},{\"type\":\"redacted_th"
+    "inking\",\"data\":\"e\"},{\"type\":\"tool_use\",\"id\":\"c1"
+    "\",\"name\":\"f\",\"input\":{\"a\":1}},{\"type\":\"server_to"
+    "ol_use\",\"id\":\"x\"}]},{\"role\":\"user\",\"content\":[{\""
+    "type\":\"tool_result\",\"tool_use_id\":\"c1\",\"content\":[{"
+    "\"type\":\"text\",\"text\":\"r\"}],\"is_error\":true}]}],\"t"
+    "ools\":[{\"name\":\"f\",\"input_schema\":{\"type\":\"object"
+    "\"},\"strict\":true},{\"type\":\"web_search_20250305\",\"nam"
+    "e\":\"web_search\"}],\"tool_choice\":{\"type\":\"tool\",\"na"
+    "me\":\"f\",\"disable_parallel_tool_use\":true},\"thinking\":"
+    "{\"type\":\"enabled\",\"budget_tokens\":2048},\"output_confi"
+    "g\":{\"effort\":\"high\",\"format\":{\"type\":\"json_schema"
+    "\",\"schema\":{}}},\"metadata\":{\"user_id\":\"u\"},\"servic"
+    "e_tier\":\"auto\",\"top_k\":5,\"temperature\":0.5,\"stop_seq"
+    "uences\":[\"x\"],\"cache_control\":{\"type\":\"ephemeral\"}}";
+
+START_TEST(test_out_of_memory)
+{
+	struct arena a;
+	int rc;
+
+	EACH_OOM
+	{
+		arena_init(&a, 256, (size_t)1 << 20);
+		ir_request_init(&req, &a);
+		rc = codec_anthropic_client.read(
+		    str_of(everything), STR("gemini-x"), false, &req, &err);
+		/* without its table of calls the form does its work */
+		if (oom_hit() && req.calls != NULL)
+			ck_assert_int_eq(rc, ERR_NOMEM);
+		else
+			ck_assert_int_eq(rc, 0);
+		arena_release(&a);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -472,6 +523,7 @@ main(void)
 	UNIT_ADD(s, test_read_errors);
 	UNIT_ADD(s, test_read_block_errors);
 	UNIT_ADD(s, test_read_many);
+	UNIT_ADD(s, test_out_of_memory);
 	rc = unit_run(s);
 	arena_release(&arena);
 	return rc;

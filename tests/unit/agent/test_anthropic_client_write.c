@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 static struct error err;
@@ -328,6 +329,41 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+#define OOM_SCRIPT                                                        \
+	THOUGHT_OPEN "block 0.4 call c f\ndelta 0.4 {\\\"a\\\":1}\n"      \
+		     "block 0.5 call - g\nsig 0.5 c2ln\ndelta 0.5 oops\n" \
+		     "stop 0.5\nstop 0.4\nusage 1 2\n"                    \
+		     "finish 0 stop_sequence s END\nend\n"
+#define THOUGHT_OPEN                                                  \
+	"start x y\nblock 0.0 thinking\ndelta 0.0 hm\nsig 0.0 c2ln\n" \
+	"stop 0.0\nblock 0.1 redacted\nsig 0.1 ZW5j\nstop 0.1\n"      \
+	"block 0.2 text\ndelta 0.2 t\nstop 0.2\n"
+
+START_TEST(test_out_of_memory)
+{
+	int i, rc;
+
+	buf_release(&out);
+	opts.model = STR("mine");
+	opts.id = STR("r1");
+	for (i = 0; i < 3; i++) {
+		opts.stream = i < 2;
+		opts.json_array = i == 1;
+		EACH_OOM
+		{
+			buf_init(&out, (size_t)1 << 20);
+			rc = client_kit_play_good(&codec_anthropic_client,
+			    &opts, STR(OOM_SCRIPT), &out);
+			if (oom_hit())
+				ck_assert_int_eq(rc, ERR_NOMEM);
+			else
+				ck_assert_int_eq(rc, 0);
+			buf_release(&out);
+		}
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -345,6 +381,7 @@ main(void)
 	UNIT_ADD(s, test_errors);
 	UNIT_ADD(s, test_odd_streams);
 	UNIT_ADD(s, test_bounds);
+	UNIT_ADD(s, test_out_of_memory);
 	rc = unit_run(s);
 	buf_release(&out);
 	return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 static struct arena arena;
@@ -570,6 +571,58 @@ START_TEST(test_read_errors)
 }
 END_TEST
 
+/* A bit of everything. */
+static const char everything[] =
+    "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"text\":\"x\""
+    "},{\"inline_data\":{\"mime_type\":\"image/png\",\"data\":\"a"
+    "G-_\"}},{\"fileData\":{\"fileUri\":\"u\"}}]},{\"role\":\"mod"
+    "el\",\"parts\":[{\"text\":\"a\",\"thought\":true}]},{\"role"
+    "\":\"model\",\"parts\":[{\"text\":\"\",\"thought\":true,\"th"
+    "oughtSignature\":\"c2ln\"},{\"text\":\"\",\"thought\":true,"
+    "\"thoughtSignature\":\"aGctcmVkYWN0ZW5j\"},{\"functionCall\""
+    ":{\"name\":\"f\",\"args\":{\"a\":1}},\"thoughtSignature\":\""
+    "x\"},{\"executableCode\":{\"code\":\"c\"}}]},{\"role\":\"fun"
+    "ction\",\"parts\":[{\"functionResponse\":{\"name\":\"f\",\"r"
+    "esponse\":{\"error\":\"e\"},\"parts\":[{\"inlineData\":{\"mi"
+    "meType\":\"image/png\",\"data\":\"aGk\"}}]}}]}],\"systemInst"
+    "ruction\":{\"parts\":[{\"text\":\"be\"}]},\"tools\":[{\"func"
+    "tionDeclarations\":[{\"name\":\"f\",\"description\":\"d\",\""
+    "parameters\":{\"type\":\"OBJECT\",\"nullable\":true,\"proper"
+    "ties\":{\"a\":{\"type\":\"STRING\",\"enum\":[\"A\"],\"nullab"
+    "le\":true},\"b\":{\"anyOf\":[{\"type\":\"ARRAY\",\"items\":{"
+    "\"type\":\"INTEGER\"},\"minItems\":\"2\"}],\"nullable\":true"
+    "}},\"example\":{}}},{\"name\":\"g\",\"parametersJsonSchema\""
+    ":{\"type\":\"object\"}}]},{\"googleSearch\":{}}],\"tool_conf"
+    "ig\":{\"function_calling_config\":{\"mode\":\"ANY\",\"allowe"
+    "d_function_names\":[\"f\"]}},\"generationConfig\":{\"tempera"
+    "ture\":0.1,\"maxOutputTokens\":\"5\",\"candidateCount\":2.0,"
+    "\"stopSequences\":[\"s\"],\"responseSchema\":{\"type\":\"STR"
+    "ING\"},\"thinkingConfig\":{\"includeThoughts\":true,\"thinki"
+    "ngLevel\":\"LOW\"},\"responseModalities\":[\"AUDIO\"],\"seed"
+    "\":1},\"safetySettings\":[{\"a\":1}],\"labels\":{\"a\":\"b\""
+    "},\"cachedContent\":\"c\"}";
+
+START_TEST(test_out_of_memory)
+{
+	struct arena a;
+	int rc;
+
+	EACH_OOM
+	{
+		arena_init(&a, 256, (size_t)1 << 20);
+		ir_request_init(&req, &a);
+		rc = codec_gemini_client.read(
+		    str_of(everything), STR("gemini-x"), false, &req, &err);
+		/* without its table of calls the form does its work */
+		if (oom_hit() && req.calls != NULL)
+			ck_assert_int_eq(rc, ERR_NOMEM);
+		else
+			ck_assert_int_eq(rc, 0);
+		arena_release(&a);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -589,6 +642,7 @@ main(void)
 	UNIT_ADD(s, test_read_thinking);
 	UNIT_ADD(s, test_read_others);
 	UNIT_ADD(s, test_read_errors);
+	UNIT_ADD(s, test_out_of_memory);
 	rc = unit_run(s);
 	arena_release(&arena);
 	return rc;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 static struct error err;
@@ -276,6 +277,31 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+START_TEST(test_out_of_memory)
+{
+	int i, rc;
+
+	buf_release(&out);
+	opts.model = STR("mine");
+	opts.id = STR("r1");
+	for (i = 0; i < 3; i++) {
+		opts.stream = i < 2;
+		opts.json_array = i == 1;
+		EACH_OOM
+		{
+			buf_init(&out, (size_t)1 << 20);
+			rc = client_kit_play_good(
+			    &codec_gemini_client, &opts, STR(PARTS), &out);
+			if (oom_hit())
+				ck_assert_int_eq(rc, ERR_NOMEM);
+			else
+				ck_assert_int_eq(rc, 0);
+			buf_release(&out);
+		}
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -291,6 +317,7 @@ main(void)
 	UNIT_ADD(s, test_logprobs);
 	UNIT_ADD(s, test_errors);
 	UNIT_ADD(s, test_bounds);
+	UNIT_ADD(s, test_out_of_memory);
 	rc = unit_run(s);
 	buf_release(&out);
 	return rc;
