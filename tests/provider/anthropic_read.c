@@ -296,6 +296,7 @@ messages_list(struct call *q)
 		bool assistant = role != NULL && strcmp(role, "assistant") == 0;
 
 		(void)snprintf(path, sizeof(path), "messages.%zu", i);
+		q->s.has_tool_result = false;
 		if (!tree_fields(q, m, path, "role content"))
 			return false;
 		if (!assistant && (role == NULL || strcmp(role, "user") != 0))

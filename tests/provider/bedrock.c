@@ -333,7 +333,7 @@ converse_part(
 	}
 	if (result != NULL) {
 		(*results)++;
-		q->s.has_tool_result = true;
+		q->s.has_tool_result = q->s.tools_seen = true;
 		if (!tree_fields(q, result, "messages/content/toolResult",
 			"toolUseId content status type"))
 			return false;
@@ -360,6 +360,8 @@ converse_messages(struct call *q)
 	json_array_foreach (messages, i, m) {
 		const char *role = tree_str(m, "role");
 		int uses = 0, results = 0;
+
+		q->s.has_tool_result = false;
 
 		if (!tree_fields(q, m, "messages", "role content"))
 			return false;
@@ -411,7 +413,7 @@ converse_tools(struct call *q)
 	if (!tree_fields(q, config, "toolConfig", "tools toolChoice"))
 		return false;
 	if (config == NULL)
-		return !q->s.has_tool_result ||
+		return !q->s.tools_seen ||
 		       converse_bad(q,
 			   "The toolConfig field must be defined when using "
 			   "toolUse and toolResult content blocks.");

@@ -312,7 +312,7 @@ cohere_messages(struct call *q)
 			return cohere_bad(q, "messages",
 			    "invalid request: tool messages must have a "
 			    "tool_call_id.");
-		q->s.has_tool_result |= tool;
+		q->s.has_tool_result = tool;
 		tree_hash(&q->s, json_object_get(m, "content"));
 		tree_count(&q->s, m);
 	}

@@ -190,6 +190,7 @@ gemini_contents(struct call *q, const json_t *root)
 		return false;
 	json_array_foreach (contents, i, one) {
 		turn = (struct gemini_turn){0};
+		q->s.has_tool_result = false;
 		if (!gemini_content(q, one, "contents", &turn))
 			return false;
 		if (turn.n_responses > 0 && before.n_calls == 0)

@@ -147,7 +147,7 @@ call_ollama(struct call *q)
 	json_array_foreach (json_object_get(q->root, "messages"), i, t) {
 		const char *role = tree_str(t, "role");
 
-		q->s.has_tool_result |=
+		q->s.has_tool_result =
 		    role != NULL && strcmp(role, "tool") == 0;
 		tree_hash(&q->s, json_object_get(t, "content"));
 		tree_count(&q->s, t);

@@ -91,6 +91,11 @@ chat_call(struct call *q, bool embeddings)
 			       : "Missing required parameter: 'messages'.");
 		return;
 	}
+	if (!embeddings &&
+	    (q->s.has_arrays || q->s.has_tool_result ||
+		q->s.raw_tools.len > 0) &&
+	    !chat_check(q))
+		return;
 	chat_read_trees(&q->s, &t);
 	q->s.show_thinking =
 	    q->c->speaker == SPEAK_DEEPSEEK || q->c->speaker == SPEAK_VLLM;

@@ -28,6 +28,8 @@ void call_start(struct call *q, const struct sim_model *m, bool echo);
 
 /* The handlers, one a family of paths. */
 void call_chat(struct call *q);
+/* Messages that hold more than text; false: refused. */
+bool chat_check(struct call *q);
 void call_embeddings(struct call *q);
 void call_messages(struct call *q);
 void call_count_tokens(struct call *q);

@@ -29,7 +29,9 @@ struct scan {
 	struct str model;
 	bool stream, include_usage, include_obfuscation, base64, has_tools;
 	bool continuous_usage; /* stream_options.continuous_usage_stats */
-	bool has_messages, has_input, has_tool_result;
+	bool has_messages, has_input,
+	    has_tool_result;  /* ... is what comes last */
+	bool tools_seen;      /* Bedrock: tool blocks anywhere */
 	bool has_arrays;      /* messages whose content is an array */
 	struct str tool_name; /* of the first tool */
 	int64_t max_tokens;   /* smaller of both caps, -1 = none */
