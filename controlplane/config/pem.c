@@ -80,7 +80,7 @@ pem_block(struct buf *out, struct str label, struct str *rest)
 }
 
 json_t *
-pem_normalise(struct str text)
+pem_normalise(struct str text, bool *bad)
 {
 	struct str line, label;
 	bool more = true, ok = true;
@@ -97,7 +97,8 @@ pem_normalise(struct str text)
 		if (label.len > 0)
 			ok = pem_block(&out, label, &text);
 	}
-	if (ok && out.len > 0)
+	*bad = buf_error(&out) != ERR_NOMEM && (!ok || out.len == 0);
+	if (ok && out.len > 0 && buf_error(&out) == 0)
 		v = json_stringn(out.data, out.len);
 	if (out.data != NULL)
 		sodium_memzero(out.data, out.cap);
@@ -120,35 +121,44 @@ pem_is_all(struct str text, const char *label)
 	return true;
 }
 
-json_t *
-secret_normalise(const json_t *v)
+static json_t *
+secret_compact(const json_t *o)
 {
-	json_t *o = NULL, *out = NULL;
-	struct str s = STR_NULL;
-	char *z;
+	char *z = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_t *out;
+
+	if (z == NULL)
+		return NULL;
+	out = json_string(z);
+	sodium_memzero(z, strlen(z));
+	free(z);
+	return out;
+}
+
+json_t *
+secret_normalise(const json_t *v, bool *bad)
+{
+	json_error_t why;
+	json_t *o, *out;
+	struct str s;
 	size_t i;
 
-	if (json_is_object(v)) {
-		o = json_incref((json_t *)(uintptr_t)v);
-	} else if (json_is_string(v)) {
-		s = str_make(json_string_value(v), json_string_length(v));
-		o = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, NULL);
-	} else {
-		return NULL;
-	}
-	if (json_is_object(o)) {
-		z = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
-		if (z != NULL) {
-			out = json_string(z);
-			sodium_memzero(z, strlen(z));
-			free(z);
-		}
+	*bad = false;
+	if (json_is_object(v))
+		return secret_compact(v);
+	s = str_make(json_string_value(v), json_string_length(v));
+	for (i = 0; i < s.len && strchr(" \t\r\n", s.p[i]) != NULL; i++)
+		;
+	if (i < s.len && s.p[i] == '{') {
+		o = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, &why);
+		*bad = o == NULL &&
+		       json_error_code(&why) != json_error_out_of_memory;
+		out = o != NULL ? secret_compact(o) : NULL;
 		json_decref(o);
 		return out;
 	}
-	json_decref(o);
 	for (i = 0; i < s.len; i++)
-		if (s.p[i] < 0x20 || s.p[i] > 0x7e)
-			return NULL;
-	return json_stringn(s.p, s.len);
+		*bad = *bad || s.p[i] < 0x20 || s.p[i] > 0x7e;
+	*bad = *bad || !json_is_string(v);
+	return *bad ? NULL : json_stringn(s.p, s.len);
 }

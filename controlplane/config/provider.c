@@ -242,7 +242,7 @@ check_account(const struct check *c, const json_t *o)
 	return NULL;
 }
 
-static void
+static int
 check_credential(const struct check *c)
 {
 	const json_t *v = json_object_get(c->secrets, "credential");
@@ -252,8 +252,11 @@ check_credential(const struct check *c)
 
 	if (v == NULL || strcmp(c->auth, "bearer") == 0 ||
 	    !(vertex || strcmp(c->rule->name, "bedrock") == 0))
-		return;
+		return 0;
 	o = json_loadb(json_string_value(v), json_string_length(v), 0, NULL);
+	/* What looks like JSON is JSON: it was normalised. */
+	if (o == NULL && json_string_value(v)[0] == '{')
+		return ERR_NOMEM;
 	if (vertex)
 		wrong = check_account(c, o);
 	else if (!check_has(o, "access_key_id", true) ||
@@ -264,6 +267,7 @@ check_credential(const struct check *c)
 	json_decref(o);
 	if (wrong != NULL)
 		check_bad(c, "credential", wrong);
+	return 0;
 }
 
 int
@@ -286,6 +290,5 @@ provider_check(
 	check_proxy(&c);
 	check_auth(&c);
 	check_pems(&c);
-	check_credential(&c);
-	return 0;
+	return check_credential(&c);
 }

@@ -18,15 +18,15 @@ int provider_check(json_t *spec, const json_t *secrets, const char *at,
     struct problems *p) MUST_CHECK;
 
 /* PEM text with LF line ends and nothing outside its blocks, as a new JSON
- * string. NULL when it is not PEM. */
-json_t *pem_normalise(struct str text);
+ * string. NULL and *bad when it is not PEM, NULL alone without memory. */
+json_t *pem_normalise(struct str text, bool *bad);
 /* Is every block of that kind, "CERTIFICATE" or "PRIVATE KEY" (also with a
  * word before it, but not encrypted)? text is normalised. */
 bool pem_is_all(struct str text, const char *label);
 
 /* A secret as a new JSON string: JSON objects (as a value or as text) in
- * compact ASCII form, anything else must be printable ASCII. NULL when it
- * cannot be. */
-json_t *secret_normalise(const json_t *v);
+ * compact ASCII form, anything else must be printable ASCII. NULL and *bad
+ * when it cannot be, NULL alone without memory. */
+json_t *secret_normalise(const json_t *v, bool *bad);
 
 #endif

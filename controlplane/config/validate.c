@@ -220,24 +220,29 @@ spec_url(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 static json_t *
 spec_pem(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 {
+	bool bad;
+	json_t *x;
+
 	if (!json_is_string(v))
 		return BAD(c, "must be a string");
 	if ((int64_t)json_string_length(v) > f->max)
 		return BAD(
 		    c, "must have at most %lld characters", (long long)f->max);
-	return pem_normalise(spec_str(v)) ?: BAD(c, "must be PEM blocks");
+	x = pem_normalise(spec_str(v), &bad);
+	return bad ? BAD(c, "must be PEM blocks") : x;
 }
 
 /* Secrets that are JSON may hold line ends between their members. */
 static json_t *
 spec_secret(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 {
-	json_t *x = secret_normalise(v);
+	bool bad;
+	json_t *x = secret_normalise(v, &bad);
 
-	if (x == NULL)
-		return BAD(c, "must be printable ASCII");
-	if ((int64_t)json_string_length(x) >= f->min &&
-	    (int64_t)json_string_length(x) <= f->max)
+	if (bad)
+		return BAD(c, "must be printable ASCII, or JSON");
+	if (x == NULL || ((int64_t)json_string_length(x) >= f->min &&
+			     (int64_t)json_string_length(x) <= f->max))
 		return x;
 	json_decref(x);
 	return BAD(c, "must have %lld to %lld characters", (long long)f->min,

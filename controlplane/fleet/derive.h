@@ -23,8 +23,7 @@
 
 /* Append the clear secret of (provider, which, its version) to out. */
 typedef int derive_credential_fn(void *ctx, uint64_t provider_uid,
-    enum credential which,
-    uint64_t version, struct buf *out, struct error *e);
+    enum credential which, uint64_t version, struct buf *out, struct error *e);
 
 struct derive_world;
 

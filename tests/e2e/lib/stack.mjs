@@ -112,7 +112,7 @@ export class Agent {
       '--data-dir', this.dir, '--ports-file', this.portsFile, '--name', this.name,
       '--workers', String(this.options.workers ?? 2), '--log-format', 'json',
       ...(token ? ['--join-token', token] : []), ...(this.options.args ?? []),
-    ]);
+    ], { env: this.options.env ?? {} });
     return this;
   }
 

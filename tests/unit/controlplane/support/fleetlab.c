@@ -111,8 +111,8 @@ lab_commit(struct lab *l, int kind, const char *name, const char *spec)
 	    c.op == STORE_OP_CREATE) {
 		uint64_t v;
 
-		OK(credential_put(
-		    db, l->vault, c.uid, CREDENTIAL_MAIN, STR("sk-provider"), &v, &e));
+		OK(credential_put(db, l->vault, c.uid, CREDENTIAL_MAIN,
+		    STR("sk-provider"), &v, &e));
 	}
 	OK(store_config_commit(
 	    db, &c, 1, STR("test"), STR("test"), 0, &version, &e));
