@@ -306,8 +306,9 @@ read_ttl(struct reading *r, struct json list)
 	r->s->raw[R_WRITE_1H] = hour + 1;
 }
 
-/* The totals leave out the rounds that did not make the message: compaction,
- * and advice of another model. */
+/* The totals are sums of all rounds but those that compact the conversation,
+ * and those of an adviser. The latter is another model, whose price is not
+ * known here: its tokens are counted as the model's own, and flagged. */
 static void
 read_rounds(struct reading *r, struct json list)
 {
@@ -316,7 +317,11 @@ read_rounds(struct reading *r, struct json list)
 	struct json el;
 
 	while (json_next_element(&it, &el)) {
-		if (el.type != JSON_OBJECT || member_is(el, "type", "message"))
+		if (el.type != JSON_OBJECT)
+			continue;
+		if (member_is(el, "type", "advisor_message"))
+			raw_bad(r->s);
+		else if (!member_is(el, "type", "compaction"))
 			continue;
 		read_sum(r, el, "input_tokens", &in);
 		read_sum(r, el, "output_tokens", &out);

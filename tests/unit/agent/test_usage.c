@@ -207,6 +207,17 @@ static const struct row {
 	 "{\"type\":\"message\",\"input_tokens\":23000,"
 	 "\"output_tokens\":1000}]}"},
 	"input 203000, cache_read 7, output 4500 of 203007/4500"},
+    {"anthropic: rounds inside the totals", USAGE_ANTHROPIC,
+	{"{\"input_tokens\":30,\"output_tokens\":9,\"iterations\":["
+	 "{\"type\":\"message\",\"input_tokens\":10,\"output_tokens\":4},"
+	 "{\"type\":\"fallback_message\",\"input_tokens\":20,"
+	 "\"output_tokens\":5}]}"},
+	"input 30, output 9 of 30/9"},
+    {"anthropic: an adviser", USAGE_ANTHROPIC,
+	{"{\"input_tokens\":30,\"output_tokens\":9,\"iterations\":["
+	 "{\"type\":\"advisor_message\",\"model\":\"x\",\"input_tokens\":2,"
+	 "\"output_tokens\":5}]}"},
+	"input 32, output 14 of 32/14 bad"},
     {"anthropic: fast and a place", USAGE_ANTHROPIC,
 	{"{\"input_tokens\":1,\"output_tokens\":2,\"speed\":\"fast\","
 	 "\"service_tier\":\"standard\",\"inference_geo\":\"us\"}"},
