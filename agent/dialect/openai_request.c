@@ -143,6 +143,28 @@ oai_count_numbers(struct json v)
 	return n;
 }
 
+/* Characters that escaped text stands for. */
+static int64_t
+oai_count_chars(struct str esc)
+{
+	int64_t n = 0;
+	size_t i, step;
+
+	for (i = 0; i < esc.len; i += step) {
+		step = 1;
+		if (esc.p[i] == '\\')
+			step = i + 1 < esc.len && esc.p[i + 1] == 'u' ? 6 : 2;
+		/* The second half of a pair is no character. */
+		if (step == 6 && i + 3 < esc.len &&
+		    (esc.p[i + 2] | 0x20) == 'd' &&
+		    strchr("cdefCDEF", esc.p[i + 3]) != NULL)
+			continue;
+		if (((unsigned char)esc.p[i] & 0xc0) != 0x80)
+			n++;
+	}
+	return n;
+}
+
 static int
 oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 {
@@ -151,6 +173,8 @@ oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 
 	if (v.type == JSON_STRING) {
 		r->n_messages = 1;
+		if (r->op == OP_SPEECH)
+			r->n_chars = oai_count_chars(json_raw_string(v));
 		return 0;
 	}
 	if (v.type != JSON_ARRAY)

@@ -385,11 +385,16 @@ relay_finish_json(struct relay *r)
 {
 	int rc = oai_answer_scan(
 	    r->o.op, buf_str(r->o.out), r->o.plain_json, &r->chat.sum);
+	struct json meta;
 
 	if (rc != 0 && relay_may_be_text(r->o.op)) {
 		r->chat.sum.text_bytes = (int64_t)r->o.out->len;
 		rc = 0;
 	}
+	if (rc == 0 && r->o.op == OP_RERANK &&
+	    json_getz(json_root(buf_str(r->o.out)), "meta", &meta))
+		(void)usage_update(
+		    &r->chat.sum.usage, USAGE_COHERE, meta, true);
 	memcpy(r->finish, r->chat.sum.finish, sizeof(r->finish));
 	r->text_bytes = r->chat.sum.text_bytes;
 	return rc;
@@ -498,5 +503,7 @@ relay_break(
     struct relay *r, const struct dialect_error *e, const char *request_id)
 {
 	buf_clear(r->o.held);
+	if (r->o.mode == RELAY_RAW)
+		return; /* an unclean end is all that can be told */
 	errors_write_event(r->o.held, relay_frame(r), e, request_id, r->n_sent);
 }

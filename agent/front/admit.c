@@ -83,9 +83,15 @@ admit_amount(struct request *r)
 {
 	const struct price *p = &r->att.price;
 	__int128 sum;
+	int c;
 
 	sum = (__int128)r->worst.n[TC_INPUT] * price_worst_input(p) +
 	      (__int128)r->worst.n[TC_OUTPUT] * price_worst_output(p);
+	for (c = 0; c < TC_COUNT; c++) {
+		if (token_class_is_unit((enum token_class)c))
+			sum += (__int128)r->worst.n[c] *
+			       price_effective(p, (enum token_class)c);
+	}
 	sum = (sum + 999999) / 1000000;
 	if (sum > INT64_MAX / 4)
 		return false;
@@ -359,8 +365,8 @@ admit_attempt(struct request *r, bool keep)
 	}
 	if (!admit_choose(r, keep, target))
 		return;
-	if (!b_model_price_worst(
-		att->dep->model, r->f->loop.wall, &att->price) ||
+	if (!b_model_price_bound(att->dep->model, r->f->loop.wall, STR("*"),
+		r->worst.n[TC_INPUT], &att->price) ||
 	    !admit_amount(r)) {
 		admit_leave_place(r);
 		admit_give_up(r, ERR_INVALID, "the request is too large");
@@ -423,6 +429,7 @@ admit_scan(struct request *r, struct error *e)
 	case OP_MODERATIONS:
 	case OP_IMAGES:
 	case OP_RERANK:
+	case OP_SPEECH:
 		return oai_request_scan_path(
 		    s->op, str_of(s->model), body, &r->f->json, &r->scan, e);
 	default:

@@ -103,6 +103,12 @@ call_relay(struct request *r, bool stream)
 		settle_counter(r, &r->relay.chat.count);
 }
 
+static bool
+call_is_stream(const struct up_head *h)
+{
+	return h->event_stream || h->amz_stream || h->ndjson;
+}
+
 static void
 call_on_head(void *ctx, const struct up_head *h)
 {
@@ -115,9 +121,8 @@ call_on_head(void *ctx, const struct up_head *h)
 	att->have_head = true;
 	att->first_byte = r->f->loop.mono;
 	if (h->status >= 200 && h->status < 300 && !h->encoded)
-		call_relay(
-		    r, r->scan.stream &&
-			   (h->event_stream || h->amz_stream || h->ndjson));
+		call_relay(r, r->plan.mode == RELAY_RAW ||
+				  (r->scan.stream && call_is_stream(h)));
 }
 
 static void
@@ -304,7 +309,7 @@ call_plain_done(struct request *r, const struct up_result *res)
 	settle_attempt(r, res, true);
 	call_clear_failure(r);
 	r->answer.status = r->att.head.status;
-	r->answer.is_json = true;
+	r->answer.is_json = !op_is_multipart(r->scan.op);
 	r->answer.cost = r->cost;
 	memcpy(r->answer.processing_ms, r->att.head.processing_ms,
 	    sizeof(r->answer.processing_ms));

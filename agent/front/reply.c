@@ -225,7 +225,10 @@ reply_type(struct reply_text *t, const struct request *r)
 {
 	const char *type = r->att.head.content_type;
 
-	if (r->stream_started && r->relay.o.array)
+	if (r->stream_started && r->relay.o.mode == RELAY_RAW)
+		reply_field(t, "content-type",
+		    type[0] != '\0' ? type : "application/octet-stream");
+	else if (r->stream_started && r->relay.o.array)
 		REPLY_LIT(t, "content-type: application/json\r\n");
 	else if (r->stream_started)
 		REPLY_LIT(t, "content-type: text/event-stream; charset=utf-8"

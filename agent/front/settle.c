@@ -18,6 +18,30 @@
 #define SETTLE_FIXED	   64	/* tokens of any request */
 #define SETTLE_PER_MEDIA   4096 /* tokens of an image, a sound, a file */
 
+/* Units that are not tokens, as far as the request tells them. */
+static void
+settle_units(const struct scan *q, struct tokens *t)
+{
+	switch (q->op) {
+	case OP_IMAGES:
+	case OP_IMAGE_EDITS:
+		t->n[TC_IMAGES] = q->n;
+		break;
+	case OP_SPEECH:
+		t->n[TC_CHARACTERS] = q->n_chars;
+		break;
+	case OP_RERANK:
+		t->n[TC_SEARCH_UNITS] = (q->n_messages + 99) / 100;
+		break;
+	case OP_TRANSCRIPTIONS:
+	case OP_TRANSLATIONS:
+		t->n[TC_AUDIO_SECONDS] = q->n_seconds;
+		break;
+	default:
+		break;
+	}
+}
+
 void
 settle_worst(const struct scan *q, int64_t max_output, struct tokens *t)
 {
@@ -31,6 +55,7 @@ settle_worst(const struct scan *q, int64_t max_output, struct tokens *t)
 	if (scan_bills_output(q->op))
 		t->n[TC_OUTPUT] =
 		    q->n * (cap < OAI_MAX_TOKENS ? cap : OAI_MAX_TOKENS);
+	settle_units(q, t);
 }
 
 static int64_t
@@ -129,6 +154,30 @@ settle_partial(struct request *r, struct tokens *t)
 		t->n[TC_OUTPUT] += est - out;
 }
 
+/* A whole answer without usage of an operation whose units are known: all that
+ * is billed where the model has a price for them. */
+static bool
+settle_by_units(struct request *r, struct tokens *t)
+{
+	struct tokens units;
+	struct price price;
+	int c;
+
+	memset(&units, 0, sizeof(units));
+	settle_units(&r->scan, &units);
+	if (!b_model_price_for(r->att.dep->model, r->att.intent.started_at,
+		STR(""), 0, &price))
+		return false;
+	for (c = 0; c < TC_COUNT; c++) {
+		if (units.n[c] > 0 && price.per_mtok[c] >= 0 &&
+		    c != TC_AUDIO_SECONDS) {
+			*t = units;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Tokens of the attempt and where the counts come from. */
 static uint32_t
 settle_tokens(struct request *r, const struct up_result *res, bool complete,
@@ -151,6 +200,8 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 			settle_partial(r, t);
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
 		}
+		if (complete && settle_by_units(r, t))
+			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		settle_estimate(r, true, complete, t);
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 	}

@@ -44,8 +44,7 @@ tokens_add_cap(struct request *r)
 	buf_clear(&r->up_body);
 	(void)buf_addz(
 	    &r->up_body, empty ? "{\"max_tokens\":1" : "{\"max_tokens\":1,");
-	(void)buf_add(
-	    &r->up_body, root.p + 1, (size_t)(root.end - root.p) - 1);
+	(void)buf_add(&r->up_body, root.p + 1, (size_t)(root.end - root.p) - 1);
 	if (buf_error(&r->up_body) != 0)
 		return buf_error(&r->up_body);
 	buf_clear(&r->body);
