@@ -7,12 +7,15 @@
  * a line, for a comparison with another implementation: tab-separated
  * base URL, region, access key, secret, token, model, stream (0 or 1), seconds
  * since 1970, body in hexadecimal; prints path and header lines, then an
- * empty line.
+ * empty line. As "test_access --events N" it reads an event stream, N bytes
+ * at a time, and prints each message: payload, then name, type and value of
+ * each header, all in hexadecimal but the type; "bad" when it is damaged.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "agent/config/compile.h"
+#include "agent/dialect/eventstream.h"
 #include "agent/provider/access.h"
 #include "agent/provider/sigv4.h"
 #include "common/clock.h"
@@ -428,11 +431,65 @@ sign_all(void)
 	return rc;
 }
 
+static void
+print_hex(struct str s, const char *end)
+{
+	for (size_t i = 0; i < s.len; i++)
+		printf("%02x", (unsigned)(unsigned char)s.p[i]);
+	printf("%s", end);
+}
+
+static int
+print_message(void *ctx, const struct eventstream_message *m)
+{
+	(void)ctx;
+	print_hex(m->payload, "");
+	for (unsigned i = 0; i < m->n_headers; i++) {
+		const struct eventstream_header *h = &m->headers[i];
+
+		printf(" ");
+		print_hex(h->name, "");
+		printf(":%d:", (int)h->type);
+		if (h->type == EVENTSTREAM_BYTES ||
+		    h->type == EVENTSTREAM_STRING ||
+		    h->type == EVENTSTREAM_UUID)
+			print_hex(h->value, "");
+		else
+			printf("%lld", (long long)h->number);
+	}
+	printf("\n");
+	return 0;
+}
+
+static int
+print_events(size_t step)
+{
+	static char piece[1 << 16];
+	struct eventstream s;
+	size_t n;
+	int rc = 0;
+
+	if (step == 0 || step > sizeof(piece))
+		return 2;
+	eventstream_init(&s, (size_t)24 << 20);
+	while (rc == 0 && (n = fread(piece, 1, step, stdin)) > 0)
+		rc = eventstream_feed(&s, piece, n, print_message, NULL);
+	if (rc == 0)
+		rc = eventstream_finish(&s);
+	eventstream_release(&s);
+	if (rc != 0)
+		printf("bad\n");
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	Suite *s;
 	TCase *tc;
+
+	if (argc == 3 && strcmp(argv[1], "--events") == 0)
+		return print_events(strtoul(argv[2], NULL, 10));
 
 	if (argc == 2 && strcmp(argv[1], "--sign") == 0)
 		return sign_all();
