@@ -124,6 +124,10 @@ sse_scan(struct sse *s, const char *p, size_t n, size_t *line, size_t *scanned,
 		if (*e == '\r' && next < n && p[next] == '\n')
 			next++;
 		if (e == p + *line) {
+			/* Up to the blank line's first byte: the same limit
+			 * however the stream was cut. */
+			if ((size_t)(e - p) + 1 - start > s->max_event)
+				return ERR_TOO_LARGE;
 			s->skip_lf = *e == '\r' && next == n;
 			rc = sse_deliver(
 			    s, str_make(p + start, next - start), fn, ctx);

@@ -144,6 +144,20 @@ START_TEST(test_limit)
 		feed(&s, doc + i, 1, &g);
 	ck_assert_int_eq(
 	    sse_feed(&s, doc + 500, 1, collect, &g), ERR_TOO_LARGE);
+	/* A whole event is measured alike, in one piece or in many. */
+	for (size_t cut = 0; cut < 2; cut++) {
+		sse_clear(&s);
+		memset(doc, 'x', sizeof(doc));
+		memcpy(doc, "data: ", 6);
+		memcpy(doc + 498 + cut, "\n\n", 2); /* 500 bytes, 501 */
+		ck_assert_int_eq(sse_feed(&s, doc, 500 + cut, collect, &g),
+		    cut == 0 ? 0 : ERR_TOO_LARGE);
+		sse_clear(&s);
+		for (i = 0; i < 499 + cut; i++)
+			feed(&s, doc + i, 1, &g);
+		ck_assert_int_eq(sse_feed(&s, doc + i, 1, collect, &g),
+		    cut == 0 ? 0 : ERR_TOO_LARGE);
+	}
 	/* Many small events in one read are not one large one. */
 	sse_clear(&s);
 	feed(&s, "data: ", 6, &g);
