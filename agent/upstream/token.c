@@ -21,7 +21,7 @@
 
 #define TOKEN_WORDS	  (TOKEN_MAX / 8)
 #define TOKEN_EARLY_S	  600
-#define TOKEN_SPARE_NS	  (10 * NS_PER_S) /* not used so near its end */
+#define TOKEN_SPARE_S	  10 /* not used so near its end */
 #define TOKEN_BACKOFF	  NS_PER_S
 #define TOKEN_BACKOFF_MAX (60 * NS_PER_S)
 
@@ -236,12 +236,13 @@ static void
 token_fetched(struct token_cell *c, struct token_answer *a)
 {
 	int64_t early = TOKEN_EARLY_S, life = a->lifetime_s;
+	int64_t spare = life < 2 * TOKEN_SPARE_S ? life / 2 : TOKEN_SPARE_S;
 
 	if (early > life / 2)
 		early = life / 2;
 	if (early >= 4)
 		early += randombytes_uniform((uint32_t)early / 4);
-	token_publish(c, a->token, a->asked_at + life * NS_PER_S,
+	token_publish(c, a->token, a->asked_at + (life - spare) * NS_PER_S,
 	    a->asked_at + (life - early) * NS_PER_S);
 	c->backoff = c->retry_at = 0;
 	c->why[0] = '\0';
@@ -381,7 +382,7 @@ token_read(struct token_cell *c, char dst[TOKEN_MAX], struct error *e)
 	int64_t now = token_now(), ends_at = 0;
 	int rc;
 
-	if (token_copy(c, dst, &ends_at) && ends_at - TOKEN_SPARE_NS > now) {
+	if (token_copy(c, dst, &ends_at) && ends_at > now) {
 		if (now >=
 		    atomic_load_explicit(&c->renew_at, memory_order_relaxed))
 			(void)token_want(c, NULL);

@@ -155,10 +155,10 @@ answer(void *ctx, unsigned n, const char *request)
 	if (atomic_load(&failing))
 		return "HTTP/1.1 400 Bad\r\ncontent-length: 25\r\n\r\n"
 		       "{\"error\":\"invalid_grant\"}";
-	/* Ends in 22 s: renewed when it is asked for 11 s before that. */
+	/* The first is used for one second: no longer than half its life. */
 	(void)snprintf(body, sizeof(body),
 	    "{\"access_token\":\"token-%u\",\"expires_in\":%d}", n,
-	    n == 0 ? 11 : 3600);
+	    n == 0 ? 2 : 3600);
 	(void)snprintf(text[n % 4], sizeof(text[0]),
 	    "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n%s", strlen(body),
 	    body);
@@ -214,8 +214,7 @@ START_TEST(test_cells)
 	ck_assert_msg(ask(a, got, &e) == 0, "%s", e.text);
 	ck_assert_ptr_nonnull(strstr(got, "token-"));
 	token_cell_unref(b);
-	/* The first ends in 11 s and is not used in its last 10: after one
-	 * second the next one must come. */
+	/* After one second the next one must come. */
 	while (strcmp(got, "token-1") != 0)
 		ck_assert_int_eq(ask(a, got, &e), 0);
 	for (unsigned i = 0; i < 1000; i++)
