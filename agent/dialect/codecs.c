@@ -121,6 +121,12 @@ codec_plan_other(const struct b_provider *p, enum op op, struct codec_plan *ret)
 			       p->dialect == PROVIDER_COHERE
 			   ? 0
 			   : ERR_UNSUPPORTED;
+	case OP_RESPONSE_GET:
+	case OP_RESPONSE_DELETE:
+	case OP_RESPONSE_CANCEL:
+	case OP_RESPONSE_ITEMS:
+		return codec_passes(p, OP_RESPONSES, false) ? 0
+							    : ERR_UNSUPPORTED;
 	case OP_COMPLETIONS:
 		ret->mode = RELAY_CHAT;
 		break;

@@ -388,8 +388,13 @@ oai_request_rewrite(const struct scan *r, struct str body,
 		n = oai_insert_model(r, model_json, parts);
 		at = r->body_start.p + 1;
 	}
-	if (force_usage && r->stream && oai_usage_edit(r, &ed[n_ed]))
+	if (r->swap_span.len > 0) {
+		ed[n_ed].from = r->swap_span.p;
+		ed[n_ed].to = r->swap_span.p + r->swap_span.len;
+		ed[n_ed++].text = r->swap_text;
+	} else if (force_usage && r->stream && oai_usage_edit(r, &ed[n_ed])) {
 		n_ed++;
+	}
 	if (n_ed == 2 && ed[1].from < ed[0].from) {
 		swap = ed[0];
 		ed[0] = ed[1];

@@ -16,6 +16,7 @@ relay_init(struct relay *r, size_t max_event)
 	memset(r, 0, sizeof(*r));
 	sse_init(&r->sse, max_event);
 	oai_stream_init(&r->chat, max_event + 1024);
+	buf_init(&r->swapped, 2 * max_event + 1024);
 }
 
 static void
@@ -35,6 +36,7 @@ relay_release(struct relay *r)
 	relay_drop(r);
 	sse_release(&r->sse);
 	oai_stream_release(&r->chat);
+	buf_release(&r->swapped);
 }
 
 void
@@ -44,6 +46,7 @@ relay_clear(struct relay *r)
 
 	relay_drop(r);
 	oai_stream_begin(&r->chat, false);
+	buf_release(&r->swapped);
 	memset((char *)r, 0, offsetof(struct relay, sse));
 	memset(&r->finish, 0, sizeof(*r) - offsetof(struct relay, finish));
 	r->sse = sse;
@@ -167,6 +170,80 @@ relay_translate(void *ctx, const struct ir_event *ev)
 	return buf_error(r->o.held) != 0 ? ERR_TOO_LARGE : 0;
 }
 
+/* ---- ids of stored responses ---- */
+
+/* Every place of id in r->swapped. */
+static void
+relay_swap_one(struct relay *r, struct str id, struct str own)
+{
+	struct buf *b = &r->swapped;
+	size_t at = 0, tail;
+	char *p;
+
+	while (id.len > 0 && buf_error(b) == 0 &&
+	       (p = memmem(b->data + at, b->len - at, id.p, id.len)) != NULL) {
+		at = (size_t)(p - b->data);
+		tail = b->len - at - id.len;
+		if (own.len > id.len && buf_reserve(b, own.len - id.len) != 0) {
+			b->error = ERR_TOO_LARGE;
+			return;
+		}
+		memmove(b->data + at + own.len, b->data + at + id.len, tail);
+		memcpy(b->data + at, own.p, own.len);
+		b->len = at + own.len + tail;
+		at += own.len;
+	}
+}
+
+/* Learn the answer's id from a document: its own, or its response's. */
+static void
+relay_learn_id(struct relay *r, struct str doc)
+{
+	struct json v;
+
+	if (r->id[0] != '\0' || json_validate(doc, r->o.plain_json, NULL) != 0)
+		return;
+	if (!json_path(json_root(doc), "response.id", &v) &&
+	    !json_getz(json_root(doc), "id", &v))
+		return;
+	if (json_copy_string(v, r->id, sizeof(r->id)) != 0 ||
+	    !r->o.own_id(r->o.own_ctx, str_of(r->id), r->own))
+		r->id[0] = '\0';
+}
+
+/* The bytes with our ids in them, in r->swapped. */
+static struct str
+relay_swap_ids(struct relay *r, struct str raw, struct str doc)
+{
+	if (r->o.own_id == NULL)
+		return raw;
+	relay_learn_id(r, doc);
+	if ((r->id[0] == '\0' ||
+		memmem(raw.p, raw.len, r->id, strlen(r->id)) == NULL) &&
+	    (r->o.other_id.len == 0 || memmem(raw.p, raw.len, r->o.other_id.p,
+					   r->o.other_id.len) == NULL))
+		return raw;
+	buf_clear(&r->swapped);
+	r->swapped.max = 2 * raw.len + 65536;
+	(void)buf_add_str(&r->swapped, raw);
+	relay_swap_one(r, str_of(r->id), str_of(r->own));
+	relay_swap_one(r, r->o.other_id, r->o.other_own);
+	return buf_error(&r->swapped) == 0 ? buf_str(&r->swapped) : raw;
+}
+
+/* A plain answer in o.out. */
+static void
+relay_swap_plain(struct relay *r)
+{
+	struct str body = buf_str(r->o.out), got;
+
+	got = relay_swap_ids(r, body, body);
+	if (got.p == body.p)
+		return;
+	buf_clear(r->o.out);
+	(void)buf_add_str(r->o.out, got);
+}
+
 /* ---- passing ---- */
 
 /* One event as an element of a JSON array. */
@@ -188,7 +265,7 @@ relay_send(struct relay *r, const struct sse_event *ev)
 	if (r->o.array) {
 		relay_array_element(r, to, ev);
 	} else {
-		(void)buf_add_str(to, ev->raw);
+		(void)buf_add_str(to, relay_swap_ids(r, ev->raw, ev->data));
 		r->n_sent += ev->has_data;
 	}
 	return buf_error(to) != 0 ? ERR_TOO_LARGE : 0;
@@ -424,9 +501,14 @@ relay_finish(struct relay *r)
 	switch (r->o.mode) {
 	case RELAY_CHAT:
 	case RELAY_JSON:
-		return relay_finish_json(r);
+		rc = relay_finish_json(r);
+		relay_swap_plain(r);
+		return rc;
 	case RELAY_PASS:
-		return relay_look(r);
+		rc = relay_look(r);
+		if (rc == 0)
+			relay_swap_plain(r);
+		return rc;
 	case RELAY_TRANSLATE:
 		rc = r->o.from->finish(r->reader, relay_translate, r);
 		return rc == 0 && r->done && buf_error(r->o.out) == 0

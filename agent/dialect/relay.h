@@ -25,11 +25,19 @@ struct relay_opts {
 	const struct codec_provider *from;
 	const struct codec_client *to;
 	struct answer_opts answer;
+	/* Responses that are stored: makes the client's form of the
+	 * provider's id (at most RELAY_ID_MAX bytes with its NUL); NULL: ids
+	 * stay. Another id that is known before: its two forms, or empty. */
+	bool (*own_id)(void *ctx, struct str upstream, char *dst);
+	void *own_ctx;
+	struct str other_id, other_own;
 	/* Where bytes for the client go: now, and once usage is on disk. */
 	struct buf *out, *held;
 	size_t max_event, max_plain;
 	const struct json_limits *event_json, *plain_json;
 };
+
+#define RELAY_ID_MAX 192
 
 struct relay {
 	struct relay_opts o;
@@ -38,7 +46,9 @@ struct relay {
 	struct oai_stream chat;
 	struct answer_reader *reader;
 	struct answer_writer *writer;
-	char finish[24]; /* provider's word, "" = none */
+	struct buf swapped; /* an event with our ids */
+	char finish[24];    /* provider's word, "" = none */
+	char id[RELAY_ID_MAX], own[RELAY_ID_MAX]; /* of the answer */
 	char error_type[48], error_text[160];
 	int error_status;
 	int64_t text_bytes; /* generated */

@@ -33,6 +33,8 @@ struct scan {
 				* member or no place in the body */
 	struct str body_start; /* the root's opening brace, or empty */
 	struct str body_end;   /* its closing brace */
+	struct str swap_span;  /* one more value that changes, or empty */
+	struct str swap_text;  /* what it becomes */
 	/* OpenAI chat: */
 	struct str options_span; /* value of stream_options, or empty */
 	struct str include_span; /* value of include_usage in it, or empty */

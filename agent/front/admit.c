@@ -9,6 +9,7 @@
 
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
+#include "agent/front/stored.h"
 
 #define ADMIT_MAX_CALLS 6 /* providers called for one request */
 
@@ -41,7 +42,8 @@ admit_fit(void *ctx, const struct b_deployment *d)
 	const struct request *r = ctx;
 	struct price p;
 
-	if (!admit_capable(r->scan.op, d->model) || !forward_can(r, d))
+	if ((r->pin != NULL && d != r->pin) ||
+	    !admit_capable(r->scan.op, d->model) || !forward_can(r, d))
 		return false;
 	return b_model_price(d->model, r->f->loop.wall, &p);
 }
@@ -479,6 +481,11 @@ admit_request(struct request *r)
 	request_move(r, REQ_ADMIT);
 	if (admit_local(r))
 		return;
+	if (r->target.s.op >= OP_RESPONSE_GET) {
+		if (stored_find(r) && admit_limits(r))
+			admit_attempt(r, false);
+		return;
+	}
 	rc = admit_scan(r, &e);
 	if (rc != 0) {
 		refuse_field(r,
@@ -490,6 +497,8 @@ admit_request(struct request *r)
 		return;
 	}
 	if (!admit_route(r))
+		return;
+	if (r->scan.op == OP_RESPONSES && !stored_read(r))
 		return;
 	if (r->scan.stream && f->n_streams >= f->lim.max_streams) {
 		refuse(r, ERR_OVERLOADED, "too many open streams");

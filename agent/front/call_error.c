@@ -21,6 +21,8 @@ call_error_read(struct request *r, struct dialect_error *ret)
 static bool
 call_error_is_ours(const struct request *r, const struct dialect_error *de)
 {
+	if (de->kind == ERROR_NOT_FOUND && r->scan.op >= OP_RESPONSE_GET)
+		return false;
 	return de->kind == ERROR_AUTH || de->kind == ERROR_PERMISSION ||
 	       de->kind == ERROR_NOT_FOUND || r->att.head.status < 200 ||
 	       (r->att.head.status >= 300 && r->att.head.status < 400);
@@ -150,6 +152,11 @@ call_error_say(struct request *r, const struct dialect_error *de)
 		    "the provider refused the gateway's request", NULL);
 		return;
 	}
+	if (r->scan.op >= OP_RESPONSE_GET && de->kind == ERROR_NOT_FOUND) {
+		refuse_prepare(r, ERR_NOT_FOUND, NULL,
+		    "no response with this id was found", NULL);
+		return;
+	}
 	refuse_prepare(r, ERR_UPSTREAM, NULL, text, NULL);
 	r->answer.status = errors_status(r->target.s.client, de);
 }
@@ -160,7 +167,7 @@ call_error_answer(struct request *r, struct dialect_error *de)
 	enum client_dialect c = r->target.s.client;
 	uint64_t ms;
 
-	if (call_error_is_ours(r, de)) {
+	if (call_error_is_ours(r, de) || r->scan.op >= OP_RESPONSE_GET) {
 		call_error_say(r, de);
 	} else if (call_error_passes(r)) {
 		r->answer.status = errors_status(c, de);

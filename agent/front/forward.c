@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "agent/front/front.h"
+#include "agent/front/stored.h"
 #include "agent/provider/access.h"
 #include "common/version.h"
 
@@ -133,6 +134,8 @@ forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
 {
 	bool usage;
 
+	if (op_has_no_body(r->scan.op))
+		return 0;
 	if (r->plan.mode == RELAY_TRANSLATE) {
 		parts[0] = buf_str(&r->up_body);
 		return 1;
@@ -164,7 +167,9 @@ forward_lines(struct request *r, struct str lines)
 	enum client_dialect c = r->target.s.client;
 	struct buf *b = &r->up_head;
 
-	(void)buf_addz(b, "Content-Type: application/json\r\nAccept: ");
+	if (!op_has_no_body(r->scan.op))
+		(void)buf_addz(b, "Content-Type: application/json\r\n");
+	(void)buf_addz(b, "Accept: ");
 	(void)buf_addz(
 	    b, r->scan.stream ? forward_accept(r) : "application/json");
 	(void)buf_addz(b,
@@ -200,6 +205,8 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	if (r->target.s.batch) /* Gemini's name of it */
 		ac.op = OP_EMBEDDINGS;
 	ac.model = forward_model(r);
+	if (r->scan.op >= OP_RESPONSE_GET)
+		ac.id = str_make(r->stored + 1, r->stored_len - 1);
 	ac.stream = r->scan.stream;
 	ac.parts = rq->parts;
 	ac.n_parts = rq->n_parts;
@@ -212,6 +219,7 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	(void)buf_add(&r->up_head, a.path, a.path_len);
 	forward_lines(r, str_make(a.headers, a.headers_len));
 	rc = buf_error(&r->up_head);
+	rq->method = a.method;
 	rq->provider = d->provider;
 	rq->path = str_make(r->up_head.data, a.path_len);
 	rq->headers =
@@ -244,6 +252,15 @@ forward_relay(struct request *r, bool stream, struct relay_opts *ret)
 	ret->answer.show_thinking = r->ir == NULL || r->ir->show_thinking;
 	ret->answer.json_array = ret->array;
 	ret->answer.request = r->ir;
+	if (r->keeps_id && r->plan.mode != RELAY_TRANSLATE) {
+		ret->own_id = stored_seal_answer;
+		ret->own_ctx = r;
+		if (r->stored_len > 0) {
+			ret->other_id =
+			    str_make(r->stored + 1, r->stored_len - 1);
+			ret->other_own = str_of(r->stored_own);
+		}
+	}
 	ret->out = &r->out;
 	ret->held = &r->held;
 	ret->max_event = f->lim.max_event;

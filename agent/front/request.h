@@ -118,6 +118,13 @@ struct request {
 	struct ir_request *ir;	/* the request in neutral form, or NULL */
 	struct codec_plan plan; /* of the current attempt */
 	struct carry_lost lost; /* what a translation dropped */
+	/* Stored responses (stored.h): where this one must go, or NULL; the
+	 * provider's id of the other response behind a quote, and its length
+	 * with the quote; what the client called it. */
+	const struct b_deployment *pin;
+	bool keeps_id; /* ids of the answer are sealed */
+	char stored[200], stored_own[200];
+	size_t stored_len;
 	/* The first target that could not carry the request. */
 	int cannot;
 	char cannot_field[96], cannot_text[200];

@@ -48,6 +48,8 @@ settle_worst(const struct scan *q, int64_t max_output, struct tokens *t)
 	int64_t cap = max_output > 0 ? max_output : 0;
 
 	memset(t, 0, sizeof(*t));
+	if (q->op >= OP_RESPONSE_GET) /* billed when it was made */
+		return;
 	if (q->max_output > 0 && (cap == 0 || q->max_output < cap))
 		cap = q->max_output;
 	t->n[TC_INPUT] = q->text_bytes + SETTLE_PER_MESSAGE * q->n_messages +
@@ -187,7 +189,7 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 	int status = att->have_head ? att->head.status : 0;
 
 	memset(t, 0, sizeof(*t));
-	if (att->state != ATT_CALLED)
+	if (att->state != ATT_CALLED || r->scan.op >= OP_RESPONSE_GET)
 		return HG__USAGE_SOURCE__SOURCE_NONE;
 	if (status >= 200 && status < 300) {
 		if (att->refused)
