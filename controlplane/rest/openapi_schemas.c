@@ -208,6 +208,8 @@ const struct schema_row schema_rows[] = {
     S("Evidence", "request_id", "uuid", "The request."),
     S("Evidence", "attempt", "-int", "The attempt; default 1."),
     S("Evidence", "tokens", "-tokens", "Tokens as billed."),
+    S("Evidence", "tier", "-string",
+	"Service tier as billed; default the record's."),
     S("Evidence", "absent", "-bool", "True: it was never billed."),
     S("CorrectionResult", "corrected", "int", "Records corrected."),
     S("CorrectionResult", "unchanged", "int", "Records that agreed."),

@@ -170,6 +170,23 @@ evidence_tokens(struct rest_call *c, size_t i, json_t *in, struct tokens *out)
 	return 0;
 }
 
+/* The tier that was billed; absent: the record's. */
+static int
+evidence_tier(
+    struct rest_call *c, size_t i, json_t *in, struct usage_evidence *ev)
+{
+	json_t *v = json_object_get(in, "tier");
+
+	ev->has_tier = v != NULL;
+	if (v == NULL)
+		return 0;
+	if (!json_is_string(v) || str_copy(str_of(json_string_value(v)),
+				      ev->tier, sizeof(ev->tier)) != 0)
+		return evidence_bad(
+		    c, i, "tier", "must be a text of at most 23 characters");
+	return 0;
+}
+
 static int
 evidence_read(
     struct rest_call *c, size_t i, json_t *in, struct usage_evidence *ev)
@@ -196,6 +213,8 @@ evidence_read(
 	if (ev->absent == (tokens != NULL))
 		return evidence_bad(
 		    c, i, "", "needs either tokens or absent: true");
+	if (evidence_tier(c, i, in, ev) != 0)
+		return ERR_INVALID;
 	return ev->absent ? 0 : evidence_tokens(c, i, tokens, &ev->tokens);
 }
 

@@ -100,7 +100,9 @@ int store_usage_list(struct db *db, const struct usage_filter *f,
 struct usage_evidence {
 	char request_id[37];
 	uint32_t attempt;
-	bool absent; /* the provider never billed it */
+	bool absent;   /* the provider never billed it */
+	bool has_tier; /* else the record's holds */
+	char tier[24]; /* as billed; "" = standard */
 	struct tokens tokens;
 };
 struct correction_result {

@@ -159,6 +159,8 @@ correct_difference(struct correct *c, const struct usage_evidence *ev,
 	int rc;
 
 	rc = correct_read(c, r, en, e);
+	if (rc == 0 && ev->has_tier)
+		en->tier = str_of(ev->tier);
 	if (rc == 0 && !ev->absent) {
 		rc = correct_find_price(c, en, &ev->tokens, e);
 		if (rc == 0 && money_cost(&ev->tokens, &c->price, &cost) != 0)
@@ -188,12 +190,20 @@ correct_difference(struct correct *c, const struct usage_evidence *ev,
 	return 0;
 }
 
+/* Final counts are the provider's own word; all others may be corrected. */
+static bool
+correct_may(int64_t source)
+{
+	return source == HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL ||
+	       source == HG__USAGE_SOURCE__SOURCE_ESTIMATED ||
+	       source == HG__USAGE_SOURCE__SOURCE_CRASH_ESTIMATED;
+}
+
 static int
 correct_one(struct correct *c, const struct usage_evidence *ev, struct error *e)
 {
 	struct db_rows *r = NULL;
 	struct uuid id;
-	int64_t source;
 	int rc = 0;
 
 	if (uuid_parse(ev->request_id, strlen(ev->request_id), &id) != 0)
@@ -206,9 +216,7 @@ correct_one(struct correct *c, const struct usage_evidence *ev, struct error *e)
 		c->r->not_found++;
 		goto out;
 	}
-	source = db_i64(r, 0, C_SOURCE);
-	if (source != HG__USAGE_SOURCE__SOURCE_ESTIMATED &&
-	    source != HG__USAGE_SOURCE__SOURCE_CRASH_ESTIMATED) {
+	if (!correct_may(db_i64(r, 0, C_SOURCE))) {
 		c->r->refused++;
 		goto out;
 	}

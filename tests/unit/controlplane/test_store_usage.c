@@ -400,7 +400,7 @@ START_TEST(test_corrections)
 	usagegen_world(&gen, s, 2, 10, 2, true);
 	b = usagegen_batch(&gen, 1, 0, 1, 20, T0);
 	b->records[0]->source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
-	b->records[1]->source = HG__USAGE_SOURCE__SOURCE_CRASH_ESTIMATED;
+	b->records[1]->source = HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
 	c0 = b->records[0]->cost;
 	c1 = b->records[1]->cost;
 	OK(store_usage_ingest(s, AGENT, b, NOW, &ur, &e));
@@ -472,13 +472,22 @@ START_TEST(test_correction_tier)
 	ev.tokens.n[TC_WEB_SEARCH] = 3; /* no price: recorded, costs nothing */
 	r = correct(s, &ev, 1);
 	ck_assert_int_eq(r.delta_cost, 1001 * 3000 + 20 * 2000 - c1);
+	/* billed in another tier than the answer told */
+	ev.has_tier = true;
+	memcpy(ev.tier, tier, sizeof(tier));
+	r = correct(s, &ev, 1);
+	ck_assert_uint_eq(r.corrected, 1);
+	ck_assert_int_eq(r.delta_cost, 20 * 3000);
+	ev.tier[0] = '\0';
+	r = correct(s, &ev, 1);
+	ck_assert_int_eq(r.delta_cost, -20 * 3000);
 	ck_assert_int_eq(
 	    pgtest_number(s, "SELECT sum(t_web_search) FROM usage_daily"), 3);
 	ck_assert_int_eq(
 	    pgtest_number(
 		s, "SELECT count(*) FROM usage WHERE tier = 'priority'"),
-	    2);
-	check_books(s, 4);
+	    3);
+	check_books(s, 6);
 	pgtest_close(s);
 }
 END_TEST
