@@ -24,6 +24,24 @@ route_merge(struct knobs *to, const struct knobs *from)
 	}
 }
 
+/* "name=value; name=value" of x-sim-knobs. */
+static bool
+route_knob_list(struct knobs *k, struct str list)
+{
+	struct str one, name, value;
+
+	while (list.len > 0) {
+		(void)str_cut(list, ';', &one, &list);
+		one = str_trim(one);
+		if (one.len == 0)
+			continue;
+		if (!str_cut(one, '=', &name, &value) ||
+		    knobs_set(k, name, value) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* Model, then the scenario, then headers, then body. False when a header is
  * wrong. */
 static bool
@@ -47,7 +65,9 @@ route_knobs(struct sim *sim, const struct sim_model *m, const struct scan *s,
 		if (str_ieq(name, STR("forbid")) ||
 		    str_ieq(name, STR("require")))
 			continue;
-		if (knobs_set(k, name, value) != 0)
+		if (str_ieq(name, STR("knobs"))
+			? !route_knob_list(k, value)
+			: knobs_set(k, name, value) != 0)
 			return false;
 	}
 	route_merge(k, &s->knobs);
