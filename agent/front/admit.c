@@ -9,6 +9,7 @@
 
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
+#include "agent/front/spool.h"
 #include "agent/front/stored.h"
 
 #define ADMIT_MAX_CALLS 6 /* providers called for one request */
@@ -434,6 +435,11 @@ admit_scan(struct request *r, struct error *e)
 	case OP_SPEECH:
 		return oai_request_scan_path(
 		    s->op, str_of(s->model), body, &r->f->json, &r->scan, e);
+	case OP_IMAGE_EDITS:
+	case OP_TRANSCRIPTIONS:
+	case OP_TRANSLATIONS:
+		return spool_scan(
+		    r->spool, s->op, str_of(s->model), &r->scan, e);
 	default:
 		return err_set(
 		    e, ERR_UNSUPPORTED, "this operation is not served here");

@@ -10,6 +10,7 @@
 #include "agent/front/conn.h"
 #include "agent/front/forward.h"
 #include "agent/front/http.h"
+#include "agent/front/spool.h"
 
 #define SERVER_READS	 4 /* of one connection a turn */
 #define SERVER_BODY_STEP (256 * 1024)
@@ -99,10 +100,23 @@ conn_begin_body(struct conn *c, struct request *r)
 {
 	size_t want =
 	    r->head.content_length > 0 ? (size_t)r->head.content_length : 0;
+	int rc;
 
 	if (want > SERVER_BODY_STEP)
 		want = SERVER_BODY_STEP;
-	if (want > 0 && buf_reserve(&r->body, want) != 0) {
+	if (op_is_multipart(r->target.s.op)) {
+		struct front *f = r->f;
+
+		rc = spool_new(r->head.content_type, f->agent->opt->data_dir,
+		    f->lim.max_body, &r->spool);
+		if (rc != 0) {
+			conn_refuse(c, r, rc,
+			    rc == ERR_UNSUPPORTED
+				? "the body must be multipart/form-data"
+				: NULL);
+			return;
+		}
+	} else if (want > 0 && buf_reserve(&r->body, want) != 0) {
 		conn_refuse(c, r, ERR_NOMEM, NULL);
 		return;
 	}
@@ -226,6 +240,7 @@ conn_body_bytes(struct conn *c, const char *p, size_t n)
 	const char *data = p;
 	size_t used = n, len = n;
 	bool done;
+	int rc;
 
 	if (r->head.n_coding == 1) {
 		if (h1_chunked_next(&c->chunked, p, n, &used, &data, &len) !=
@@ -241,11 +256,11 @@ conn_body_bytes(struct conn *c, const char *p, size_t n)
 		used = len;
 		done = c->left == 0;
 	}
-	if (len > 0 && buf_add(&r->body, data, len) != 0) {
-		conn_refuse(c, r,
-		    buf_error(&r->body) == ERR_TOO_LARGE ? ERR_TOO_LARGE
-							 : ERR_NOMEM,
-		    NULL);
+	rc = len == 0		? 0
+	     : r->spool != NULL ? spool_add(r->spool, data, len)
+				: buf_add(&r->body, data, len);
+	if (rc != 0) {
+		conn_refuse(c, r, rc == ERR_IO ? ERR_UNAVAILABLE : rc, NULL);
 		return used;
 	}
 	if (done)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "agent/front/front.h"
+#include "agent/front/spool.h"
 #include "agent/front/stored.h"
 #include "agent/provider/access.h"
 #include "common/version.h"
@@ -129,6 +130,18 @@ forward_model_json(struct request *r)
 	return n > 0 ? str_make(r->model_json, n) : r->scan.model_span;
 }
 
+/* A form: the model in a part of its own, then the rest as it was kept. */
+static unsigned
+forward_form(struct request *r, struct up_request *rq)
+{
+	buf_clear(&r->up_body);
+	spool_model_part(r->spool, forward_model(r), &r->up_body);
+	rq->parts[0] = buf_str(&r->up_body);
+	rq->parts[1] = spool_memory(r->spool);
+	rq->body_fd = spool_file(r->spool, &rq->body_fd_len);
+	return rq->body_fd >= 0 ? 1 : 2;
+}
+
 static unsigned
 forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
 {
@@ -167,8 +180,14 @@ forward_lines(struct request *r, struct str lines)
 	enum client_dialect c = r->target.s.client;
 	struct buf *b = &r->up_head;
 
-	if (!op_has_no_body(r->scan.op))
+	if (r->spool != NULL) {
+		(void)buf_addz(
+		    b, "Content-Type: multipart/form-data; boundary=");
+		(void)buf_addz(b, spool_boundary(r->spool));
+		(void)buf_addz(b, "\r\n");
+	} else if (!op_has_no_body(r->scan.op)) {
 		(void)buf_addz(b, "Content-Type: application/json\r\n");
+	}
 	(void)buf_addz(b, "Accept: ");
 	(void)buf_addz(
 	    b, r->scan.stream ? forward_accept(r) : "application/json");
@@ -198,7 +217,8 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	int rc;
 
 	memset(rq, 0, sizeof(*rq));
-	rq->n_parts = forward_body(r, rq->parts);
+	rq->n_parts =
+	    r->spool != NULL ? forward_form(r, rq) : forward_body(r, rq->parts);
 	memset(&ac, 0, sizeof(ac));
 	ac.provider = d->provider;
 	ac.op = r->plan.op;
@@ -210,6 +230,7 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	ac.stream = r->scan.stream;
 	ac.parts = rq->parts;
 	ac.n_parts = rq->n_parts;
+	ac.unsigned_body = rq->body_fd_len > 0;
 	ac.version = str_of(r->version);
 	ac.wall_ns = r->f->loop.wall;
 	rc = access_prepare(&ac, &a, e);

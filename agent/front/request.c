@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "agent/front/front.h"
+#include "agent/front/spool.h"
 
 #define REQUEST_KEEP 16384 /* bytes of a buffer that are kept */
 
@@ -112,6 +113,7 @@ request_wipe(struct request *r)
 	struct buf scratch;
 
 	relay_clear(&r->relay);
+	spool_free(r->spool);
 	sse = r->relay.sse;
 	scratch = r->relay.chat.scratch;
 	if (r->ir != NULL)

@@ -112,7 +112,8 @@ struct request {
 	const struct b_key *key;
 	const struct b_route *route;
 
-	struct buf body; /* as received */
+	struct buf body;     /* as received */
+	struct spool *spool; /* a form with files instead, or NULL */
 	struct scan scan;
 	struct arena arena;	/* of ir */
 	struct ir_request *ir;	/* the request in neutral form, or NULL */

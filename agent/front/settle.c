@@ -91,6 +91,8 @@ settle_count_prompt(struct request *r)
 
 	settle_counter(r, &c);
 	c.left = r->f->exact_left;
+	if (r->spool != NULL) /* a form: bytes are all that is known */
+		return token_counter_bytes(&c.counter, r->scan.text_bytes);
 	if (r->ir != NULL && r->scan.op != OP_CHAT)
 		oai_count_ir(&c, r->ir);
 	else if (r->scan.op == OP_GEMINI_EMBED)
