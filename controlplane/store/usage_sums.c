@@ -87,26 +87,32 @@ usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
 	return f->v != NULL ? 0 : err_set(e, ERR_NOMEM, "no memory");
 }
 
-#define ROLLUP_SET                                                            \
-	"requests = u.requests + excluded.requests, "                         \
-	"cost = u.cost + excluded.cost, "                                     \
-	"t_input = u.t_input + excluded.t_input, "                            \
-	"t_cache_read = u.t_cache_read + excluded.t_cache_read, "             \
-	"t_cache_write_5m = u.t_cache_write_5m + excluded.t_cache_write_5m, " \
-	"t_cache_write_1h = u.t_cache_write_1h + excluded.t_cache_write_1h, " \
-	"t_output = u.t_output + excluded.t_output, "                         \
-	"t_reasoning = u.t_reasoning + excluded.t_reasoning, "                \
-	"t_audio_in = u.t_audio_in + excluded.t_audio_in, "                   \
-	"t_audio_out = u.t_audio_out + excluded.t_audio_out, "                \
-	"t_image_in = u.t_image_in + excluded.t_image_in, "                   \
-	"t_image_out = u.t_image_out + excluded.t_image_out, "                \
-	"t_web_search = u.t_web_search + excluded.t_web_search, "             \
-	"t_audio_seconds = u.t_audio_seconds + excluded.t_audio_seconds, "    \
-	"t_characters = u.t_characters + excluded.t_characters, "             \
-	"t_images = u.t_images + excluded.t_images, "                         \
-	"t_search_units = u.t_search_units + excluded.t_search_units, "       \
-	"t_audio_cache_read = u.t_audio_cache_read + "                        \
-	"excluded.t_audio_cache_read"
+/* Columns where NULL is 0. */
+#define ROLLUP_RARE(c) \
+	c " = nullif(coalesce(u." c ", 0) + coalesce(excluded." c ", 0), 0)"
+
+#define ROLLUP_MORE(c) c " = u." c " + excluded." c
+
+/* clang-format off */
+#define ROLLUP_SET \
+	ROLLUP_MORE("requests") ", " ROLLUP_MORE("cost") \
+	", " ROLLUP_MORE("t_input") \
+	", " ROLLUP_MORE("t_cache_read") \
+	", " ROLLUP_MORE("t_cache_write_5m") \
+	", " ROLLUP_MORE("t_cache_write_1h") \
+	", " ROLLUP_MORE("t_output") \
+	", " ROLLUP_MORE("t_reasoning") \
+	", " ROLLUP_MORE("t_audio_in") \
+	", " ROLLUP_MORE("t_audio_out") \
+	", " ROLLUP_MORE("t_image_in") \
+	", " ROLLUP_MORE("t_image_out") \
+	", " ROLLUP_RARE("t_web_search") \
+	", " ROLLUP_RARE("t_audio_seconds") \
+	", " ROLLUP_RARE("t_characters") \
+	", " ROLLUP_RARE("t_images") \
+	", " ROLLUP_RARE("t_search_units") \
+	", " ROLLUP_RARE("t_audio_cache_read")
+/* clang-format on */
 
 #define ROLLUP_KEY                                                           \
 	"tenant_uid, team_uid, project_uid, key_uid, model_uid, route_uid, " \
@@ -118,12 +124,19 @@ usage_flat_make(struct usage_flat *f, struct arena *a, size_t n_rows,
 #define ROLLUP_COLUMNS	 26
 _Static_assert(ROLLUP_COLUMNS == 1 + 7 + 2 + TC_COUNT, "a column each");
 
-/* clang-format off: five columns a line */
-#define ROLLUP_VALUES                                                                                                      \
-	", " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") ", " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") ", " ROLLUP( \
-	    "8") ", " ROLLUP("9") ", " ROLLUP("10") ", " ROLLUP("11") ","                                                  \
-								      " " ROLLUP("1"                                       \
-										 "2") ", " ROLLUP("13") ", " ROLLUP("14") ", " ROLLUP("15") ", " ROLLUP("16") ", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") ", " ROLLUP("20") ", " ROLLUP("21") ", " ROLLUP("22") ", " ROLLUP("23") ", " ROLLUP("24") ", " ROLLUP("25") ", " ROLLUP("26")
+#define RARE(c) "nullif(" ROLLUP(c) ", 0)"
+
+/* clang-format off */
+#define ROLLUP_VALUES \
+	", " ROLLUP("2") ", " ROLLUP("3") ", " ROLLUP("4") \
+	", " ROLLUP("5") ", " ROLLUP("6") ", " ROLLUP("7") \
+	", " ROLLUP("8") ", " ROLLUP("9") ", " ROLLUP("10") \
+	", " ROLLUP("11") ", " ROLLUP("12") ", " ROLLUP("13") \
+	", " ROLLUP("14") ", " ROLLUP("15") ", " ROLLUP("16") \
+	", " ROLLUP("17") ", " ROLLUP("18") ", " ROLLUP("19") \
+	", " ROLLUP("20") ", " RARE("21") ", " RARE("22") \
+	", " RARE("23") ", " RARE("24") ", " RARE("25") \
+	", " RARE("26")
 /* clang-format on */
 
 #define ROLLUP_SQL(table, time, seconds)                    \
