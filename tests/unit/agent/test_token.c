@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent/upstream/token: assertions are signed as RFC 7523 wants, tokens are
- * fetched once, renewed, and failures are told without secrets.
+ * agent/upstream/token, jwt, tls_check: assertions are signed as RFC 7523
+ * wants, tokens are fetched once, renewed, and failures are told without
+ * secrets.
  */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "agent/upstream/jwt.h"
+#include "agent/upstream/tls_check.h"
 #include "agent/upstream/token_fetch.h"
 #include "common/clock.h"
 #include "common/json.h"
@@ -253,6 +256,56 @@ START_TEST(test_unreachable)
 }
 END_TEST
 
+/* A certificate of the key of make_key(). */
+static void
+make_cert(char *dst, size_t cap)
+{
+	X509 *x = X509_new();
+	BIO *out = BIO_new(BIO_s_mem());
+	int n;
+
+	ASN1_INTEGER_set(X509_get_serialNumber(x), 1);
+	X509_gmtime_adj(X509_getm_notBefore(x), 0);
+	X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+	X509_set_pubkey(x, key);
+	ck_assert_int_gt(X509_sign(x, key, EVP_sha256()), 0);
+	ck_assert_int_eq(PEM_write_bio_X509(out, x), 1);
+	n = BIO_read(out, dst, (int)cap - 1);
+	ck_assert_int_gt(n, 0);
+	dst[n] = '\0';
+	BIO_free(out);
+	X509_free(x);
+}
+
+START_TEST(test_tls_check)
+{
+	static char cert[8192], other[8192], both[16384];
+	struct str c, k, none = STR("");
+	struct error e = {0};
+
+	make_key(2048, other, sizeof(other));
+	make_key(2048, pem, sizeof(pem));
+	make_cert(cert, sizeof(cert));
+	c = str_of(cert);
+	k = str_of(pem);
+	ck_assert_int_eq(tls_check(none, none, none, &e), 0);
+	ck_assert_int_eq(tls_check(c, c, k, &e), 0);
+	ck_assert_int_eq(tls_check(none, c, none, &e), ERR_INVALID);
+	ck_assert_int_eq(tls_check(none, none, k, &e), ERR_INVALID);
+	ck_assert_int_eq(tls_check(none, c, str_of(other), &e), ERR_INVALID);
+	ck_assert_ptr_nonnull(strstr(e.text, "does not belong"));
+	ck_assert_int_eq(tls_check(k, none, none, &e), ERR_INVALID);
+	/* A bad block behind a good one counts too. */
+	(void)snprintf(both, sizeof(both),
+	    "%s-----BEGIN CERTIFICATE-----\nMIIBszCC\n"
+	    "-----END CERTIFICATE-----\n",
+	    cert);
+	ck_assert_int_eq(tls_check(str_of(both), none, none, &e), ERR_INVALID);
+	(void)snprintf(both, sizeof(both), "%s%s", cert, cert);
+	ck_assert_int_eq(tls_check(str_of(both), none, none, &e), 0);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -260,6 +313,7 @@ main(void)
 	int rc;
 
 	UNIT_ADD(s, test_jwt);
+	UNIT_ADD(s, test_tls_check);
 	UNIT_ADD(s, test_answers);
 	UNIT_ADD(s, test_cells);
 	UNIT_ADD(s, test_unreachable);
