@@ -11,10 +11,19 @@ messages_event(struct buf *out, const char *name)
 static const char *
 messages_stop_reason(const struct exchange *x)
 {
-	static const char *const words[] = {
-	    "end_turn", "max_tokens", "tool_use", "refusal", "refusal"};
+	static const char *const words[] = {"end_turn", "max_tokens",
+	    "tool_use", "refusal", "refusal", "stop_sequence"};
 
 	return words[exchange_finish_reason(x)];
+}
+
+static void
+messages_stop_sequence(const struct exchange *x, struct buf *out)
+{
+	if (exchange_finish_reason(x) == FINISH_SEQUENCE)
+		buf_add_json(out, str_of(x->stop));
+	else
+		buf_addz(out, "null");
 }
 
 static const char *
@@ -109,10 +118,10 @@ messages_plain(const struct exchange *x, struct buf *out)
 			buf_addc(out, ',');
 		messages_block(x, &x->plan.blocks[i], out);
 	}
-	buf_addf(out,
-	    "],\"stop_reason\":\"%s\",\"stop_sequence\":null,"
-	    "\"stop_details\":null",
+	buf_addf(out, "],\"stop_reason\":\"%s\",\"stop_sequence\":",
 	    messages_stop_reason(x));
+	messages_stop_sequence(x, out);
+	buf_addz(out, ",\"stop_details\":null");
 	if (exchange_fault_is(x, FAULT_USAGE_NULL)) {
 		buf_addz(out, ",\"usage\":null");
 	} else if (exchange_usage_times(x) > 0) {
@@ -241,8 +250,10 @@ messages_finish(struct exchange *x, struct buf *out)
 		messages_event(out, "message_delta");
 		buf_addf(out,
 		    "{\"type\":\"message_delta\",\"delta\":{\"stop_reason\":"
-		    "\"%s\",\"stop_sequence\":null}",
+		    "\"%s\",\"stop_sequence\":",
 		    messages_stop_reason(x));
+		messages_stop_sequence(x, out);
+		buf_addc(out, '}');
 		if (exchange_fault_is(x, FAULT_USAGE_NULL)) {
 			buf_addz(out, ",\"usage\":null");
 		} else if (times > 0 &&

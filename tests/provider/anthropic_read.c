@@ -458,6 +458,8 @@ messages_options(struct call *q)
 	q->s.json = format != NULL;
 	q->s.format = json_object_get(format, "schema");
 	q->s.stream = tree_true(q->root, "stream");
+	q->s.stop = tree_slice(
+	    json_array_get(json_object_get(q->root, "stop_sequences"), 0));
 	v = json_object_get(q->root, "service_tier");
 	if (v != NULL && !str_eqz(tree_slice(v), "auto") &&
 	    !str_eqz(tree_slice(v), "standard_only"))

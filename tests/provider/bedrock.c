@@ -9,7 +9,8 @@ static const char *
 converse_stop_reason(const struct exchange *x)
 {
 	static const char *const words[] = {"end_turn", "max_tokens",
-	    "tool_use", "content_filtered", "guardrail_intervened"};
+	    "tool_use", "content_filtered", "guardrail_intervened",
+	    "stop_sequence"};
 
 	return words[exchange_finish_reason(x)];
 }
@@ -471,6 +472,8 @@ converse_options(struct call *q)
 		"maxTokens temperature topP stopSequences"))
 		return false;
 	q->s.max_tokens = tree_int(config, "maxTokens", -1);
+	q->s.stop = tree_slice(
+	    json_array_get(json_object_get(config, "stopSequences"), 0));
 	q->s.thinking = type != NULL && strcmp(type, "disabled") != 0;
 	q->s.show_thinking = q->s.thinking;
 	q->s.tier = tree_slice(

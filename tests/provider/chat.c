@@ -8,7 +8,7 @@ static const char *
 chat_finish_reason(const struct exchange *x)
 {
 	static const char *const words[] = {
-	    "stop", "length", "tool_calls", "stop", "content_filter"};
+	    "stop", "length", "tool_calls", "stop", "content_filter", "stop"};
 
 	return words[exchange_finish_reason(x)];
 }
@@ -145,6 +145,21 @@ chat_tier(const struct exchange *x)
 }
 
 static void
+chat_logprobs(const struct exchange *x, int64_t choice, struct buf *out)
+{
+	int64_t from, n;
+
+	buf_addz(out, ",\"logprobs\":");
+	for (int i = 0; i < x->plan.n_blocks; i++) {
+		if (logprobs_range(x, &x->plan.blocks[i], -1, &from, &n)) {
+			logprobs_openai(x, choice, from, n, out);
+			return;
+		}
+	}
+	buf_addz(out, "null");
+}
+
+static void
 chat_plain(const struct exchange *x, struct buf *out)
 {
 	buf_addz(out, "{\"id\":\"");
@@ -158,7 +173,8 @@ chat_plain(const struct exchange *x, struct buf *out)
 		chat_field(out, i > 0 ? ",{\"index\":" : "{\"index\":", i);
 		buf_addz(out, ",\"message\":");
 		chat_message(x, i, out);
-		buf_addz(out, ",\"logprobs\":null,\"finish_reason\":\"");
+		chat_logprobs(x, i, out);
+		buf_addz(out, ",\"finish_reason\":\"");
 		buf_addz(out, chat_finish_reason(x));
 		buf_addc(out, '"');
 		if (x->speaker == SPEAK_AZURE)
@@ -265,7 +281,7 @@ chat_start(struct exchange *x, struct buf *out)
 static void
 chat_content(struct exchange *x, int64_t event, struct buf *out)
 {
-	int64_t choice = event % x->n_choices, i;
+	int64_t choice = event % x->n_choices, i, from, n;
 	const struct block *b = plan_find(x, event / x->n_choices, &i);
 
 	if (b->type == BLOCK_REDACTED)
@@ -284,7 +300,14 @@ chat_content(struct exchange *x, int64_t event, struct buf *out)
 		plan_text(x, choice, b, i, out);
 		buf_addz(out, "\"}");
 	}
-	chat_close_delta(x, NULL, out);
+	if (logprobs_range(x, b, i, &from, &n)) {
+		buf_addz(out, ",\"logprobs\":");
+		logprobs_openai(x, choice, from, n, out);
+		buf_addz(out, ",\"finish_reason\":null}]");
+		chat_close(x, out);
+	} else {
+		chat_close_delta(x, NULL, out);
+	}
 	if (x->speaker == SPEAK_AZURE)
 		azure_content(x, event, out);
 }

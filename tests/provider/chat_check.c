@@ -184,6 +184,7 @@ chat_check(struct call *q)
 	char path[64];
 	size_t i;
 
+	json_decref(q->root);
 	q->root = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
 	if (q->root == NULL)
 		return chat_bad(q, NULL,

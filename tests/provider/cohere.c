@@ -8,8 +8,8 @@
 static const char *
 cohere_finish_reason(const struct exchange *x)
 {
-	static const char *const words[] = {
-	    "COMPLETE", "MAX_TOKENS", "TOOL_CALL", "COMPLETE", "ERROR"};
+	static const char *const words[] = {"COMPLETE", "MAX_TOKENS",
+	    "TOOL_CALL", "COMPLETE", "ERROR", "STOP_SEQUENCE"};
 
 	return words[exchange_finish_reason(x)];
 }
@@ -357,6 +357,8 @@ call_cohere_chat(struct call *q)
 	q->s.show_thinking = q->s.thinking;
 	q->s.model = tree_slice(json_object_get(q->root, "model"));
 	q->s.max_tokens = tree_int(q->root, "max_tokens", -1);
+	q->s.stop = tree_slice(
+	    json_array_get(json_object_get(q->root, "stop_sequences"), 0));
 	q->s.stream = tree_true(q->root, "stream");
 	if (call_model(q, false, &m))
 		call_start(q, m, false);

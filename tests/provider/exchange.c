@@ -170,7 +170,9 @@ exchange_finish_reason(const struct exchange *x)
 		return FINISH_REFUSAL;
 	if (x->plan.n_calls > 0)
 		return FINISH_CALLS;
-	return x->capped ? FINISH_LENGTH : FINISH_STOP;
+	if (x->capped)
+		return FINISH_LENGTH;
+	return x->stop[0] != '\0' ? FINISH_SEQUENCE : FINISH_STOP;
 }
 
 void
@@ -645,6 +647,11 @@ exchange_ask(
 	x->obfuscation = s->include_obfuscation;
 	x->base64 = s->base64;
 	x->type = s->type;
+	x->top_logprobs = s->logprobs && s->top_logprobs < 0 ? 0
+			  : s->logprobs			     ? s->top_logprobs
+							     : -1;
+	if (x->k.stop_sequence > 0)
+		(void)!str_copy(s->stop, x->stop, sizeof(x->stop));
 	x->summaries = s->summaries;
 	x->wants_signatures = s->wants_signatures;
 	x->show_thinking =

@@ -45,9 +45,11 @@ struct exchange {
 	int64_t n_events;	    /* content events of the stream */
 	int64_t step;		    /* 0 = nothing sent yet */
 	int64_t sequence;	    /* Responses: of the next event */
+	int64_t top_logprobs;	    /* -1 = no log probabilities */
 	int64_t n_frames;	    /* events that were framed */
 	uint64_t seed;
 	int64_t created;
+	char stop[32]; /* sequence that ends it, or "" */
 	char id[40];
 	struct plan plan;
 	struct buf blob;     /* what the plan's slices point into */
@@ -98,7 +100,8 @@ enum finish {
 	FINISH_LENGTH,
 	FINISH_CALLS,
 	FINISH_REFUSAL,
-	FINISH_FILTER
+	FINISH_FILTER,
+	FINISH_SEQUENCE
 };
 enum finish exchange_finish_reason(const struct exchange *x);
 

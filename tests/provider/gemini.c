@@ -5,8 +5,8 @@
 static const char *
 gemini_finish_reason(const struct exchange *x)
 {
-	static const char *const words[] = {
-	    "STOP", "MAX_TOKENS", "STOP", "PROHIBITED_CONTENT", "SAFETY"};
+	static const char *const words[] = {"STOP", "MAX_TOKENS", "STOP",
+	    "PROHIBITED_CONTENT", "SAFETY", "STOP"};
 
 	return words[exchange_finish_reason(x)];
 }
@@ -152,6 +152,8 @@ gemini_blocked(const struct exchange *x, struct buf *out)
 static void
 gemini_plain(const struct exchange *x, struct buf *out)
 {
+	int64_t from, n;
+
 	if (x->blocked) {
 		gemini_blocked(x, out);
 		return;
@@ -172,8 +174,14 @@ gemini_plain(const struct exchange *x, struct buf *out)
 		}
 		buf_addf(out,
 		    "],\"role\":\"model\"},\"finishReason\":\"%s\","
-		    "\"index\":%lld}",
+		    "\"index\":%lld",
 		    gemini_finish_reason(x), (long long)c);
+		for (int i = 0; i < x->plan.n_blocks; i++) {
+			if (logprobs_range(
+				x, &x->plan.blocks[i], -1, &from, &n))
+				logprobs_gemini(x, c, from, n, out);
+		}
+		buf_addc(out, '}');
 	}
 	buf_addc(out, ']');
 	gemini_close(x, exchange_usage_times(x) > 0, out);
@@ -211,7 +219,7 @@ gemini_usage_now(const struct exchange *x, int64_t at)
 static void
 gemini_content(struct exchange *x, int64_t at, struct buf *out)
 {
-	int64_t i, choice = at % x->n_choices;
+	int64_t i, choice = at % x->n_choices, from, n;
 	const struct block *b = plan_find(x, at / x->n_choices, &i);
 
 	/* a call comes whole, with its last event */
@@ -222,7 +230,10 @@ gemini_content(struct exchange *x, int64_t at, struct buf *out)
 	buf_addz(out, "{\"candidates\":[{\"content\":{\"parts\":[");
 	gemini_part(x, choice, b, i, out);
 	buf_addf(
-	    out, "],\"role\":\"model\"},\"index\":%lld}]", (long long)choice);
+	    out, "],\"role\":\"model\"},\"index\":%lld", (long long)choice);
+	if (logprobs_range(x, b, i, &from, &n))
+		logprobs_gemini(x, choice, from, n, out);
+	buf_addz(out, "}]");
 	gemini_close(x, gemini_usage_now(x, at), out);
 	gemini_end(x, out);
 }

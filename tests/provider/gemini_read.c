@@ -301,6 +301,12 @@ gemini_config(struct call *q)
 	v = gemini_get(thinking, "thinkingBudget");
 	q->s.thinking =
 	    v != NULL ? json_integer_value(v) != 0 : thinking != NULL;
+	q->s.stop =
+	    tree_slice(json_array_get(gemini_get(config, "stopSequences"), 0));
+	q->s.logprobs = json_is_true(gemini_get(config, "responseLogprobs"));
+	v = gemini_get(config, "logprobs");
+	if (v != NULL)
+		q->s.top_logprobs = json_integer_value(v);
 	q->s.tier = tree_slice(gemini_get(q->root, "serviceTier"));
 	return true;
 }

@@ -150,7 +150,8 @@ enum retry_form {
 	X(rejected_tokens, "rejected_tokens")             \
 	X(seconds, "seconds")                             \
 	X(filters, "filters")                             \
-	X(unknown_events, "unknown_events")
+	X(unknown_events, "unknown_events")               \
+	X(stop_sequence, "stop_sequence")
 
 struct knobs {
 	int64_t ttft_ms;	    /* until the first byte of the body */
@@ -199,6 +200,7 @@ struct knobs {
 	int64_t seconds;	  /* of audio */
 	int64_t filters;	  /* 0, 1: Azure's filter frames */
 	int64_t unknown_events;	  /* 1: events that no reader knows */
+	int64_t stop_sequence;	  /* 1: ends by the first one asked for */
 };
 const char *knobs_tier_name(enum tier t); /* "standard", "priority" ... */
 

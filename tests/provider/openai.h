@@ -14,6 +14,14 @@ void azure_prompt(struct buf *out);
 void azure_start(const struct exchange *x, struct buf *out);
 void azure_content(const struct exchange *x, int64_t event, struct buf *out);
 void azure_finish(const struct exchange *x, struct buf *out);
+/* logprobs.c: are they wanted of piece i of a block (-1: of all)? Then the
+ * tokens that it holds. */
+bool logprobs_range(const struct exchange *x, const struct block *b, int64_t i,
+    int64_t *from, int64_t *n);
+void logprobs_openai(const struct exchange *x, int64_t choice, int64_t from,
+    int64_t n, struct buf *out);
+void logprobs_gemini(const struct exchange *x, int64_t choice, int64_t from,
+    int64_t n, struct buf *out);
 /* embed.c: vector number `index`, as the request wants it. */
 void embed_vector(const struct exchange *x, int64_t index, struct buf *out);
 

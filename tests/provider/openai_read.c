@@ -48,6 +48,14 @@ chat_read_trees(struct scan *s, struct chat_trees *t)
 		s->choice = CHOICE_AUTO;
 }
 
+/* No seed, stream_options or max_completion_tokens there. */
+#define MISTRAL_FIELDS                                                    \
+	"model temperature top_p max_tokens stream stop random_seed "     \
+	"messages response_format tools tool_choice presence_penalty "    \
+	"frequency_penalty n prediction parallel_tool_calls prompt_mode " \
+	"reasoning_effort safe_prompt metadata guardrails input "         \
+	"encoding_format output_dimension output_dtype"
+
 /* Members that the provider does not know. */
 static bool
 chat_unknown(struct call *q)
@@ -55,16 +63,17 @@ chat_unknown(struct call *q)
 	struct str name = q->s.unknown;
 	char text[128];
 
+	if (q->c->speaker == SPEAK_MISTRAL) {
+		q->root = json_loadb(q->r->body.p, q->r->body.len, 0, NULL);
+		return !tree_fields(q, q->root, "", MISTRAL_FIELDS);
+	}
 	if (name.len == 0 || q->c->speaker == SPEAK_VLLM ||
 	    q->c->speaker == SPEAK_DEEPSEEK)
 		return false;
 	(void)snprintf(text, sizeof(text), "%.*s",
 	    (int)(name.len < 100 ? name.len : 100), name.p);
 	problem_replyf(q->c, PROBLEM_UNKNOWN_FIELD, text,
-	    q->c->speaker == SPEAK_MISTRAL
-		? "Extra inputs are not permitted: %s"
-		: "Unknown parameter: '%s'.",
-	    text);
+	    "Unknown parameter: '%s'.", text);
 	return true;
 }
 

@@ -481,6 +481,20 @@ scan_string_member(struct cursor *c, struct str *ret)
 		scan_value(c);
 }
 
+/* The first stop sequence of a string or a list, not unescaped. */
+static void
+scan_stop(struct cursor *c, struct scan *s)
+{
+	struct str raw = scan_raw(c), head;
+
+	while (raw.len > 0 && raw.p[0] != '"')
+		raw = str_make(raw.p + 1, raw.len - 1);
+	if (raw.len == 0)
+		return;
+	(void)str_cut(str_make(raw.p + 1, raw.len - 1), '"', &head, &raw);
+	s->stop = head;
+}
+
 /* Members that are kept as they are, for a tree. */
 static bool
 scan_raw_member(struct cursor *c, struct str key, struct scan *s)
@@ -491,6 +505,12 @@ scan_raw_member(struct cursor *c, struct str key, struct scan *s)
 		s->raw_choice = scan_raw(c);
 	else if (str_eqz(key, "service_tier"))
 		scan_string_member(c, &s->tier);
+	else if (str_eqz(key, "logprobs"))
+		s->logprobs = str_eqz(scan_raw(c), "true");
+	else if (str_eqz(key, "top_logprobs"))
+		scan_number(c, &s->top_logprobs);
+	else if (str_eqz(key, "stop"))
+		scan_stop(c, s);
 	else if (str_eqz(key, "reasoning_effort"))
 		s->thinking = !str_eqz(scan_raw(c), "\"none\"");
 	else if (str_eqz(key, "parallel_tool_calls"))
@@ -541,6 +561,7 @@ scan_init(struct scan *s)
 	s->max_tokens = -1;
 	s->dimensions = -1;
 	s->n = 1;
+	s->top_logprobs = -1;
 	s->prompt_tokens = 3;
 }
 

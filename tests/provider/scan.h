@@ -35,6 +35,9 @@ struct scan {
 	bool has_arrays;      /* messages whose content is an array */
 	struct str tool_name; /* of the first tool */
 	int64_t max_tokens;   /* smaller of both caps, -1 = none */
+	bool logprobs;
+	int64_t top_logprobs; /* -1 = no log probabilities */
+	struct str stop;      /* the first stop sequence */
 	int64_t n;	      /* choices, 1 when absent */
 	int64_t dimensions;   /* -1 when absent */
 	int64_t prompt_tokens;
