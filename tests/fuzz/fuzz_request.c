@@ -26,8 +26,8 @@ check_rewritten(const struct scan *r, struct str body)
 	for (i = 0; i < n; i++)
 		(void)buf_add_str(&out, parts[i]);
 	MUST(buf_error(&out) == 0);
-	MUST(oai_request_scan(r->op, buf_str(&out), &json_default_limits,
-		 &again, &e) == 0);
+	MUST(oai_request_scan(
+		 r->op, buf_str(&out), &json_default_limits, &again, &e) == 0);
 	MUST(strcmp(again.model, "up") == 0);
 	MUST(again.stream == r->stream && again.n == r->n);
 	MUST(again.max_output == r->max_output);

@@ -90,8 +90,8 @@ START_TEST(test_prompt)
 		17 + 10, 8 + 2},
 	    {OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hello there\"}", 11,
 		2},
-	    {OP_EMBEDDINGS,
-		"{\"model\":\"m\",\"input\":[\"hello\",\"hello\"]}", 10, 2},
+	    {OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[\"hello\",\"hello\"]}",
+		10, 2},
 	    {OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2],[3]]}", 3, 3},
 	};
 	struct oai_count c;
@@ -131,8 +131,7 @@ START_TEST(test_prompt_is_bounded)
 	ck_assert_int_ge(some, 6 + 10000 + 240000 * 10 / 36 - 20);
 	ck_assert_int_le(some, 6 + 10000 + 240000 * 10 / 36 + 20);
 	c.left = 0;
-	ck_assert_int_eq(
-	    prompt(c, OP_CHAT, body), 6 + (300000 * 10 + 35) / 36);
+	ck_assert_int_eq(prompt(c, OP_CHAT, body), 6 + (300000 * 10 + 35) / 36);
 	done(&c);
 }
 END_TEST

@@ -11,8 +11,7 @@
 #define MSG "\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]"
 
 static int
-scan(enum op ep, const char *body, struct scan *r,
-    struct error *e)
+scan(enum op ep, const char *body, struct scan *r, struct error *e)
 {
 	memset(e, 0, sizeof(*e));
 	return oai_request_scan(ep, str_of(body), &json_default_limits, r, e);
@@ -82,8 +81,8 @@ START_TEST(test_embeddings)
 	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":\"hi\"}", &r, &e),
 	    0);
 	ck_assert_int_eq(
-	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2,3],[4]]}",
-		&r, &e),
+	    scan(OP_EMBEDDINGS, "{\"model\":\"m\",\"input\":[[1,2,3],[4]]}", &r,
+		&e),
 	    0);
 	ck_assert_int_eq(r.n_messages, 2);
 	ck_assert_int_ge(r.text_bytes, 16);
@@ -144,8 +143,7 @@ rewritten(const char *body, bool force, const char *want)
 	unsigned i, n;
 	size_t len = 0;
 
-	ck_assert_msg(
-	    scan(OP_CHAT, body, &r, &e) == 0, "%s: %s", body, e.text);
+	ck_assert_msg(scan(OP_CHAT, body, &r, &e) == 0, "%s: %s", body, e.text);
 	n = oai_request_rewrite(&r, str_of(body), STR("\"up\""), force, parts);
 	ck_assert_uint_le(n, OAI_MAX_PARTS);
 	for (i = 0; i < n; i++) {
