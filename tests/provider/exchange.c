@@ -111,7 +111,8 @@ exchange_generated(const struct exchange *x)
 	int64_t thinking = x->plan.n_thinking * x->n_choices;
 	int64_t sent = x->step - 1 - thinking;
 
-	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE) || x->final)
+	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE) ||
+	    exchange_fault_is(x, FAULT_BAD_GZIP) || x->final)
 		return x->completion_tokens;
 	if (x->step == 0)
 		return 0;
@@ -315,7 +316,8 @@ exchange_begin(struct conn *c)
 		x->phase = X_STALL;
 		return;
 	}
-	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE)) {
+	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE) ||
+	    exchange_fault_is(x, FAULT_BAD_GZIP)) {
 		exchange_plain(c);
 		return;
 	}
@@ -401,6 +403,32 @@ exchange_strike(struct conn *c, struct buf *ev)
 	}
 }
 
+/* Make the event from `from` on huge: n letters more in its text. */
+static void
+exchange_swell(struct buf *ev, size_t from, int64_t n)
+{
+	static const char *const members[] = {"\"text\":\"", "\"delta\":\"",
+	    "\"content\":\"", "\"thinking\":\"", "\"partial_json\":\""};
+	struct buf tail;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+		char *at = memmem(ev->data + from, ev->len - from, members[i],
+		    strlen(members[i]));
+
+		if (at == NULL)
+			continue;
+		at += strlen(members[i]);
+		buf_init(&tail, SIZE_MAX / 2);
+		buf_add(&tail, at, (size_t)(ev->data + ev->len - at));
+		ev->len = (size_t)(at - ev->data);
+		for (int64_t k = 0; k < n; k++)
+			buf_addc(ev, 'x');
+		buf_add_str(ev, buf_str(&tail));
+		buf_release(&tail);
+		return;
+	}
+}
+
 /* Faults that spoil the event that was just written. */
 static void
 exchange_spoil(struct exchange *x, size_t from, struct buf *ev)
@@ -411,8 +439,14 @@ exchange_spoil(struct exchange *x, size_t from, struct buf *ev)
 		exchange_spoil_utf8(ev);
 	if (exchange_fault_is(x, FAULT_BAD_CRC) && ev->len > from)
 		ev->data[ev->len - 1] ^= 0x55;
-	if (exchange_fault_is(x, FAULT_HUGE_FRAME) && x->d == &chat_dialect)
+	if (!exchange_fault_is(x, FAULT_HUGE_FRAME) ||
+	    x->d->wire == WIRE_BINARY)
+		return;
+	if (x->d == &chat_dialect)
 		chat_huge_event(x, knob_or(x->k.huge_bytes, EXCHANGE_HUGE), ev);
+	else
+		exchange_swell(
+		    ev, from, knob_or(x->k.huge_bytes, EXCHANGE_HUGE));
 }
 
 static void

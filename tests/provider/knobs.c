@@ -24,7 +24,7 @@ static const char *const fault_names[FAULT_COUNT] = {
 static const struct {
 	const char *name;
 	size_t offset;
-	const char *words[8];
+	const char *words[9];
 } knob_words[] = {
     {"framing", offsetof(struct knobs, framing), {"lf", "crlf", "cr", "mixed"}},
     {"usage", offsetof(struct knobs, usage),
@@ -36,7 +36,18 @@ static const struct {
 	{"openai", "azure", "mistral", "vllm", "deepseek"}},
     {"retry", offsetof(struct knobs, retry),
 	{"both", "ms", "seconds", "date", "none", "never"}},
+    {"rejects", offsetof(struct knobs, rejects),
+	{"nothing", "max_tokens", "stream_options", "temperature", "tools",
+	    "parallel_tool_calls", "response_format", "developer"}},
 };
+
+const char *
+knobs_rejected(int64_t rejects)
+{
+	size_t last = sizeof(knob_words) / sizeof(*knob_words) - 1;
+
+	return rejects > 0 ? knob_words[last].words[rejects] : NULL;
+}
 
 const char *
 knobs_tier_name(enum tier t)
@@ -100,7 +111,7 @@ knobs_set_fault(struct knobs *k, struct str value)
 static int
 knobs_set_word(struct knobs *k, size_t which, struct str value)
 {
-	for (int w = 0; w < 8 && knob_words[which].words[w] != NULL; w++) {
+	for (int w = 0; w < 9 && knob_words[which].words[w] != NULL; w++) {
 		if (!str_eqz(value, knob_words[which].words[w]))
 			continue;
 		*(int64_t *)(void *)((char *)k + knob_words[which].offset) = w;

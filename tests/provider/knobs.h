@@ -176,6 +176,7 @@ struct knobs {
 	int64_t usage;	       /* enum usage_form */
 	int64_t tier;	       /* enum tier */
 	int64_t flavor;	       /* enum flavor */
+	int64_t rejects;       /* what the model does not take */
 	int64_t retry;	       /* enum retry_form */
 	int64_t cache_write_1h_tokens; /* of the prompt */
 	int64_t show_thinking;	       /* 1, 0: thinking in the answer or not */
@@ -202,6 +203,8 @@ struct knobs {
 	int64_t unknown_events;	  /* 1: events that no reader knows */
 	int64_t stop_sequence;	  /* 1: ends by the first one asked for */
 };
+/* The member (or role) that knob `rejects` names; NULL = none. */
+const char *knobs_rejected(int64_t rejects);
 const char *knobs_tier_name(enum tier t); /* "standard", "priority" ... */
 
 void knobs_init(struct knobs *k);

@@ -165,7 +165,10 @@ problem_openai(
 	buf_addz(b, ",\n    ");
 	problem_field(b, "param", param);
 	buf_addz(b, ",\n    ");
-	problem_field(b, "code", problems[p].openai_code);
+	problem_field(b, "code",
+	    strncmp(message, "Unsupported parameter", 21) == 0
+		? "unsupported_parameter"
+		: problems[p].openai_code);
 	buf_addz(b, "\n  }\n}\n");
 }
 

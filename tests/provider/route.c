@@ -126,6 +126,28 @@ call_model(struct call *q, bool embeddings, const struct sim_model **ret)
 	return false;
 }
 
+/* A member that this model, unlike others, does not take. */
+static bool
+call_rejects(struct call *q, const char *name)
+{
+	char quoted[48];
+
+	if (name == NULL || q->c->speaker > SPEAK_DEEPSEEK)
+		return false;
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", name);
+	if (memmem(q->r->body.p, q->r->body.len, quoted, strlen(quoted)) ==
+	    NULL)
+		return false;
+	problem_replyf(q->c, PROBLEM_UNSUPPORTED, name,
+	    strcmp(name, "max_tokens") == 0
+		? "Unsupported parameter: '%s' is not supported with this "
+		  "model. Use 'max_completion_tokens' instead."
+		: "Unsupported parameter: '%s' is not supported with this "
+		  "model.",
+	    name);
+	return true;
+}
+
 void
 call_start(struct call *q, const struct sim_model *m, bool echo)
 {
@@ -148,6 +170,8 @@ call_start(struct call *q, const struct sim_model *m, bool echo)
 	}
 	if (k.flavor >= 0 && q->c->speaker <= SPEAK_DEEPSEEK)
 		q->c->speaker = (enum speaker)k.flavor;
+	if (call_rejects(q, knobs_rejected(k.rejects)))
+		return;
 	if (echo) {
 		kept = q->root;
 		q->root = NULL;
