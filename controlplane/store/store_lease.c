@@ -283,7 +283,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
     const struct lease_write *w, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT CASE WHEN $5 > 0 AND EXISTS (SELECT 1 FROM agent a "
+	    "SELECT CASE WHEN $5::bigint > 0 AND EXISTS (SELECT 1 FROM agent a "
 	    "WHERE a.id = $3 AND a.boot_epoch > $4) THEN NULL "
 	    "ELSE hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
 	    "$11, $12, $13) END"};

@@ -215,6 +215,32 @@ START_TEST(test_run_down)
 }
 END_TEST
 
+/* Amounts above what 32 bits hold, as busy agents of rich tenants want. */
+START_TEST(test_large_grant)
+{
+	static const int64_t want = INT64_C(50) * 1000000000;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	struct lab_agent a;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "1000000");
+	lab_agent(&l, "eu", &a);
+	r = report(uid, NULL, 0, 0, want);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_ge(g.granted, want);
+	r = report(uid, &g, g.granted, 0, 0);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(status(&l, uid).leased, 0);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
 /* A larger limit helps at once, a smaller one is visible as debt. */
 START_TEST(test_changed_limit)
 {
@@ -548,6 +574,7 @@ main(void)
 
 	UNIT_ADD(s, test_periods);
 	UNIT_ADD(s, test_run_down);
+	UNIT_ADD(s, test_large_grant);
 	UNIT_ADD(s, test_changed_limit);
 	UNIT_ADD(s, test_dead_process);
 	UNIT_ADD(s, test_power_cut);
