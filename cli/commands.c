@@ -147,12 +147,12 @@ const struct cli_cmd cli_commands[] = {
     {"budget status", "NAME", "Show limit, spend and leases of a budget",
 	"headgate budget status acme.monthly", f_none, 1, 1, false,
 	cmd_budget_status},
-    {"budget doubt", "NAME AGENT BOOT-EPOCH release|book",
+    {"budget doubt", "NAME [AGENT BOOT-EPOCH] release|book",
 	"Decide about rights that a vanished agent may have spent",
 	"headgate budget status acme.monthly -o json\n"
 	"headgate budget doubt acme.monthly 0197a6e0-... 3 book "
 	"--reason 'host lost power, provider bill shows it'",
-	f_doubt, 4, 4, false, cmd_budget_doubt},
+	f_doubt, 2, 4, false, cmd_budget_doubt},
     {"report chargeback", "--month YYYY-MM", "Who spent what",
 	"headgate report chargeback --month 2026-11\n"
 	"headgate report chargeback --month 2026-11 --by tenant,model -o csv",

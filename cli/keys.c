@@ -266,7 +266,8 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 		show_list(c, list,
 		    "name,limit:limit_nanousd$,spent:spent_nanousd$,"
 		    "free:free_nanousd$,leased:leased_nanousd$,"
-		    "doubtful:doubtful_nanousd$,period_start,"
+		    "doubtful:doubtful_nanousd$,held:held_nanousd$,"
+		    "period_start,"
 		    "period_end");
 	}
 	json_decref(reply);
@@ -275,10 +276,13 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 	return rc;
 }
 
+/* NAME AGENT BOOT-EPOCH release|book, or NAME release|book for what is held
+ * behind estimates. */
 int
 cmd_budget_doubt(struct cli *c, const struct cli_args *a)
 {
 	const char *reason = args_get(a, "reason");
+	const char *action = a->pos[a->n_pos - 1];
 	json_t *body, *reply = NULL;
 	char usd[32];
 	struct buf path;
@@ -287,8 +291,15 @@ cmd_budget_doubt(struct cli *c, const struct cli_args *a)
 	if (reason == NULL || reason[0] == '\0')
 		return err_set(&c->err, ERR_USAGE,
 		    "--reason: say what the decision rests on");
-	body = json_pack("{s:s, s:s, s:s, s:s}", "agent", a->pos[1],
-	    "boot_epoch", a->pos[2], "action", a->pos[3], "reason", reason);
+	if (a->n_pos == 3)
+		return err_set(&c->err, ERR_USAGE,
+		    "want NAME AGENT BOOT-EPOCH release|book, or NAME "
+		    "release|book for what is held behind estimates");
+	body = json_pack("{s:s, s:s}", "action", action, "reason", reason);
+	if (a->n_pos == 4) {
+		json_object_set_new(body, "agent", json_string(a->pos[1]));
+		json_object_set_new(body, "boot_epoch", json_string(a->pos[2]));
+	}
 	if (args_has(a, "period-start"))
 		json_object_set_new(body, "period_start",
 		    json_string(args_get(a, "period-start")));
@@ -304,8 +315,8 @@ cmd_budget_doubt(struct cli *c, const struct cli_args *a)
 				 json_object_get(reply, "amount_nanousd")),
 		    usd);
 		fprintf(c->out, "%s: %s USD %s\n", a->pos[0], usd,
-		    strcmp(a->pos[3], "book") == 0 ? "counted as spent"
-						   : "given back");
+		    strcmp(action, "book") == 0 ? "counted as spent"
+						: "given back");
 	}
 	json_decref(body);
 	json_decref(reply);

@@ -13,6 +13,7 @@
 
 #include "agent/front/front.h"
 #include "proto/headgate.pb-c.h"
+#include "proto/held.h"
 
 #define SETTLE_PER_MESSAGE 16	/* tokens of chat framing */
 #define SETTLE_FIXED	   64	/* tokens of any request */
@@ -343,7 +344,9 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	if (relay_usage(&r->relay)->usage.inconsistent)
 		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
 	settle_note_finish(r);
-	lease_settle(&att->rights, u.cost);
+	/* What an estimate may have cost more stays taken. */
+	lease_settle(&att->rights,
+	    u.cost + usage_held(u.source, att->intent.reserved, u.cost));
 	r->tokens = u.tokens;
 	r->source = u.source;
 	r->cost += u.cost;

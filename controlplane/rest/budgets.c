@@ -57,14 +57,15 @@ budget_status(struct rest_call *c)
 		return rc;
 	}
 	out = json_pack(
-	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
+	    "s:o}",
 	    "name", json_strn(c->params[0]), "uid", json_u64(b.uid), "scope",
 	    json_object_get(b.spec, "scope"), "mode",
 	    json_object_get(b.spec, "mode"), "limit_nanousd",
 	    (json_int_t)st.limit, "spent_nanousd", (json_int_t)st.settled,
 	    "free_nanousd", (json_int_t)st.free, "leased_nanousd",
 	    (json_int_t)st.leased, "doubtful_nanousd", (json_int_t)st.doubtful,
-	    "period_start",
+	    "held_nanousd", (json_int_t)st.held, "period_start",
 	    st.period_start > 1 ? json_instant(st.period_start) : json_null(),
 	    "period_end",
 	    st.period_end < INT64_MAX ? json_instant(st.period_end)
@@ -83,10 +84,11 @@ doubt_read(struct rest_call *c, struct doubt_decision *d)
 	memset(d, 0, sizeof(*d));
 	rc = body_only(c, "agent boot_epoch action reason period_start");
 	if (rc == 0)
-		rc = body_string(c, "agent", 64, true, &d->agent_id);
+		rc = body_string(c, "agent", 64, false, &d->agent_id);
 	if (rc == 0)
-		rc = body_string(c, "boot_epoch", 20, true, &boot);
-	if (rc == 0 && str_to_u64(boot, &d->boot_epoch) != 0)
+		rc = body_string(
+		    c, "boot_epoch", 20, d->agent_id.len > 0, &boot);
+	if (rc == 0 && boot.p != NULL && str_to_u64(boot, &d->boot_epoch) != 0)
 		rc = err_set_field(&c->e, ERR_INVALID, "/boot_epoch",
 		    "boot_epoch must be a number as text");
 	if (rc == 0)

@@ -40,7 +40,7 @@ status_period(struct db *db, uint64_t uid, int64_t at,
 	    "coalesce(p.limit_nano, n.lim), coalesce(p.free, n.lim) "
 	    "+ CASE WHEN p.config_version < i.version "
 	    "THEN n.lim - p.limit_nano ELSE 0 END, coalesce(p.settled, 0), "
-	    "p.config_version < i.version, n.lim "
+	    "p.config_version < i.version, n.lim, coalesce(p.held, 0) "
 	    "FROM config_item i "
 	    "CROSS JOIN LATERAL (SELECT ((i.spec->>'limit_usd')::numeric "
 	    "* 1000000000)::bigint AS lim) n "
@@ -61,7 +61,8 @@ status_period(struct db *db, uint64_t uid, int64_t at,
 		    .period_end = db_i64(r, 0, 1),
 		    .limit = db_i64(r, 0, db_bool(r, 0, 5) ? 6 : 2),
 		    .free = db_i64(r, 0, 3),
-		    .settled = db_i64(r, 0, 4)};
+		    .settled = db_i64(r, 0, 4),
+		    .held = db_i64(r, 0, 7)};
 	} else {
 		rc = err_set(e, ERR_NOT_FOUND, "no such budget");
 	}
@@ -131,10 +132,11 @@ store_lease_charge(struct db *db, struct str agent_id,
     const struct lease_charge *c, size_t n, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT count(hg_charge(uid, start, $1, boot, cost, at)) FROM ("
+	    "SELECT count(hg_charge(uid, start, $1, boot, cost, at, held)) "
+	    "FROM ("
 	    "SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], "
-	    "$5::bigint[], $6::bigint[]) WITH ORDINALITY "
-	    "AS t(uid, start, boot, cost, at, ord) ORDER BY ord) q"};
+	    "$5::bigint[], $6::bigint[], $7::bigint[]) WITH ORDINALITY "
+	    "AS t(uid, start, boot, cost, at, held, ord) ORDER BY ord) q"};
 	struct db_rows *r = NULL;
 	struct columns k;
 	size_t i;
@@ -142,7 +144,7 @@ store_lease_charge(struct db *db, struct str agent_id,
 
 	if (n == 0)
 		return 0;
-	if (columns_new(&k, 5, n) != 0)
+	if (columns_new(&k, 6, n) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for charges");
 	for (i = 0; i < n; i++) {
 		k.v[0][i] = (int64_t)c[i].budget_uid;
@@ -150,10 +152,12 @@ store_lease_charge(struct db *db, struct str agent_id,
 		k.v[2][i] = (int64_t)c[i].boot_epoch;
 		k.v[3][i] = c[i].cost;
 		k.v[4][i] = c[i].last_at;
+		k.v[5][i] = c[i].held;
 	}
 	rc = db_query(db, &st,
 	    DB_ARGS(DBS(agent_id), DBIA(k.v[0], n), DBIA(k.v[1], n),
-		DBIA(k.v[2], n), DBIA(k.v[3], n), DBIA(k.v[4], n)),
+		DBIA(k.v[2], n), DBIA(k.v[3], n), DBIA(k.v[4], n),
+		DBIA(k.v[5], n)),
 	    &r, e);
 	db_rows_free(r);
 	free(k.v[0]);
@@ -402,6 +406,7 @@ store_lease_check(struct db *db, int64_t *n_wrong, struct error *e)
 	    "FROM lease l WHERE l.budget_uid = p.budget_uid "
 	    "AND l.period_start = p.period_start) x ON true "
 	    "WHERE p.limit_nano <> p.free + coalesce(x.live, 0) + p.settled "
+	    "+ p.held "
 	    "OR x.bad"};
 	struct db_rows *r = NULL;
 	int rc = db_query_one(db, &st, DB_ARGS(), &r, e);
@@ -416,20 +421,33 @@ int
 store_doubt_decide(struct db *db, const struct doubt_decision *d,
     int64_t *amount, struct error *e)
 {
-	static const struct db_stmt st = {
+	static const struct db_stmt lease = {
 	    "SELECT hg_doubt_decide($1, $2, $3, $4, $5, $6, $7)"};
+	static const struct db_stmt held = {
+	    "SELECT hg_held_decide($1, $2, $3, $4, $5)"};
+	const char *action = d->release ? "release" : "book";
 	struct db_rows *r = NULL;
 	int rc;
 
-	rc = db_query_one(db, &st,
-	    DB_ARGS(DBI(d->budget_uid), DBI(d->period_start), DBS(d->agent_id),
-		DBI(d->boot_epoch), DBZ(d->release ? "release" : "book"),
-		DBS(d->author), DBS(d->reason)),
-	    &r, e);
+	if (d->agent_id.len == 0)
+		rc = db_query_one(db, &held,
+		    DB_ARGS(DBI(d->budget_uid), DBI(d->period_start),
+			DBZ(action), DBS(d->author), DBS(d->reason)),
+		    &r, e);
+	else
+		rc = db_query_one(db, &lease,
+		    DB_ARGS(DBI(d->budget_uid), DBI(d->period_start),
+			DBS(d->agent_id), DBI(d->boot_epoch), DBZ(action),
+			DBS(d->author), DBS(d->reason)),
+		    &r, e);
 	if (rc == 0 && db_is_null(r, 0, 0))
-		rc = err_set_field(e, ERR_NOT_FOUND, "/agent",
-		    "the agent has no doubtful lease of that boot epoch on "
-		    "this budget in this period");
+		rc = d->agent_id.len == 0
+			 ? err_set(e, ERR_NOT_FOUND,
+			       "nothing is held behind estimates on this "
+			       "budget in this period")
+			 : err_set_field(e, ERR_NOT_FOUND, "/agent",
+			       "the agent has no doubtful lease of that boot "
+			       "epoch on this budget in this period");
 	if (rc == 0)
 		*amount = db_i64(r, 0, 0);
 	db_rows_free(r);

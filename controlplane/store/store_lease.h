@@ -29,6 +29,7 @@ struct budget_status {
 	int64_t settled;
 	int64_t leased;	  /* granted - settled - returned of live leases */
 	int64_t doubtful; /* the same of superseded or fenced ones */
+	int64_t held;	  /* behind estimates, see proto/held.h */
 };
 struct lease_status {
 	struct str agent_id;
@@ -45,7 +46,8 @@ int store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
     struct budget_status *ret, lease_status_fn *fn, void *ctx,
     struct error *e) MUST_CHECK;
 
-/* A person's decision about the rest of one doubtful lease. */
+/* A person's decision about the rest of one doubtful lease, or (agent_id
+ * empty) about what is held behind estimates. */
 struct doubt_decision {
 	uint64_t budget_uid;
 	int64_t period_start;

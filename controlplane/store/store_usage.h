@@ -44,6 +44,7 @@ struct lease_charge {
 				 budget_period.settled and free move */
 	int64_t cost;	      /* nano-USD; negative only in corrections */
 	int64_t last_at;      /* started_at of the youngest record, ns */
+	int64_t held;	      /* behind estimates, see proto/held.h */
 };
 
 struct usage_watermark {

@@ -9,6 +9,7 @@
 #include "common/rng.h"
 #include "controlplane/store/store_config.h"
 #include "controlplane/store/usage_internal.h"
+#include "proto/held.h"
 
 #define CORRECT_ARENA	    (64 << 20)
 #define CORRECT_MAX_CHARGES (64 * USAGE_CHARGE_INTS)
@@ -148,6 +149,14 @@ correct_booked(const struct db_rows *r, struct tokens *t, int64_t *cost)
 	}
 }
 
+static int64_t
+correct_reserved(const struct usage_entry *en)
+{
+	int64_t reserved = en->charges[2];
+
+	return reserved < USAGE_MAX_COST ? reserved : USAGE_MAX_COST;
+}
+
 static int
 correct_difference(struct correct *c, const struct usage_evidence *ev,
     const struct db_rows *r, struct error *e)
@@ -180,7 +189,12 @@ correct_difference(struct correct *c, const struct usage_evidence *ev,
 		en->tokens.n[k] =
 		    (ev->absent ? 0 : ev->tokens.n[k]) - booked.n[k];
 	usage_entry_key(en);
-	if (en->cost == 0 && memcmp(&en->tokens, &none, sizeof(none)) == 0) {
+	/* The first correction lets go of what the estimate held. */
+	if (db_rows_count(r) == 1 && en->n_charges > 0)
+		en->held = -usage_held((uint32_t)db_i64(r, 0, C_SOURCE),
+		    correct_reserved(en), booked_cost);
+	if (en->held == 0 && en->cost == 0 &&
+	    memcmp(&en->tokens, &none, sizeof(none)) == 0) {
 		c->r->unchanged++;
 		return 0;
 	}

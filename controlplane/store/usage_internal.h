@@ -9,6 +9,9 @@
 #include "common/arena.h"
 #include "controlplane/store/store_usage.h"
 
+#define USAGE_MAX_COST \
+	(INT64_C(1000000) * 1000000000) /* of a record: 1e6 USD */
+
 /* Columns t_... of usage and the rollups, in the order of token classes. */
 #define USAGE_TOKEN_COLUMNS                                            \
 	"t_input, t_cache_read, t_cache_write_5m, t_cache_write_1h, "  \
@@ -58,6 +61,7 @@ struct usage_entry {
 	int64_t config_version, price_version;
 	struct tokens tokens; /* a difference in corrections */
 	int64_t cost;
+	int64_t held; /* proto/held.h; negative: a correction lets go */
 	int32_t shard, attempt;
 	int16_t kind, source, http_status;
 	bool streamed;

@@ -9,8 +9,8 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "controlplane/store/usage_internal.h"
+#include "proto/held.h"
 
-#define USAGE_MAX_COST	  (INT64_C(1000000) * 1000000000) /* 1e6 USD */
 #define USAGE_MAX_TOKENS  INT64_C(1000000000000)
 #define USAGE_MAX_AHEAD	  (300 * NS_PER_S)
 #define USAGE_MAX_AGE	  (400 * 86400 * NS_PER_S)
@@ -173,6 +173,13 @@ usage_charges(const Hg__UsageRecord *r, uint64_t boot_epoch, struct arena *a,
 	return 0;
 }
 
+/* What an agent says that it reserved, within what a record may cost. */
+static int64_t
+usage_sane(int64_t reserved)
+{
+	return reserved < USAGE_MAX_COST ? reserved : USAGE_MAX_COST;
+}
+
 static int64_t
 usage_positive(int64_t v)
 {
@@ -251,5 +258,8 @@ usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],
 		rc = usage_tags(r, a, &en->tags, e);
 	if (rc == 0)
 		rc = usage_charges(r, b->boot_epoch, a, en, e);
+	if (rc == 0 && en->n_charges > 0)
+		en->held = usage_held((uint32_t)r->source,
+		    usage_sane(r->charges[0]->reserved), r->cost);
 	return rc;
 }

@@ -274,7 +274,7 @@ usage_charge(struct db *db, struct str agent_id, bool correction,
 	size_t total = 0, m = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (entries[i].cost != 0)
+		if (entries[i].cost != 0 || entries[i].held != 0)
 			total += entries[i].n_charges;
 	if (total == 0)
 		return 0;
@@ -286,7 +286,7 @@ usage_charge(struct db *db, struct str agent_id, bool correction,
 		const struct usage_entry *en = &entries[i];
 		const int64_t *from = en->charges;
 
-		if (en->cost == 0)
+		if (en->cost == 0 && en->held == 0)
 			continue;
 		for (size_t k = 0; k < en->n_charges;
 		     k++, from += USAGE_CHARGE_INTS)
@@ -295,6 +295,7 @@ usage_charge(struct db *db, struct str agent_id, bool correction,
 			    .period_start = from[1],
 			    .boot_epoch = correction ? 0 : (uint64_t)from[3],
 			    .cost = en->cost,
+			    .held = en->held,
 			    .last_at = en->started_at,
 			};
 	}
@@ -302,6 +303,7 @@ usage_charge(struct db *db, struct str agent_id, bool correction,
 	for (size_t i = 0; i < total; i++) {
 		if (m > 0 && charge_sort(&c[m - 1], &c[i]) == 0) {
 			c[m - 1].cost += c[i].cost;
+			c[m - 1].held += c[i].held;
 			if (c[i].last_at > c[m - 1].last_at)
 				c[m - 1].last_at = c[i].last_at;
 		} else {

@@ -43,7 +43,7 @@ check_books(struct sim *s)
 	for (unsigned i = 0; i < s->db.n_periods; i++) {
 		const struct m_period *p = &s->db.periods[i];
 
-		if (p->limit != p->free + out[i] + p->settled)
+		if (p->limit != p->free + out[i] + p->settled + p->held)
 			sim_fail(s,
 			    "I1: budget %" PRIu64 ": limit %" PRId64
 			    " is not free %" PRId64 " + leased %" PRId64
@@ -177,7 +177,8 @@ check_request(struct sim *s, unsigned i)
 		    "once: request %u of agent %u boot %" PRIu64
 		    " was called and is not booked",
 		    i, r->agent, r->boot);
-	if (r->rows == 1 && (r->booked < r->cost || r->booked > r->worst))
+	if (r->rows == 1 &&
+	    ((r->booked < r->cost && !r->estimated) || r->booked > r->worst))
 		sim_fail(s,
 		    "once: request %u cost %" PRId64 ", at worst %" PRId64
 		    ", %" PRId64 " is booked",

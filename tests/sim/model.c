@@ -339,7 +339,7 @@ m_reports(struct sim *s, const struct db_val *a, struct db_rows **ret)
 /* hg_charge() */
 static void
 m_charge_one(struct sim *s, uint64_t uid, int64_t start, unsigned agent,
-    uint64_t boot, int64_t cost, int64_t last_at)
+    uint64_t boot, int64_t cost, int64_t last_at, int64_t held)
 {
 	struct m_period *p = NULL;
 	struct m_lease *l;
@@ -357,11 +357,15 @@ m_charge_one(struct sim *s, uint64_t uid, int64_t start, unsigned agent,
 		p = m_period_add(s, uid, start, start, 0, 0);
 	}
 	l = sim_db_lease(s, uid, p->start, agent, boot);
+	if (s->plant == PLANT_NO_HOLD)
+		held = 0;
 	p->settled += cost;
+	p->held += held;
 	if (l == NULL) {
-		p->free -= cost;
+		p->free -= cost + held;
 		return;
 	}
+	cost += held;
 	over = max64(0, l->settled + cost - (l->granted - l->returned));
 	l->settled += cost;
 	l->granted += over;
@@ -373,11 +377,11 @@ m_charge(struct sim *s, const struct db_val *a, struct db_rows **ret)
 {
 	const int64_t *uid = a[2].v.a.p, *start = a[3].v.a.p;
 	const int64_t *boot = a[4].v.a.p, *cost = a[5].v.a.p;
-	const int64_t *at = a[6].v.a.p;
+	const int64_t *at = a[6].v.a.p, *held = a[7].v.a.p;
 
 	for (size_t i = 0; i < a[2].v.a.n; i++)
 		m_charge_one(s, (uint64_t)uid[i], start[i], m_agent_of(&a[1]),
-		    (uint64_t)boot[i], cost[i], at[i]);
+		    (uint64_t)boot[i], cost[i], at[i], held[i]);
 	return m_one(ret, (int64_t)a[2].v.a.n);
 }
 

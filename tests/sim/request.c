@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "proto/headgate.pb-c.h"
+#include "proto/held.h"
 #include "tests/sim/sim.h"
 
 #define WAIT_NS (2 * NS_PER_S)
@@ -346,9 +347,18 @@ flight_settle(struct sim_agent *a, struct sim_flight *f, int64_t cost)
 	memset(&u, 0, sizeof(u));
 	u.head = f->intent;
 	u.tokens = f->tokens;
-	u.cost = cost;
 	u.source = HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+	if (cost > 1 && sim_chance(a->sim, 50)) {
+		/* Nobody said what it cost: something below the truth. */
+		u.source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+		cost = 1 + (int64_t)sim_below(a->sim, (uint64_t)cost);
+		a->sim->reqs[f->req].estimated = true;
+	}
+	u.cost = cost;
 	journal_usage(flight_shard(a, f), &u);
+	cost += a->sim->plant == PLANT_NO_HOLD
+		    ? 0
+		    : usage_held(u.source, f->intent.reserved, cost);
 	lease_settle(&f->rights, cost);
 	if (a->sim->plant == PLANT_SETTLE_TWICE && sim_chance(a->sim, 20))
 		lease_settle(&again, cost);

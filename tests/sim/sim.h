@@ -51,6 +51,7 @@ struct lease_table;
 	X(PLANT_SETTLE_TWICE, "a request is settled twice")                   \
 	X(PLANT_BLIND_GRANT, "grants look at old numbers without condition")  \
 	X(PLANT_ONE_SHARD, "one closed shard completes an epoch")             \
+	X(PLANT_NO_HOLD, "nothing is held behind an estimate")                \
 	X(PLANT_TRUST_POWER_CUT, "a cut journal frees the rest of a lease")   \
 	X(PLANT_NO_INTENT, "calls start before their intent is written")      \
 	X(PLANT_LIMIT_RESET, "a changed limit forgets the leases")            \
@@ -96,7 +97,7 @@ struct m_budget {
 };
 struct m_period {
 	uint64_t uid, version;
-	int64_t start, end, limit, free, settled;
+	int64_t start, end, limit, free, settled, held;
 	int64_t top; /* highest limit ever: what safety is measured by */
 };
 struct m_lease {
@@ -160,9 +161,10 @@ struct sim_req {
 	struct journal_charge charges[SIM_BUDGETS];
 	unsigned pots[SIM_BUDGETS];
 	bool called;
-	bool running;  /* its process lives and has not settled it */
-	bool forgiven; /* its traces were lost with power or disk */
-	unsigned rows; /* booked usage records */
+	bool running;	/* its process lives and has not settled it */
+	bool estimated; /* its record says less than it cost */
+	bool forgiven;	/* its traces were lost with power or disk */
+	unsigned rows;	/* booked usage records */
 	int64_t booked;
 	uint64_t flush_no;
 };

@@ -384,6 +384,68 @@ START_TEST(test_power_cut)
 }
 END_TEST
 
+/* What estimated requests may have cost more is neither free nor spent until
+ * there is evidence. */
+START_TEST(test_held)
+{
+	struct usage_evidence ev = {.attempt = 1,
+	    .absent = true,
+	    .request_id = "00010100-0000-0000-0000-000000000000"};
+	struct doubt_decision d = {.author = STR("root"), .reason = STR("no")};
+	struct correction_result cr;
+	struct lab_agent a;
+	Hg__LeaseGrant g;
+	Hg__LeaseReport r;
+	Hg__UsageAck ack;
+	struct db *db = NULL;
+	int64_t amount = 0;
+	uint64_t uid;
+	struct lab l;
+
+	lab_open(&l);
+	lab_config(&l);
+	uid = budget(&l, "0.000001");
+	lab_agent(&l, "eu", &a);
+	r = report(uid, NULL, 0, 0, 700);
+	IS(lab_beat(&a, &r, &g), 0);
+	a.estimated = 90;
+	IS(lab_usage(&a, 1, 0, 1, 3, 40, uid, g.period_start, false, &ack), 0);
+	ck_assert_int_eq(status(&l, uid).settled, 120);
+	ck_assert_int_eq(status(&l, uid).held, 150);
+	ck_assert_int_eq(status(&l, uid).leased, 430);
+	ck_assert_int_eq(status(&l, uid).free, 300);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	IS(store_take(l.store, &db, &e), 0);
+	for (int i = 0; i < 2; i++) { /* the same evidence twice */
+		IS(db_begin(db, &e), 0);
+		IS(store_usage_correct(db, &ev, 1, STR("bill"), &cr, &e), 0);
+		IS(db_commit(db, &e), 0);
+		ck_assert_int_eq(status(&l, uid).settled, 80);
+		ck_assert_int_eq(status(&l, uid).held, 100);
+		ck_assert_int_eq(status(&l, uid).free, 390);
+	}
+	d.budget_uid = uid;
+	d.period_start = g.period_start;
+	d.release = true;
+	IS(store_doubt_decide(db, &d, &amount, &e), 0);
+	ck_assert_int_eq(amount, 100);
+	IS(store_doubt_decide(db, &d, &amount, &e), ERR_NOT_FOUND);
+	ck_assert_int_eq(status(&l, uid).free, 490);
+	/* evidence after the decision frees nothing twice */
+	ev.request_id[3] = '2';
+	IS(db_begin(db, &e), 0);
+	IS(store_usage_correct(db, &ev, 1, STR("bill"), &cr, &e), 0);
+	IS(db_commit(db, &e), 0);
+	store_give(db);
+	ck_assert_int_eq(status(&l, uid).held, 0);
+	ck_assert_int_eq(status(&l, uid).settled, 40);
+	ck_assert_int_eq(status(&l, uid).free, 530);
+	ck_assert_int_eq(books_wrong(&l), 0);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
 START_TEST(test_other_periods)
 {
 	struct lab_agent a;
@@ -578,6 +640,7 @@ main(void)
 	UNIT_ADD(s, test_changed_limit);
 	UNIT_ADD(s, test_dead_process);
 	UNIT_ADD(s, test_power_cut);
+	UNIT_ADD(s, test_held);
 	UNIT_ADD(s, test_other_periods);
 	UNIT_ADD(s, test_race);
 	return pgtest_run(s);

@@ -416,6 +416,10 @@ lab_usage(struct lab_agent *a, uint64_t boot_epoch, uint32_t shard,
 		rec[i].n_tokens = 1;
 		rec[i].cost = cost;
 		rec[i].source = HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+		if (a->estimated != 0) {
+			rec[i].source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+			charge[i].reserved = a->estimated;
+		}
 		rec[i].http_status = 200;
 		if (budget_uid != 0) {
 			rec[i].charges = &charges[i];
