@@ -224,7 +224,16 @@ shard_first_seq(const struct buf *b, uint64_t none)
 	return none;
 }
 
-/* Open intents go along, so that the old segments can be deleted. */
+/* Is it an intent of this turn, which may still be refused? */
+static bool
+shard_is_fresh(const struct journal_shard *s, const struct intent_slot *slot)
+{
+	return s->intents.len > 0 && memmem(s->intents.data, s->intents.len,
+					 slot->record, slot->len) != NULL;
+}
+
+/* Open intents go along, so that the old segments can be deleted. Those of this
+ * turn are written behind them, or never. */
 static int
 shard_carry_intents(struct journal_shard *s)
 {
@@ -237,9 +246,10 @@ shard_carry_intents(struct journal_shard *s)
 		return 0;
 	buf_init(&b, PENDING_MAX);
 	while ((slot = intents_next(&s->open, &at)) != NULL)
-		(void)buf_add(&b, slot->record, slot->len);
+		if (!shard_is_fresh(s, slot))
+			(void)buf_add(&b, slot->record, slot->len);
 	rc = buf_error(&b);
-	if (rc == 0)
+	if (rc == 0 && b.len > 0)
 		rc = shard_append(s, b.data, b.len) == 0 ? 0 : ERR_JOURNAL_FULL;
 	buf_release(&b);
 	return rc;

@@ -91,7 +91,11 @@ segment_reader_open(
 	}
 	r->io = io;
 	size = io->size(io, r->fd);
-	r->limit = size < 0 ? 0 : (uint64_t)size;
+	if (size < 0) { /* not "empty": that would forget what is in it */
+		segment_reader_close(r);
+		return err_set(e, ERR_IO, "cannot tell the size of %s", path);
+	}
+	r->limit = (uint64_t)size;
 	r->cap = READER_CHUNK;
 	r->buf = malloc(r->cap);
 	if (r->buf == NULL) {

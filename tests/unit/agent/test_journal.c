@@ -399,6 +399,62 @@ START_TEST(test_disk_full)
 }
 END_TEST
 
+/* The disk fills up in the turn that begins a segment: a request that was
+ * turned away must not come back as an interrupted one. */
+START_TEST(test_refused_while_rotating)
+{
+	for (long at = 1; at <= 4; at++) {
+		kit_open(&k);
+		ck_assert_int_eq(kit_boot(&k), 0);
+		ck_assert_int_eq(kit_intent(&k, 0, 1), 0); /* stays open */
+		kit_request(&k, 0, 10, 1);
+		k.j->opt.segment_size = 300; /* the next turn begins one */
+		k.io.op = IO_WRITE;
+		k.io.countdown = at;
+		k.io.errnum = ENOSPC;
+		ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
+		if (kit_flush(&k, 0) == 0) {
+			kit_close(&k);
+			continue;
+		}
+		kit_crash(&k);
+		ck_assert_int_eq(kit_boot(&k), 0);
+		ck_assert_int_eq(kit_ship(&k), -1);
+		ck_assert_int_eq(kit_row(&k, 2), -1);
+		ck_assert_int_ge(kit_row(&k, 1), 0);
+		kit_close(&k);
+	}
+}
+END_TEST
+
+static int64_t
+size_fails(struct io *io, int fd)
+{
+	(void)io;
+	(void)fd;
+	return -EIO;
+}
+
+/* A segment whose size is not known is not an empty one. */
+START_TEST(test_size_unknown)
+{
+	int64_t (*size)(struct io * io, int fd);
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	kit_crash(&k);
+	size = k.io.io.size;
+	k.io.io.size = size_fails;
+	ck_assert_int_eq(kit_boot(&k), ERR_IO);
+	k.io.io.size = size;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_int_ge(kit_row(&k, 1), 0);
+	kit_close(&k);
+}
+END_TEST
+
 START_TEST(test_fsync_poison)
 {
 	kit_open(&k);
@@ -550,6 +606,8 @@ main(void)
 	UNIT_ADD(s, test_replay_faults);
 	UNIT_ADD(s, test_running_faults);
 	UNIT_ADD(s, test_disk_full);
+	UNIT_ADD(s, test_refused_while_rotating);
+	UNIT_ADD(s, test_size_unknown);
 	UNIT_ADD(s, test_fsync_poison);
 	UNIT_ADD(s, test_rot);
 	UNIT_ADD(s, test_same_epoch_refused);
