@@ -9,7 +9,7 @@ PROGRAMS := \
 TEST_PROGRAMS := \
 	$(if $(wildcard tests/provider/main.c),$(B)/bin/headgate-provider) \
 	$(if $(SRC_load),$(B)/bin/headgate-load) $(B)/bin/headgate-tokenize \
-	$(B)/bin/headgate-sim
+	$(B)/bin/headgate-sim $(B)/bin/headgate-torture
 
 all: $(PROGRAMS) $(TEST_PROGRAMS) ## Build all programs into $(B)/bin
 
@@ -42,6 +42,11 @@ $(B)/bin/headgate-load: $(call obj,$(SRC_load)) $(call lib,$(NEED_load))
 $(B)/bin/headgate-sim: $(call obj,$(SRC_sim)) $(call lib,$(NEED_sim))
 	$(call say,LINK,$@)
 	$(call link,$(call obj,$(SRC_sim)),sim)
+
+$(B)/bin/headgate-torture: $(call obj,$(SRC_torture)) \
+		$(call lib,$(NEED_torture))
+	$(call say,LINK,$@)
+	$(call link,$(call obj,$(SRC_torture)),torture)
 
 $(B)/bin/headgate-tokenize: $(call obj,$(SRC_tokenize)) \
 		$(call lib,$(NEED_tokenize))

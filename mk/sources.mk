@@ -19,6 +19,7 @@ SRC_cli := $(filter-out cli/main.c,$(call c_files,cli))
 SRC_provider := $(filter-out tests/provider/main.c,$(call c_files,tests/provider))
 SRC_load := $(call c_files,tests/bench/load)
 SRC_sim := $(call c_files,tests/sim)
+SRC_torture := $(wildcard tests/reliability/*.c)
 SRC_fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SRC_unit := $(call c_files,tests/unit)
 HEADERS := $(call h_files,$(AREAS) tests)
@@ -36,6 +37,7 @@ NEED_cli := cli common
 NEED_provider := provider common
 NEED_load := common
 NEED_sim := controlplane agent proto common
+NEED_torture := agent proto common
 NEED_mkbpe := common
 NEED_tokenize := agent proto common
 
@@ -48,6 +50,7 @@ LIBS_cli := -lcurl -ljansson -lyaml $(LIBS_common)
 LIBS_provider := -ljansson -lcrypto $(LIBS_common)
 LIBS_load := $(LIBS_common)
 LIBS_sim := $(LIBS_agent) -Wl,--wrap=io_mkdirs
+LIBS_torture := $(LIBS_sim)
 LIBS_mkbpe := $(LIBS_common)
 LIBS_tokenize := $(LIBS_agent)
 LIBS_check := -lcheck_pic -lsubunit -lrt -lm -ljansson
