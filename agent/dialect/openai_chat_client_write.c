@@ -212,7 +212,8 @@ oaichat_stream_signature(
 		(void)buf_addf(
 		    w->out, "\"tool_calls\":[{\"index\":%u,", b->index);
 		oaichat_write_extra(w->out, text);
-		(void)buf_addz(w->out, "}]");
+		/* Vercel's AI SDK takes no piece of a call without it. */
+		(void)buf_addz(w->out, ",\"function\":{\"arguments\":\"\"}}]");
 		oaichat_chunk_end(w, STR_NULL, NULL);
 		return 0;
 	default: /* opaque data: written whole when the block stops */

@@ -470,7 +470,8 @@ START_TEST(stream_calls)
 			  "\"{\\\"a\\\":1}\"}}]")
 			CHUNK("\"tool_calls\":[{\"index\":1,\"extra_content\":{"
 			      "\"google\":"
-			      "{\"thought_signature\":\"S\"}}}]")
+			      "{\"thought_signature\":\"S\"}},"
+			      "\"function\":{\"arguments\":\"\"}}]")
 			    CHUNK("\"tool_calls\":[{\"index\":1,\"function\":{"
 				  "\"arguments\":"
 				  "\"{}\"}}]") END_CHUNK("tool_calls"));
