@@ -199,6 +199,7 @@ enum antc_tool {
 	TL_SCHEMA,
 	TL_STRICT,
 	TL_CACHE,
+	TL_EAGER,
 	TL_COUNT
 };
 
@@ -206,7 +207,8 @@ static int
 antc_read_tool(struct crd *rd, unsigned i, struct json v)
 {
 	static const char *const names[TL_COUNT] = {"type", "name",
-	    "description", "input_schema", "strict", "cache_control"};
+	    "description", "input_schema", "strict", "cache_control",
+	    "eager_input_streaming"};
 	struct json vals[TL_COUNT], type;
 	struct ir_tool *t;
 	const char *base;
@@ -241,6 +243,9 @@ antc_read_tool(struct crd *rd, unsigned i, struct json v)
 		    rd, vals[TL_SCHEMA], base, "input_schema", &t->schema);
 	if (rc == 0)
 		rc = crd_bool(rd, vals[TL_STRICT], base, "strict", &strict);
+	if (rc == 0)
+		rc = crd_bool(
+		    rd, vals[TL_EAGER], base, names[TL_EAGER], &t->eager);
 	if (vals[TL_STRICT].type == JSON_BOOL)
 		t->strict = strict;
 	return rc != 0 ? rc

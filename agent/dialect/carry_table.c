@@ -108,6 +108,19 @@ carry_asks_tool_cache(const struct ir_request *r, const char **field)
 	return false;
 }
 
+static bool
+carry_asks_eager(const struct ir_request *r, const char **field)
+{
+	const struct ir_tool *t;
+
+	(void)field;
+	for (t = r->tools; t != NULL; t = t->next) {
+		if (t->eager)
+			return true;
+	}
+	return false;
+}
+
 #define TOP	NEAR("all of it at the top of the prompt")
 #define AS_SYS	NEAR("as system text")
 #define AS_TEXT NEAR("as text")
@@ -277,6 +290,9 @@ const struct carry_row carry_rows[] = {
     {Y, Y, NEAR("the schema is shown, not enforced"), Y,
 	NEAR("strict_tools, for all tools"),
 	NEAR("the schema is shown, not enforced")}, carry_asks_strict},
+{"eager tool arguments",
+    {NULL, NULL, "tools[].eager_input_streaming", NULL},
+    {AUTO, Y, AUTO, AUTO, AUTO, AUTO}, carry_asks_eager},
 {"tool choice: none",
     {"tool_choice", "tool_choice", "tool_choice",
 	"toolConfig.functionCallingConfig.mode"},

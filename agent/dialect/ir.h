@@ -89,6 +89,7 @@ struct ir_tool {
 	struct str description; /* esc, or "" */
 	struct str schema; /* json: JSON schema object, "" = no arguments */
 	int strict;	   /* 1, 0, -1 = not told */
+	bool eager;	   /* stream arguments before they are checked */
 	enum ir_cache cache;
 };
 

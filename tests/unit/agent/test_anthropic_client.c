@@ -252,7 +252,8 @@ START_TEST(test_read_tools)
 {
 	with("\"tools\":[{\"name\":\"f\",\"description\":\"d\","
 	     "\"input_schema\":{\"type\":\"object\"},\"strict\":true,"
-	     "\"cache_control\":{\"type\":\"ephemeral\"}},"
+	     "\"eager_input_streaming\":true,\"cache_control\":{\"type\":"
+	     "\"ephemeral\"}},"
 	     "{\"type\":\"custom\",\"name\":\"g\",\"input_schema\":{}}],"
 	     "\"tool_choice\":{\"type\":\"tool\",\"name\":\"f\","
 	     "\"disable_parallel_tool_use\":true}");
@@ -261,6 +262,7 @@ START_TEST(test_read_tools)
 	ck_assert_slice_eq(req.tools->description, "d");
 	ck_assert_slice_eq(req.tools->schema, "{\"type\":\"object\"}");
 	ck_assert_int_eq(req.tools->strict, 1);
+	ck_assert(req.tools->eager && !req.tools->next->eager);
 	ck_assert_int_eq(req.tools->cache, IR_CACHE_5M);
 	ck_assert_int_eq(req.tools->next->strict, -1);
 	ck_assert_int_eq(req.choice, IR_CHOICE_TOOL);

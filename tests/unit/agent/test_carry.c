@@ -108,6 +108,7 @@ set_tool(struct ir_request *r, const char *what)
 	ck_assert_ptr_nonnull(t);
 	t->name = STR("f");
 	t->strict = strcmp(what, "strict") == 0;
+	t->eager = strcmp(what, "eager") == 0;
 	t->cache = strcmp(what, "cache") == 0 ? IR_CACHE_5M : IR_CACHE_NONE;
 	r->parallel = strcmp(what, "one") == 0 ? 0 : -1;
 	r->choice = strcmp(what, "none") == 0	? IR_CHOICE_NONE
@@ -142,6 +143,7 @@ set_top_logprobs(struct ir_request *r)
 	X("JSON schema output", r->format = IR_FORMAT_SCHEMA)      \
 	X("tools", set_tool(r, ""))                                \
 	X("strict tools", set_tool(r, "strict"))                   \
+	X("eager tool arguments", set_tool(r, "eager"))            \
 	X("tool choice: none", set_tool(r, "none"))                \
 	X("tool choice: any", set_tool(r, "any"))                  \
 	X("tool choice: one tool", set_tool(r, "tool"))            \
