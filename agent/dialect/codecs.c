@@ -217,6 +217,7 @@ codec_uses_quirk(struct str body, uint64_t quirks)
 	    {"max_completion_tokens", QUIRK_MAX_TOKENS},
 	    {"parallel_tool_calls", QUIRK_NO_PARALLEL},
 	    {"seed", QUIRK_NO_SEED | QUIRK_RANDOM_SEED},
+	    {"stream_options", QUIRK_NO_STREAM_OPTIONS},
 	    {"logprobs", QUIRK_NO_LOGPROBS},
 	    {"top_logprobs", QUIRK_NO_LOGPROBS},
 	    {"reasoning_effort", QUIRK_NO_REASONING_EFFORT},
@@ -227,7 +228,7 @@ codec_uses_quirk(struct str body, uint64_t quirks)
 	struct json root = json_root(body), v;
 	size_t i;
 
-	quirks &= ~(QUIRK_NO_STREAM_OPTIONS | QUIRK_NO_RESPONSES);
+	quirks &= ~QUIRK_NO_RESPONSES;
 	if (quirks == 0)
 		return false;
 	for (i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {

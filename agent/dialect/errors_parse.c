@@ -8,7 +8,8 @@
  *                         also as the only element of an array
  *   Bedrock               {"message"} or {"Message"}, type in a header field
  *                         or in "__type"
- *   Mistral               {"message"|"detail","type","code"}
+ *   Mistral               {"message"|"detail","type","code"}, or, as vLLM
+ *                         too, {"detail":[{"loc":["body","x"],"msg"}]}
  *   Cohere                {"message"}
  *   Ollama                {"error":"text"}
  */
@@ -158,14 +159,12 @@ errors_by_words(int status, struct dialect_error *e)
 		e->status = w->status;
 }
 
+/* The text of a string or number. */
 static bool
-errors_take(struct json obj, const char *name, char *dst, size_t cap)
+errors_text(struct json v, char *dst, size_t cap)
 {
-	struct json v;
 	struct buf b;
 
-	if (obj.type != JSON_OBJECT || !json_getz(obj, name, &v))
-		return false;
 	if (v.type == JSON_NUMBER) {
 		(void)snprintf(dst, cap, "%.*s", (int)(v.end - v.p), v.p);
 		return true;
@@ -177,6 +176,15 @@ errors_take(struct json obj, const char *name, char *dst, size_t cap)
 	(void)snprintf(dst, cap, "%s", buf_cstr(&b));
 	buf_release(&b);
 	return true;
+}
+
+static bool
+errors_take(struct json obj, const char *name, char *dst, size_t cap)
+{
+	struct json v;
+
+	return obj.type == JSON_OBJECT && json_getz(obj, name, &v) &&
+	       errors_text(v, dst, cap);
 }
 
 /* "37s", "1.5s" */
@@ -227,6 +235,32 @@ errors_details(struct json err, struct dialect_error *e)
 	}
 }
 
+/* What validation says about a field: its name and the fault. */
+static bool
+errors_detail(struct json err, struct dialect_error *e)
+{
+	struct json list, first, loc, item;
+	struct json_iter it;
+	char name[96] = "", msg[sizeof(e->message)];
+
+	if (errors_take(err, "detail", e->message, sizeof(e->message)))
+		return true;
+	if (!json_getz(err, "detail", &list) || list.type != JSON_ARRAY)
+		return false;
+	it = json_iter(list);
+	if (!json_next_element(&it, &first) ||
+	    !errors_take(first, "msg", msg, sizeof(msg)))
+		return false;
+	if (json_getz(first, "loc", &loc) && loc.type == JSON_ARRAY) {
+		it = json_iter(loc);
+		while (json_next_element(&it, &item))
+			errors_text(item, name, sizeof(name));
+	}
+	(void)snprintf(e->message, sizeof(e->message), "%.80s%s%.380s", name,
+	    name[0] != '\0' ? ": " : "", msg);
+	return true;
+}
+
 /* The members of an error object. */
 static bool
 errors_object(struct json err, struct dialect_error *e)
@@ -236,7 +270,7 @@ errors_object(struct json err, struct dialect_error *e)
 
 	any = errors_take(err, "message", e->message, sizeof(e->message)) ||
 	      errors_take(err, "Message", e->message, sizeof(e->message)) ||
-	      errors_take(err, "detail", e->message, sizeof(e->message));
+	      errors_detail(err, e);
 	any = errors_take(err, "type", e->type, sizeof(e->type)) || any;
 	if (errors_take(err, "status", e->type, sizeof(e->type)) &&
 	    isdigit((unsigned char)e->type[0]))

@@ -121,6 +121,13 @@ START_TEST(test_details)
 	e = parse(PROVIDER_OPENAI, 400, "",
 	    "{\"error\":{\"message\":\"f\",\"code\":\"content_filter\"}}");
 	ck_assert(!e.billed);
+	e = parse(PROVIDER_MISTRAL, 422, "",
+	    "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\","
+	    "\"tools\",0,\"x\"],\"msg\":\"Extra inputs\",\"input\":1}]}");
+	ck_assert_int_eq(e.kind, ERROR_INVALID);
+	ck_assert_str_eq(e.message, "x: Extra inputs");
+	e = parse(PROVIDER_MISTRAL, 422, "", "{\"detail\":[{\"loc\":{}}]}");
+	ck_assert_int_eq(e.status, 422);
 	errors_of_event(
 	    STR("throttlingException"), 0, STR("Too \\\"many\\\" \\u00e9"), &e);
 	ck_assert_int_eq(e.kind, ERROR_RATE);
