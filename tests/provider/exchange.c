@@ -92,7 +92,7 @@ exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
 	if (!x->by_units)
 		exchange_bill_tokens(x, generated);
 	/* a provider that says 0 charges 0 */
-	if (exchange_fault_is(x, FAULT_ZERO_USAGE))
+	if (exchange_fault_is(x, FAULT_ZERO_USAGE) && !x->by_units)
 		memset(t, 0, sizeof(x->row.tokens));
 	x->row.disconnected = disconnected;
 	x->row.events = (uint32_t)(x->step > 0 ? x->step - 1 : 0);

@@ -277,7 +277,7 @@ images_start(struct call *q, const struct sim_model *m)
 	q->s.by_units = q->s.knobs.usage == USAGE_BARE ||
 			m->knobs.usage == USAGE_BARE ||
 			str_eqz(http_header(q->r, "x-sim-usage"), "bare");
-	q->s.images = q->s.n;
+	q->s.images = q->s.by_units ? q->s.n : 0;
 	q->s.knobs.image_out_tokens = INT64_MAX;
 	call_start(q, m, false);
 }

@@ -547,7 +547,8 @@ scan_top_member(struct cursor *c, struct str key, struct scan *s)
 	} else if (str_eqz(key, "x_sim")) {
 		scan_knobs(c, s);
 	} else if (!scan_raw_member(c, key, s)) {
-		if (s->unknown.len == 0 && !scan_is_known(key))
+		if (s->unknown.len == 0 && !scan_is_known(key) &&
+		    !str_starts(key, STR("x_")))
 			s->unknown = key;
 		scan_value(c);
 	}
