@@ -280,6 +280,20 @@ head_framing(struct head *h, bool old, size_t max_body)
 	return HEAD_OK;
 }
 
+/* Paths that dialects share: models, and what is not found at all. */
+static void
+head_tell_client(const struct head *h, struct head_target *t)
+{
+	if (t->s.client != CLIENT_OPENAI ||
+	    (t->reason == HEAD_OK && t->s.op != OP_MODELS &&
+		t->s.op != OP_MODEL))
+		return;
+	if (h->anthropic_version.len > 0)
+		t->s.client = CLIENT_ANTHROPIC;
+	else if (h->goog_key.len > 0 || t->s.n_key > 0)
+		t->s.client = CLIENT_GEMINI;
+}
+
 enum head_reason
 head_check(struct head *h, struct head_target *t, struct str method,
     struct str version, size_t max_body)
@@ -287,11 +301,7 @@ head_check(struct head *h, struct head_target *t, struct str method,
 	enum head_reason r;
 	bool old = str_eq(version, STR("HTTP/1.0"));
 
-	/* Paths that two dialects share. */
-	if (h->anthropic_version.len > 0 && t->s.client == CLIENT_OPENAI &&
-	    (t->reason != HEAD_OK || t->s.op == OP_MODELS ||
-		t->s.op == OP_MODEL))
-		t->s.client = CLIENT_ANTHROPIC;
+	head_tell_client(h, t);
 	if (!old && !str_eq(version, STR("HTTP/1.1")))
 		return HEAD_BAD_VERSION;
 	if (h->n_bad > 0)

@@ -104,6 +104,40 @@ START_TEST(test_framing)
 }
 END_TEST
 
+/* Whose client asks at a path that dialects share. */
+static enum client_dialect
+client_of(const char *raw, const char *name)
+{
+	struct head_target t = target(raw);
+	struct head h = {.content_length = -1};
+
+	head_field(&h, STR("host"), STR("h"));
+	head_field(&h, str_of(name), STR("2023-06-01"));
+	(void)!head_check(&h, &t, STR("GET"), STR("HTTP/1.1"), 1000);
+	return t.s.client;
+}
+
+START_TEST(test_clients)
+{
+	static const char *const paths[] = {
+	    "/v1/models", "/v1/models/m", "/v1/nothing"};
+	size_t i;
+
+	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		ck_assert_int_eq(
+		    client_of(paths[i], "authorization"), CLIENT_OPENAI);
+		ck_assert_int_eq(
+		    client_of(paths[i], "anthropic-version"), CLIENT_ANTHROPIC);
+		ck_assert_int_eq(
+		    client_of(paths[i], "X-Goog-Api-Key"), CLIENT_GEMINI);
+	}
+	ck_assert_int_eq(
+	    client_of("/v1/models?key=k", "accept"), CLIENT_GEMINI);
+	ck_assert_int_eq(
+	    client_of("/v1/chat/completions", "x-goog-api-key"), CLIENT_OPENAI);
+}
+END_TEST
+
 START_TEST(test_hosts)
 {
 	static const struct field two[] = {
@@ -229,6 +263,7 @@ main(void)
 
 	UNIT_ADD(s, test_targets);
 	UNIT_ADD(s, test_framing);
+	UNIT_ADD(s, test_clients);
 	UNIT_ADD(s, test_hosts);
 	UNIT_ADD(s, test_methods);
 	UNIT_ADD(s, test_credentials);
