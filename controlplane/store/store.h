@@ -88,7 +88,8 @@ enum store_lock {
 	STORE_LOCK_LEADER,    /* periodic jobs run on one replica */
 	STORE_LOCK_FLEET,     /* free for the fleet */
 	STORE_LOCK_BUDGET,    /* free for the budget engine */
-	STORE_LOCK_CORRECTION /* corrections of usage */
+	STORE_LOCK_CORRECTION, /* corrections of usage */
+	STORE_LOCK_AUDIT      /* one reconciliation at a time */
 };
 int db_lock(struct db *db, enum store_lock lock, struct error *e) MUST_CHECK;
 /* ERR_AGAIN at once when somebody else holds it. */

@@ -193,17 +193,22 @@ ingest_quarantine(struct db *db, struct ingest *in, struct error *e)
 {
 	static const struct db_stmt st = {
 	    "INSERT INTO usage_quarantine (agent_id, boot_epoch, shard, seq, "
-	    "reason, record) VALUES ($1, $2, $3, $4, $5, $6) "
+	    "reason, record, cost, held, charges, at) "
+	    "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
 	    "ON CONFLICT DO NOTHING"};
+	size_t held = 0;
 	int rc = 0;
 
 	in->r.quarantined = 0;
 	for (size_t i = 0; i < in->to - in->from && rc == 0; i++) {
 		const Hg__UsageRecord *r = in->b->records[in->from + i];
+		struct usage_entry charged = {0};
 		uint8_t *packed;
 
 		if (in->why[i] == NULL)
 			continue;
+		if (held < in->n_held && (uint64_t)in->held[held].seq == r->seq)
+			charged = in->held[held++];
 		packed = arena_alloc(
 		    &in->arena, hg__usage_record__get_packed_size(r) + 1);
 		if (packed == NULL)
@@ -211,7 +216,11 @@ ingest_quarantine(struct db *db, struct ingest *in, struct error *e)
 		rc = db_exec(db, &st,
 		    DB_ARGS(DBS(in->agent_text), DBI(in->b->boot_epoch),
 			DBI(in->b->shard), DBI(r->seq), DBZ(in->why[i]),
-			DBX(packed, hg__usage_record__pack(r, packed))),
+			DBX(packed, hg__usage_record__pack(r, packed)),
+			DBI(charged.cost), DBI(charged.held),
+			DBIA(charged.charges,
+			    charged.n_charges * USAGE_CHARGE_INTS),
+			DBT(in->now)),
 		    NULL, e);
 		in->r.quarantined++;
 	}
