@@ -61,7 +61,9 @@ oaird_other(struct oaird *rd, const char *base, struct str key, struct json v)
 {
 	int rc;
 
-	if (oaird_asks_nothing(v))
+	/* {} switches web search on; of others it is no more than absence */
+	if (oaird_asks_nothing(v) &&
+	    (v.type != JSON_OBJECT || !str_eqz(key, "web_search_options")))
 		return 0;
 	if (key.len > 64)
 		key.len = 64;

@@ -49,7 +49,8 @@ START_TEST(others)
 	      "\"tools\":[{\"type\":\"custom\",\"custom\":{}}],"
 	      "\"tool_choice\":{\"type\":\"allowed_tools\"},\"x\":0"),
 	    " model=m\n" UL "other store\nother modalities\nother audio\n"
-	    "other prediction\nother prompt_cache_key\n"
+	    "other prediction\nother web_search_options\n"
+	    "other prompt_cache_key\n"
 	    "other stream_options.odd\nother tools[0]\nother tool_choice\n"
 	    "other x\n");
 	ir_text_expect(C,
