@@ -153,6 +153,9 @@ errors_by_words(int status, struct dialect_error *e)
 	if (w == NULL || (w->kind == ERROR_INVALID && status != 200 &&
 			     e->kind != ERROR_SERVER))
 		return;
+	if (w->kind == ERROR_SERVER &&
+	    (e->kind == ERROR_OVERLOADED || e->kind == ERROR_TIMEOUT))
+		return; /* the status says more */
 	e->kind = w->kind;
 	if (family != w->status / 100 || w->kind == ERROR_RATE ||
 	    w->kind == ERROR_TIMEOUT || w->kind == ERROR_AUTH)

@@ -9,6 +9,9 @@
 
 #include "agent/front/call.h"
 
+/* When to try again, where a provider that is busy does not say. */
+#define CALL_RETRY_MS 1000
+
 void
 call_error_read(struct request *r, struct dialect_error *ret)
 {
@@ -181,6 +184,11 @@ call_error_answer(struct request *r, struct dialect_error *de)
 		    str_to_u64(str_of(r->att.head.retry_after), &ms) == 0 &&
 		    ms < 86400)
 			de->retry_ms = (int64_t)ms * 1000;
+		/* SDKs try again soon where they are told when to. */
+		if (de->retry_ms < 0 && r->att.head.retry_after[0] == '\0' &&
+		    r->plan.mode == RELAY_TRANSLATE &&
+		    (de->kind == ERROR_RATE || de->kind == ERROR_OVERLOADED))
+			de->retry_ms = CALL_RETRY_MS;
 		de->param[0] = '\0'; /* in the provider's words */
 		if (r->plan.mode == RELAY_TRANSLATE)
 			de->type[0] = '\0';

@@ -74,6 +74,10 @@ START_TEST(test_kinds)
 		ERROR_NOT_FOUND, {404, 404, 404}},
 	    {PROVIDER_MISTRAL, 422, "", "{\"detail\":\"bad\"}", ERROR_INVALID,
 		{422, 422, 422}},
+	    {PROVIDER_MISTRAL, 503, "",
+		"{\"object\":\"error\",\"message\":\"m\",\"type\":"
+		"\"server_error\",\"param\":null,\"code\":\"1503\"}",
+		ERROR_OVERLOADED, {503, 529, 503}},
 	    {PROVIDER_OLLAMA, 404, "", "{\"error\":\"no model\"}",
 		ERROR_NOT_FOUND, {404, 404, 404}},
 	    {PROVIDER_COHERE, 500, "", "<html>", ERROR_SERVER, {500, 500, 500}},
