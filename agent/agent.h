@@ -47,11 +47,11 @@ struct agent {
 	unsigned n_workers;
 	struct worker_link links[AGENT_MAX_WORKERS];
 	struct journal_shard *shards[AGENT_MAX_WORKERS];
-	_Atomic int draining;  /* no new requests */
-	_Atomic int ready;     /* a bundle is active */
-	_Atomic int data_port; /* bound by worker 0 */
+	_Atomic int draining;	   /* no new requests */
+	_Atomic int ready;	   /* a bundle is active */
+	_Atomic int data_port;	   /* bound by worker 0 */
 	_Atomic unsigned n_drains; /* answers read on without a client */
-	void *explain;	       /* agent/front/explain.h */
+	void *explain;		   /* agent/front/explain.h */
 	struct tokenizer_set tokenizers;
 };
 

@@ -53,7 +53,7 @@ struct lab_agent {
 	uint64_t boot_epoch, seq;
 	const char *instance;
 	int64_t estimated; /* != 0: usage is estimated, this was reserved */
-	bool may_lack; /* its journals may: goes with every last batch */
+	bool may_lack;	   /* its journals may: goes with every last batch */
 	uint8_t group_key[GROUP_KEY_LEN];
 	uint32_t group_key_id;
 	struct arena arena; /* of the last reply */
