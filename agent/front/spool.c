@@ -38,6 +38,7 @@ struct spool {
 	bool drops;    /* the part at hand is the model */
 	char name[64]; /* of the part at hand */
 	bool is_file;
+	bool has_stream, has_n;
 	char value[SPOOL_VALUE_MAX + 1]; /* of a field that is read */
 	size_t value_len;
 	bool value_long;
@@ -46,13 +47,30 @@ struct spool {
 	int64_t n, text_bytes, file_bytes;
 };
 
-/* boundary=..., quoted or not; only bytes that need no escapes. */
+/* A token of HTTP: means the same to everybody, quoted or not. */
+static bool
+spool_is_token(struct str s)
+{
+	size_t i;
+
+	for (i = 0; i < s.len; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') &&
+		    (c == '\0' || strchr("!#$&'*+-.^_`|~", c) == NULL))
+			return false;
+	}
+	return s.len > 0;
+}
+
+/* boundary=..., quoted or not; one, and only of bytes that nobody reads in
+ * another way. */
 static bool
 spool_find_boundary(struct str type, char *dst, size_t cap)
 {
 	struct str field, name, value;
-	bool more = str_cut(type, ';', &field, &type);
-	size_t i;
+	bool more = str_cut(type, ';', &field, &type), found = false;
 
 	if (!str_ieq(str_trim(field), STR("multipart/form-data")))
 		return false;
@@ -67,15 +85,12 @@ spool_find_boundary(struct str type, char *dst, size_t cap)
 			value.p++;
 			value.len -= 2;
 		}
-		for (i = 0; i < value.len; i++) {
-			if (value.p[i] <= ' ' || value.p[i] >= 0x7f ||
-			    strchr("\"\\;,", value.p[i]) != NULL)
-				return false;
-		}
-		return value.len > 0 && value.len <= 70 &&
-		       str_copy(value, dst, cap) == 0;
+		if (found || !spool_is_token(value) || value.len > 70 ||
+		    str_copy(value, dst, cap) != 0)
+			return false;
+		found = true;
 	}
-	return false;
+	return found;
 }
 
 int
@@ -158,59 +173,124 @@ spool_keepz(struct spool *s, const char *z)
 	return spool_keep(s, z, strlen(z));
 }
 
-/* name="..." of Content-Disposition; filename makes it a file. */
-static void
-spool_read_disposition(struct spool *s, struct str value)
+/* The value of a parameter off *rest: a token, or quoted with nothing that
+ * readers disagree about: for some a backslash escapes, for others it is one
+ * of a path. (Browsers and SDKs write %22 for a quote in a file's name.) */
+static bool
+spool_value(struct str *rest, bool path, struct str *value)
 {
-	struct str field, name, v;
-	bool more = true;
+	size_t i = 1;
+	long at;
 
-	while (more) {
-		more = str_cut(value, ';', &field, &value);
-		if (!str_cut(field, '=', &name, &v))
-			continue;
-		name = str_trim(name);
-		v = str_trim(v);
-		if (str_ieq(name, STR("filename")) ||
-		    str_ieq(name, STR("filename*")))
-			s->is_file = true;
-		if (!str_ieq(name, STR("name")))
-			continue;
-		if (v.len >= 2 && v.p[0] == '"') {
-			v.p++;
-			v.len -= 2;
-		}
-		if (str_copy(v, s->name, sizeof(s->name)) != 0)
-			s->name[0] = '\0';
+	if (rest->len == 0 || rest->p[0] != '"') {
+		at = str_find(*rest, ';');
+		*value = str_make(rest->p, at < 0 ? rest->len : (size_t)at);
+		rest->p += value->len;
+		rest->len -= value->len;
+		*value = str_trim(*value);
+		return spool_is_token(*value);
 	}
+	for (; i < rest->len && rest->p[i] != '"'; i++) {
+		if (rest->p[i] == '\\' && !path)
+			return false;
+	}
+	if (i == rest->len || rest->p[i - 1] == '\\')
+		return false;
+	*value = str_make(rest->p + 1, i - 1);
+	*rest = str_trim(str_make(rest->p + i + 1, rest->len - i - 1));
+	return true;
+}
+
+/* form-data; name="..."; filename makes it a file. Read as strictly as can
+ * be: what the provider takes for a field must be what was read here. */
+static int
+spool_read_disposition(struct spool *s, struct str rest)
+{
+	struct str type, name, value;
+	bool more = str_cut(rest, ';', &type, &rest), named = false, file;
+
+	if (!str_ieq(str_trim(type), STR("form-data")))
+		return ERR_INVALID;
+	while (more) {
+		if (!str_cut(rest, '=', &name, &rest))
+			return ERR_INVALID;
+		name = str_trim(name);
+		rest = str_trim(rest);
+		file = str_ieq(name, STR("filename"));
+		if (str_ieq(name, STR("filename*"))) {
+			more = str_cut(rest, ';', &value, &rest);
+			s->is_file = true;
+			continue;
+		}
+		if ((!file && !str_ieq(name, STR("name"))) ||
+		    (file ? s->is_file : named) ||
+		    !spool_value(&rest, file, &value))
+			return ERR_INVALID;
+		if (file)
+			s->is_file = true;
+		else if (str_copy(value, s->name, sizeof(s->name)) != 0)
+			s->name[0] = '\0';
+		named = named || !file;
+		more = rest.len > 0;
+		if (more && rest.p[0] != ';')
+			return ERR_INVALID;
+		rest = str_make(rest.p + more, rest.len - more);
+	}
+	return named ? 0 : ERR_INVALID;
+}
+
+/* Lines of a part's head: no folding, no line ends but CRLF, and exactly one
+ * disposition. */
+static int
+spool_head_lines(struct spool *s, struct str rest)
+{
+	struct str line, name, value;
+	unsigned n = 0;
+	size_t i;
+	bool more;
+
+	do {
+		more = str_cut(rest, '\r', &line, &rest);
+		if (more && (rest.len == 0 || rest.p[0] != '\n'))
+			return ERR_INVALID;
+		if (more)
+			rest = str_make(rest.p + 1, rest.len - 1);
+		for (i = 0; i < line.len; i++) {
+			if (((unsigned char)line.p[i] < ' ' &&
+				line.p[i] != '\t') ||
+			    line.p[i] == 0x7f)
+				return ERR_INVALID;
+		}
+		if (!str_cut(line, ':', &name, &value) || !spool_is_token(name))
+			return ERR_INVALID;
+		if (!str_ieq(name, STR("content-disposition")))
+			continue;
+		if (++n > 1 || spool_read_disposition(s, value) != 0)
+			return ERR_INVALID;
+	} while (more);
+	return n == 1 ? 0 : ERR_INVALID;
 }
 
 /* A complete part head, without its empty line. */
 static int
 spool_part_head(struct spool *s, struct str head)
 {
-	struct str line, rest = head, name, value;
-	bool more = true;
 	int rc;
 
 	s->name[0] = '\0';
 	s->is_file = s->drops = s->value_long = false;
 	s->value_len = 0;
-	while (more) {
-		more = str_cut(rest, '\n', &line, &rest);
-		if (str_cut(line, ':', &name, &value) &&
-		    str_ieq(str_trim(name), STR("content-disposition"))) {
-			if (value.len > 0 && value.p[value.len - 1] == '\r')
-				value.len--;
-			spool_read_disposition(s, value);
-		}
-	}
+	if (spool_head_lines(s, head) != 0)
+		return ERR_INVALID;
 	if (++s->n_parts > SPOOL_PARTS_MAX)
 		return ERR_TOO_LARGE;
 	s->n_files += s->is_file;
-	s->drops = !s->is_file && strcmp(s->name, "model") == 0;
+	/* Of what is read there is one, and it is no file. */
+	if (strcmp(s->name, "model") == 0 && (s->is_file || ++s->n_models > 1))
+		return ERR_INVALID;
+	s->drops = strcmp(s->name, "model") == 0;
 	if (s->drops)
-		return ++s->n_models > 1 ? ERR_INVALID : 0;
+		return 0;
 	rc = spool_keepz(s, s->delimiter + 2);
 	if (rc == 0)
 		rc = spool_keepz(s, "\r\n");
@@ -246,9 +326,18 @@ spool_part_end(struct spool *s)
 			memcpy(s->model, s->value, sizeof(s->model));
 		return 0;
 	}
-	if (!s->is_file && strcmp(s->name, "stream") == 0)
+	if (strcmp(s->name, "stream") == 0) {
+		if (s->is_file || s->has_stream || s->value_long)
+			return ERR_INVALID;
+		s->has_stream = true;
 		s->stream = strcmp(s->value, "true") == 0;
-	if (!s->is_file && strcmp(s->name, "n") == 0 && s->value_len > 0) {
+	}
+	if (strcmp(s->name, "n") == 0) {
+		if (s->is_file || s->has_n || s->value_long)
+			return ERR_INVALID;
+		s->has_n = true;
+	}
+	if (strcmp(s->name, "n") == 0 && s->value_len > 0) {
 		if (str_to_u64(str_of(s->value), &n) != 0 || n < 1 || n > 128)
 			return ERR_INVALID;
 		s->n = (int64_t)n;

@@ -139,6 +139,78 @@ START_TEST(test_bad)
 }
 END_TEST
 
+#define PART(head) "--xYz\r\n" head "\r\n\r\nx\r\n--xYz--"
+#define DISP	   "Content-Disposition: form-data; "
+
+/* What readers disagree about, so that a second model (or n) might be seen by
+ * the provider and not by us. */
+START_TEST(test_ambiguous)
+{
+	static const char *const types[] = {"a=b", "a/b", "a(b", "a:b", "a,b",
+	    "x; boundary=y", "\"x\"; Boundary=\"y\"", "\"x;y\"", "a?b"};
+	static const char *const heads[] = {
+	    PART(DISP "name=\"model\"; foo=\"; name=zzz\""),
+	    PART(DISP "foo=\"; name=zzz; \"; name=\"model\""),
+	    PART(DISP "name=\"x\"; name*=UTF-8''model"),
+	    PART(DISP "name=\"x\"; name=\"model\""),
+	    PART(DISP "name=\"mo\\del\""), PART(DISP "name=\"model"),
+	    PART(DISP "name=model\""), PART(DISP "name=\"model\"x"),
+	    PART(DISP "name=\"x\"; filename=\"a\\\"; name=model; b=\""),
+	    PART(DISP "name=\"model\"; filename=\"a\""),
+	    PART(DISP "name=\"n\"; filename=\"a\""),
+	    PART(DISP "filename=\"a\""), PART(DISP),
+	    PART("Content-Disposition: form-data;\r\n name=\"model\""),
+	    PART("Content-Disposition : form-data; name=\"model\""),
+	    PART("Content-Disposition: attachment; name=\"model\""),
+	    PART("X: y\n" DISP "name=\"model\""),
+	    PART("X: y\r" DISP "name=\"model\""),
+	    PART(DISP "name=\"x\"\r\n" DISP "name=\"model\""),
+	    PART("Content-Type: text/plain"), PART("no field"),
+	    "--xYz\r\n" DISP "name=\"n\"\r\n\r\n1\r\n--xYz\r\n" DISP
+	    "name=\"n\"\r\n\r\n9\r\n--xYz--"};
+	char text[120];
+	struct spool *s;
+	size_t i;
+
+	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		(void)snprintf(text, sizeof(text),
+		    "multipart/form-data; boundary=%s", types[i]);
+		ck_assert_msg(
+		    spool_new(str_of(text), "/tmp", 100, &s) == ERR_UNSUPPORTED,
+		    "%s", text);
+	}
+	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		s = begin();
+		ck_assert_msg(
+		    spool_add(s, heads[i], strlen(heads[i])) == ERR_INVALID,
+		    "%s", heads[i]);
+		spool_free(s);
+	}
+}
+END_TEST
+
+/* What SDKs and browsers send. */
+START_TEST(test_usual)
+{
+	static const char *const heads[] = {
+	    PART(DISP "name=\"file\"; filename=\"a b; c=%22d%22.mp3\""),
+	    PART(DISP "name=\"file\"; filename=\"C:\\dir\\\xc3\xa9.mp3\""),
+	    PART(DISP "name=file;filename=a.mp3"),
+	    PART(DISP "name=\"file\"; filename=\"a\"; filename*=UTF-8''%c3"),
+	    PART("content-disposition: form-data; name=\"image[]\"\r\n"
+		 "Content-Type: image/png; x=\"y\"")};
+	struct spool *s;
+	size_t i;
+
+	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		s = begin();
+		ck_assert_msg(spool_add(s, heads[i], strlen(heads[i])) == 0,
+		    "%s", heads[i]);
+		spool_free(s);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -147,5 +219,7 @@ main(void)
 	UNIT_ADD(s, test_every_split);
 	UNIT_ADD(s, test_large);
 	UNIT_ADD(s, test_bad);
+	UNIT_ADD(s, test_ambiguous);
+	UNIT_ADD(s, test_usual);
 	return unit_run(s);
 }
