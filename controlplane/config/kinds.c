@@ -18,8 +18,8 @@ static const char *const values_capability[] = {"chat", "embeddings", "tools",
     "json_schema", "vision", "completions", "moderations", "images", "audio",
     "rerank", "responses", "documents", "reasoning", "audio_input", NULL};
 static const char *const values_mode[] = {"hard", "soft", NULL};
-static const char *const values_period[] = {
-    "day", "week", "month", "quarter", "year", "once", NULL};
+static const char *const values_period[] = {"day", "week", "month", "quarter",
+    "year", "rolling", "once", "unlimited", NULL};
 static const char *const values_class[] = {
 #define X(e, num, name, text) name,
     TOKEN_CLASS_TABLE(X)
@@ -405,9 +405,9 @@ static const struct field_def fields_route[] = {
 static const struct field_def fields_budget[] = {F_SCOPE,
     {.name = "limit_usd",
 	.type = FT_MONEY,
-	.flags = FF_REQUIRED,
 	.max = INT64_C(1000000000) * INT64_C(1000000000),
-	.help = "Money for one period, as a decimal string.",
+	.help = "Money for one period, as a decimal string; required unless "
+		"the period is unlimited.",
 	.example = "\"500.00\""},
     {.name = "mode",
 	.type = FT_ENUM,
@@ -419,14 +419,45 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 	.type = FT_ENUM,
 	.flags = FF_REQUIRED,
 	.values = values_period,
-	.help = "Calendar period that the limit is for.",
+	.help = "What the limit is for: a calendar period, a rolling window "
+		"of hours, once for all; unlimited only counts.",
 	.example = "\"month\""},
     {.name = "time_zone",
 	.type = FT_ZONE,
 	.max = 64,
 	.def = "\"UTC\"",
 	.help = "IANA time zone in which periods begin.",
-	.example = "\"Europe/Berlin\""}};
+	.example = "\"Europe/Berlin\""},
+    {.name = "anchor_day",
+	.type = FT_INT,
+	.min = 1,
+	.max = 31,
+	.help = "Day on which a week (1 = Monday to 7), month, quarter or "
+		"year begins; the last one of months that are shorter.",
+	.example = "15"},
+    {.name = "anchor_month",
+	.type = FT_INT,
+	.min = 1,
+	.max = 12,
+	.help = "Month in which a year or a quarter begins."},
+    {.name = "anchor_time",
+	.type = FT_CLOCK,
+	.help = "Local time at which calendar periods begin; absent means "
+		"midnight.",
+	.example = "\"06:00\""},
+    {.name = "rolling_hours",
+	.type = FT_INT,
+	.min = 1,
+	.max = 8784,
+	.help = "Length of a rolling window. What was spent comes back up to "
+		"a 24th of it later than that."},
+    {.name = "from",
+	.type = FT_TIME,
+	.help = "First instant of a once period; nothing may be spent before."},
+    {.name = "to",
+	.type = FT_TIME,
+	.help = "First instant after a once period; nothing may be spent "
+		"from then on."}};
 
 #define F_RATE(n, h, ex)                                                  \
 	{                                                                 \
@@ -477,7 +508,7 @@ static const struct kind_def kinds[KIND_END] = {
 	"Model name that clients use, with the deployments behind it."),
     ROW(KIND_BUDGET, "budget", "budgets", "Budget", NAME_SCOPED, 2, KIND_TENANT,
 	fields_budget, "acme.monthly",
-	"Money that a scope may spend in a calendar period."),
+	"Money that a scope may spend in a period."),
     ROW(KIND_LIMIT, "limit", "limits", "Limit", NAME_SCOPED, 2, KIND_TENANT,
 	fields_limit, "acme.default", "Rate limits of a scope."),
 };

@@ -40,6 +40,7 @@ enum field_type {
 	FT_PEM,	    /* PEM blocks, at most max bytes; LF line ends */
 	FT_SECRET,  /* printable text of min..max bytes, or JSON made compact */
 	FT_ZONE,    /* IANA time zone name */
+	FT_CLOCK,   /* time of day, HH:MM */
 	FT_TOKENS,  /* how tokens are counted: o200k, cl100k, bytes:RATIO */
 	FT_REF,	    /* name of an item of kind ref */
 	FT_SCOPE,   /* name of a tenant, team, project or key */

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/money.h"
+#include "controlplane/config/budget.h"
 #include "controlplane/config/provider.h"
 #include "controlplane/config/validate.h"
 
@@ -269,6 +270,19 @@ spec_zone(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	return json_stringn(s.p, s.len);
 }
 
+static json_t *
+spec_clock(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	struct str s = json_is_string(v) ? spec_str(v) : STR_NULL;
+
+	(void)f;
+	if (s.len != 5 || s.p[0] < '0' || s.p[0] > '2' || s.p[1] < '0' ||
+	    s.p[1] > (s.p[0] == '2' ? '3' : '9') || s.p[2] != ':' ||
+	    s.p[3] < '0' || s.p[3] > '5' || s.p[4] < '0' || s.p[4] > '9')
+		return BAD(c, "must be a time of day such as \"06:00\"");
+	return json_stringn(s.p, s.len);
+}
+
 /* "bytes:3.6": 0.1 to 1000 bytes a token, at most three decimals. */
 static bool
 spec_is_ratio(struct str s)
@@ -489,6 +503,7 @@ static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_PEM] = spec_pem,
     [FT_SECRET] = spec_secret,
     [FT_ZONE] = spec_zone,
+    [FT_CLOCK] = spec_clock,
     [FT_TOKENS] = spec_tokens,
     [FT_REF] = spec_ref,
     [FT_SCOPE] = spec_scope,
@@ -706,6 +721,9 @@ spec_normalise(const struct kind_def *k, const json_t *in, const char *at,
 		spec_check_prices(&c, out);
 	if (out != NULL && k->kind == KIND_ROUTE)
 		spec_check_targets(&c, out);
+	if (out != NULL && k->kind == KIND_BUDGET &&
+	    budget_check(out, at, p) != 0)
+		goto out;
 	if (k->kind == KIND_KEY)
 		spec_check_key(&c, hidden);
 	if (out != NULL && k->kind == KIND_PROVIDER &&

@@ -370,17 +370,20 @@ spec_budget(const struct spec *s, Hg__Item *m)
 {
 	const json_t *spec = s->it->spec;
 	Hg__Budget *b = arena_alloc(s->a, sizeof(*b));
+	bool unlimited;
 
 	if (b == NULL)
 		return spec_nomem(s);
 	hg__budget__init(b);
 	m->budget = b;
-	if (money_parse(str_of(spec_text(spec, "limit_usd")), &b->limit) != 0)
+	b->period = spec_text(spec, "period");
+	unlimited = strcmp(b->period, "unlimited") == 0;
+	if (!unlimited &&
+	    money_parse(str_of(spec_text(spec, "limit_usd")), &b->limit) != 0)
 		return spec_bad(s, "limit_usd");
-	b->mode = strcmp(spec_text(spec, "mode"), "soft") == 0
+	b->mode = unlimited || strcmp(spec_text(spec, "mode"), "soft") == 0
 		      ? HG__BUDGET_MODE__BUDGET_SOFT
 		      : HG__BUDGET_MODE__BUDGET_HARD;
-	b->period = spec_text(spec, "period");
 	return spec_scope(s, &b->scope_uid, &b->scope_kind);
 }
 

@@ -29,13 +29,48 @@ budget_on_item(void *ctx, const struct store_item *it)
 static int
 budget_on_lease(void *ctx, const struct lease_status *l)
 {
-	json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:o}", "agent",
-	    json_strn(l->agent_id), "boot_epoch", json_u64(l->boot_epoch),
-	    "granted", (json_int_t)l->granted, "settled",
-	    (json_int_t)l->settled, "returned", (json_int_t)l->returned,
-	    "doubtful", l->doubtful, "updated_at", json_instant(l->updated_at));
+	json_t *row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:b, s:o, s:o}",
+	    "agent", json_strn(l->agent_id), "boot_epoch",
+	    json_u64(l->boot_epoch), "granted", (json_int_t)l->granted,
+	    "settled", (json_int_t)l->settled, "returned",
+	    (json_int_t)l->returned, "doubtful", l->doubtful, "updated_at",
+	    json_instant(l->updated_at), "period_start",
+	    l->period_start > 1 ? json_instant(l->period_start) : json_null());
 
 	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
+}
+
+/* Takes leases. A budget without a limit has nothing free. */
+static json_t *
+budget_json(struct str name, json_t *spec, const struct budget_status *st,
+    json_t *leases)
+{
+	bool limited = json_object_get(spec, "limit_usd") != NULL;
+	json_t *out;
+
+	out = json_pack("{s:o, s:o, s:O?, s:O?, s:O?}", "name", json_strn(name),
+	    "uid", json_u64(st->budget_uid), "scope",
+	    json_object_get(spec, "scope"), "mode",
+	    json_object_get(spec, "mode"), "period",
+	    json_object_get(spec, "period"));
+	(void)json_object_update_new(
+	    out, json_pack("{s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
+		     "limit_nanousd",
+		     limited ? json_integer(st->limit) : json_null(),
+		     "adjustment_nanousd", (json_int_t)st->adjust,
+		     "spent_nanousd", (json_int_t)st->settled, "free_nanousd",
+		     limited ? json_integer(st->free) : json_null(),
+		     "leased_nanousd", (json_int_t)st->leased,
+		     "doubtful_nanousd", (json_int_t)st->doubtful,
+		     "held_nanousd", (json_int_t)st->held, "period_start",
+		     st->period_start - st->span > 1
+			 ? json_instant(st->period_start - st->span)
+			 : json_null(),
+		     "period_end",
+		     st->period_end < INT64_MAX ? json_instant(st->period_end)
+						: json_null(),
+		     "leases", leases));
+	return out;
 }
 
 int
@@ -56,21 +91,7 @@ budget_status(struct rest_call *c)
 		json_decref(leases);
 		return rc;
 	}
-	out = json_pack(
-	    "{s:o, s:o, s:O?, s:O?, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
-	    "s:o}",
-	    "name", json_strn(c->params[0]), "uid", json_u64(b.uid), "scope",
-	    json_object_get(b.spec, "scope"), "mode",
-	    json_object_get(b.spec, "mode"), "limit_nanousd",
-	    (json_int_t)st.limit, "spent_nanousd", (json_int_t)st.settled,
-	    "free_nanousd", (json_int_t)st.free, "leased_nanousd",
-	    (json_int_t)st.leased, "doubtful_nanousd", (json_int_t)st.doubtful,
-	    "held_nanousd", (json_int_t)st.held, "period_start",
-	    st.period_start > 1 ? json_instant(st.period_start) : json_null(),
-	    "period_end",
-	    st.period_end < INT64_MAX ? json_instant(st.period_end)
-				      : json_null(),
-	    "leases", leases);
+	out = budget_json(c->params[0], b.spec, &st, leases);
 	json_decref(b.spec);
 	return rest_json(c, 200, out);
 }

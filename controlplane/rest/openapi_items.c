@@ -83,6 +83,9 @@ items_type(const struct field_def *f, enum openapi_use use)
 		    "{s:s, s:s}", "type", "string", "format", "uri");
 	case FT_SECRET:
 		return json_pack("{s:[s,s]}", "type", "string", "object");
+	case FT_CLOCK:
+		return json_pack("{s:s, s:s}", "type", "string", "pattern",
+		    "^([01][0-9]|2[0-3]):[0-5][0-9]$");
 	case FT_MAP:
 		return json_pack("{s:s, s:{s:s}}", "type", "object",
 		    "additionalProperties", "type", "string");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * SQL of budget periods and leases. The functions hg_... are in
- * schema/0020_budget.sql: each makes one change of money in one round trip.
+ * schema/0020_budget.sql and after it: each makes one change of money in one
+ * round trip.
  */
 #include "controlplane/store/store_lease.h"
 
@@ -11,20 +12,21 @@
 #define LEASE_KEYS_MAX 4096
 
 int
-store_period_bounds(struct db *db, const char *period, const char *zone,
-    int64_t at, int64_t *start, int64_t *end, struct error *e)
+store_period_bounds(struct db *db, struct str spec, int64_t at, int64_t *start,
+    int64_t *end, int64_t *lim, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT period_start, period_end FROM hg_period($1, $2, $3)"};
+	    "SELECT period_start, period_end, lim "
+	    "FROM hg_window(0, $1::text::json, $2)"};
 	struct db_rows *r = NULL;
 	int rc;
 
-	rc = db_query_one(
-	    db, &st, DB_ARGS(DBZ(period), DBZ(zone), DBI(at)), &r, e);
+	rc = db_query_one(db, &st, DB_ARGS(DBS(spec), DBI(at)), &r, e);
 	if (rc != 0)
 		return rc;
 	*start = db_i64(r, 0, 0);
 	*end = db_i64(r, 0, 1);
+	*lim = db_i64(r, 0, 2);
 	db_rows_free(r);
 	return 0;
 }
@@ -36,19 +38,12 @@ status_period(struct db *db, uint64_t uid, int64_t at,
     struct budget_status *ret, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT c.period_start, coalesce(p.period_end, c.period_end), "
-	    "coalesce(p.limit_nano, n.lim), coalesce(p.free, n.lim) "
-	    "+ CASE WHEN p.config_version < i.version "
-	    "THEN n.lim - p.limit_nano ELSE 0 END, coalesce(p.settled, 0), "
-	    "p.config_version < i.version, n.lim, coalesce(p.held, 0) "
-	    "FROM config_item i "
-	    "CROSS JOIN LATERAL (SELECT ((i.spec->>'limit_usd')::numeric "
-	    "* 1000000000)::bigint AS lim) n "
-	    "CROSS JOIN LATERAL hg_period(i.spec->>'period', "
-	    "coalesce(i.spec->>'time_zone', 'UTC'), $2) c "
-	    "LEFT JOIN budget_period p ON p.budget_uid = i.uid "
-	    "AND p.period_start = c.period_start "
-	    "WHERE i.kind = 9 AND i.uid = $1"};
+	    "SELECT c.period_start, c.period_end, c.whole, "
+	    "coalesce(p.free + c.lim - p.limit_nano, c.lim), "
+	    "coalesce(p.settled, 0) + c.past_settled, "
+	    "coalesce(p.held, 0) + c.past_held, c.span, c.base, c.adjust "
+	    "FROM hg_budget_now($1, $2) c LEFT JOIN budget_period p "
+	    "ON p.budget_uid = $1 AND p.period_start = c.period_start"};
 	struct db_rows *r = NULL;
 	int rc;
 
@@ -59,10 +54,13 @@ status_period(struct db *db, uint64_t uid, int64_t at,
 		*ret = (struct budget_status){.budget_uid = uid,
 		    .period_start = db_i64(r, 0, 0),
 		    .period_end = db_i64(r, 0, 1),
-		    .limit = db_i64(r, 0, db_bool(r, 0, 5) ? 6 : 2),
+		    .limit = db_i64(r, 0, 2),
 		    .free = db_i64(r, 0, 3),
 		    .settled = db_i64(r, 0, 4),
-		    .held = db_i64(r, 0, 7)};
+		    .held = db_i64(r, 0, 5),
+		    .span = db_i64(r, 0, 6),
+		    .base = db_i64(r, 0, 7),
+		    .adjust = db_i64(r, 0, 8)};
 	} else {
 		rc = err_set(e, ERR_NOT_FOUND, "no such budget");
 	}
@@ -76,9 +74,10 @@ store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
 {
 	static const struct db_stmt st = {
 	    "SELECT agent_id, boot_epoch, granted, settled, returned, "
-	    "doubtful OR fence_at < $3, updated_at FROM lease "
-	    "WHERE budget_uid = $1 AND period_start = $2 "
-	    "ORDER BY agent_id, boot_epoch"};
+	    "doubtful OR fence_at < $3, updated_at, period_start FROM lease "
+	    "WHERE budget_uid = $1 AND period_start <= $2 "
+	    "AND period_start >= $2::bigint - $4::bigint "
+	    "ORDER BY agent_id, boot_epoch, period_start"};
 	struct db_rows *r = NULL;
 	size_t i;
 	int rc;
@@ -86,7 +85,8 @@ store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
 	rc = status_period(db, budget_uid, at, ret, e);
 	if (rc == 0)
 		rc = db_query(db, &st,
-		    DB_ARGS(DBI(budget_uid), DBI(ret->period_start), DBI(at)),
+		    DB_ARGS(DBI(budget_uid), DBI(ret->period_start), DBI(at),
+			DBI(ret->span)),
 		    &r, e);
 	for (i = 0; rc == 0 && i < db_rows_count(r); i++) {
 		struct lease_status l = {.agent_id = db_str(r, i, 0),
@@ -95,7 +95,8 @@ store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
 		    .settled = db_i64(r, i, 3),
 		    .returned = db_i64(r, i, 4),
 		    .doubtful = db_bool(r, i, 5),
-		    .updated_at = db_time(r, i, 6)};
+		    .updated_at = db_time(r, i, 6),
+		    .period_start = db_i64(r, i, 7)};
 		int64_t out = l.granted - l.settled - l.returned;
 
 		*(l.doubtful ? &ret->doubtful : &ret->leased) += out;
@@ -197,19 +198,23 @@ view_read(const struct db_rows *r, size_t i, struct lease_view *v)
 
 /* Column 19 is the asked start unless it means the current period. */
 static const struct db_stmt lease_read = {
-    "SELECT i.uid IS NOT NULL, coalesce(i.spec->>'mode', 'hard') = 'soft', "
+    "SELECT c.version IS NOT NULL, c.soft, "
     "c.period_start, c.period_end, p.period_start, p.period_end, "
-    "p.limit_nano, p.free, p.settled, p.config_version < i.version, "
+    "CASE WHEN h.is THEN c.whole ELSE p.limit_nano END, "
+    "CASE WHEN h.is THEN p.free + c.lim - p.limit_nano ELSE p.free END, "
+    "CASE WHEN h.is THEN p.settled + c.past_settled ELSE p.settled END, "
+    "p.config_version < c.version, "
     "l.granted, l.settled, l.returned, l.high_water, l.report_at, "
     "l.fence_at, l.r_settled, l.r_in_use, l.recall, "
-    "nullif(nullif(k.start, 0), c.period_start), o.n, o.idle "
+    "nullif(nullif(k.start, 0), c.period_start), o.n, "
+    "CASE WHEN h.is THEN coalesce(o.idle, 0) "
+    "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END "
     "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY "
     "AS k(uid, start, ord) "
-    "LEFT JOIN config_item i ON i.uid = k.uid AND i.kind = 9 "
-    "LEFT JOIN LATERAL hg_period(i.spec->>'period', "
-    "coalesce(i.spec->>'time_zone', 'UTC'), $5) c ON i.uid IS NOT NULL "
+    "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
     "LEFT JOIN budget_period p ON p.budget_uid = k.uid AND p.period_start "
     "= CASE WHEN k.start = 0 THEN c.period_start ELSE k.start END "
+    "CROSS JOIN LATERAL (SELECT p.period_start = c.period_start AS is) h "
     "LEFT JOIN lease l ON l.budget_uid = p.budget_uid "
     "AND l.period_start = p.period_start AND l.agent_id = $3 "
     "AND l.boot_epoch = $4 "
@@ -406,8 +411,8 @@ store_lease_check(struct db *db, int64_t *n_wrong, struct error *e)
 	    "FROM lease l WHERE l.budget_uid = p.budget_uid "
 	    "AND l.period_start = p.period_start) x ON true "
 	    "WHERE p.limit_nano <> p.free + coalesce(x.live, 0) + p.settled "
-	    "+ p.held "
-	    "OR x.bad"};
+	    "+ p.held OR p.limit_nano <> p.base_nano + p.adjust_nano "
+	    "- p.past_nano OR x.bad"};
 	struct db_rows *r = NULL;
 	int rc = db_query_one(db, &st, DB_ARGS(), &r, e);
 

@@ -14,17 +14,21 @@
 
 /* ---- periods ------------------------------------------------------------- */
 
-/* period: day, week, month, quarter, year, once (one period [1, INT64_MAX)).
- * zone: IANA name; ERR_INVALID when the database does not know it. */
-int store_period_bounds(struct db *db, const char *period, const char *zone,
-    int64_t at, int64_t *start, int64_t *end, struct error *e) MUST_CHECK;
+/* The window of a budget's spec (JSON text) that holds `at`; *lim = what it
+ * may spend in it by the spec. end INT64_MAX = never. ERR_INVALID when the
+ * database does not know the zone. */
+int store_period_bounds(struct db *db, struct str spec, int64_t at,
+    int64_t *start, int64_t *end, int64_t *lim, struct error *e) MUST_CHECK;
 
 /* ---- budget status (REST) ------------------------------------------------ */
 
 struct budget_status {
 	uint64_t budget_uid;
 	int64_t period_start, period_end; /* end INT64_MAX = never */
-	int64_t limit;
+	int64_t span;  /* of a rolling window, whose last bucket the period
+			  is; the figures are of the window; else 0 */
+	int64_t limit; /* base + adjust */
+	int64_t base, adjust;
 	int64_t free; /* below 0: overspent, or the limit was lowered */
 	int64_t settled;
 	int64_t leased;	  /* granted - settled - returned of live leases */
@@ -36,7 +40,7 @@ struct lease_status {
 	uint64_t boot_epoch;
 	int64_t granted, settled, returned;
 	bool doubtful;
-	int64_t updated_at;
+	int64_t updated_at, period_start;
 };
 typedef int lease_status_fn(void *ctx, const struct lease_status *l);
 /* The period at `at` (normally now); fn (may be NULL) gets the leases. A

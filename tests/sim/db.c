@@ -222,11 +222,11 @@ static const struct {
 	const char *prefix;
 	m_statement *run;
 } m_statements[] = {
-    {"SELECT i.uid IS NOT NULL", m_lease_read},
+    {"SELECT c.version IS NOT NULL", m_lease_read},
     {"SELECT period_start FROM hg_budget_period(", m_lock_current},
     {"SELECT period_start FROM budget_period ", m_lock_old},
     {"SELECT count(hg_charge(", m_charge},
-    {"SELECT CASE WHEN $5 > 0 AND EXISTS", m_lease_write},
+    {"SELECT CASE WHEN $5::bigint > 0 AND EXISTS", m_lease_write},
     {"WITH q AS (SELECT x.budget_uid, x.period_start", m_reports},
     {"SELECT hg_release(", m_release},
     {"SELECT seq FROM usage_watermark", m_mark_get},

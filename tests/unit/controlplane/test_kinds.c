@@ -200,7 +200,28 @@ START_TEST(test_refused)
 	    "/s/value");
 	refuse("key", "{\"expires_at\":\"tomorrow\"}", "/s/expires_at");
 	refuse("key", "{\"expires_at\":\"2027-02-30\"}", "/s/expires_at");
-	refuse("budget", "{}", "/s/scope;/s/limit_usd;/s/period");
+	refuse("budget", "{}", "/s/scope;/s/period");
+	refuse("budget", "{\"scope\":\"acme\",\"period\":\"day\"}",
+	    "/s/limit_usd");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"unlimited\",\"limit_usd\":\"5\"}",
+	    "/s/limit_usd");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"rolling\",\"limit_usd\":\"5\","
+	    "\"anchor_day\":1,\"anchor_time\":\"06:00\"}",
+	    "/s/anchor_day;/s/anchor_time;/s/rolling_hours");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"week\",\"limit_usd\":\"5\","
+	    "\"anchor_day\":8,\"anchor_month\":2}",
+	    "/s/anchor_month;/s/anchor_day");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"once\",\"limit_usd\":\"5\","
+	    "\"from\":\"2026-02-01\",\"to\":\"2026-02-01\"}",
+	    "/s/to");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"day\",\"limit_usd\":\"5\","
+	    "\"anchor_time\":\"24:00\"}",
+	    "/s/anchor_time");
 	refuse("budget",
 	    "{\"scope\":\"acme\",\"limit_usd\":5.5,\"period\":\"month\"}",
 	    "/s/limit_usd");

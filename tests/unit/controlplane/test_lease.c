@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Leases in PostgreSQL and over the channel: calendar periods, a budget run
+ * Leases in PostgreSQL and over the channel: a budget run
  * down by two agents, recall, dead processes, late usage, changed limits.
  * After each test the books are checked: limit = free + live + settled.
  */
@@ -22,68 +22,6 @@ static struct error e;
 		ck_assert_msg(is_rc == (code), "%s: %d not %d (%s)", #call, \
 		    is_rc, (code), e.text);                                 \
 	} while (0)
-
-static struct str
-at_text(int64_t ns, char dst[40])
-{
-	if (ns == INT64_MAX)
-		return STR("never");
-	time_format(ns, 0, dst);
-	return str_of(dst);
-}
-
-START_TEST(test_periods)
-{
-	static const struct {
-		const char *period, *zone, *at, *start, *end;
-	} cases[] = {
-	    {"day", "UTC", "2026-03-29T12:00:00Z", "2026-03-29T00:00:00Z",
-		"2026-03-30T00:00:00Z"},
-	    {"day", "Europe/Berlin", "2026-03-29T12:00:00Z",
-		"2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"}, /* 23 h */
-	    {"day", "Europe/Berlin", "2026-10-25T12:00:00Z",
-		"2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"}, /* 25 h */
-	    {"day", "Asia/Kathmandu", "2026-01-01T18:14:59Z",
-		"2025-12-31T18:15:00Z", "2026-01-01T18:15:00Z"},
-	    {"day", "Asia/Kathmandu", "2026-01-01T18:15:00Z",
-		"2026-01-01T18:15:00Z", "2026-01-02T18:15:00Z"},
-	    {"week", "UTC", "2026-11-22T23:59:59Z", "2026-11-16T00:00:00Z",
-		"2026-11-23T00:00:00Z"}, /* Monday */
-	    {"month", "UTC", "2024-02-29T00:00:00Z", "2024-02-01T00:00:00Z",
-		"2024-03-01T00:00:00Z"},
-	    {"month", "America/New_York", "2026-03-31T23:00:00Z",
-		"2026-03-01T05:00:00Z", "2026-04-01T04:00:00Z"},
-	    {"quarter", "UTC", "2026-12-31T23:59:59Z", "2026-10-01T00:00:00Z",
-		"2027-01-01T00:00:00Z"},
-	    {"year", "Pacific/Auckland", "2026-06-01T00:00:00Z",
-		"2025-12-31T11:00:00Z", "2026-12-31T11:00:00Z"},
-	    {"once", "UTC", "2026-06-01T00:00:00Z", "1970-01-01T00:00:00Z",
-		"never"},
-	};
-	int64_t at, start, end;
-	char a[40], b[40];
-	struct db *db = NULL;
-	struct lab l;
-	size_t i;
-
-	lab_open_store(&l);
-	IS(store_take(l.store, &db, &e), 0);
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		IS(time_parse(str_of(cases[i].at), &at), 0);
-		IS(store_period_bounds(db, cases[i].period, cases[i].zone, at,
-		       &start, &end, &e),
-		    0);
-		ck_assert_msg(str_eqz(at_text(start, a), cases[i].start) &&
-				  str_eqz(at_text(end, b), cases[i].end),
-		    "case %zu: %s to %s", i, a, b);
-		ck_assert_int_gt(start, 0); /* 0 means "the current one" */
-	}
-	IS(store_period_bounds(db, "day", "Mars/Olympus", 1, &start, &end, &e),
-	    ERR_INVALID);
-	store_give(db);
-	lab_close(&l);
-}
-END_TEST
 
 static int64_t
 books_wrong(struct lab *l)
@@ -634,7 +572,6 @@ main(void)
 {
 	Suite *s = suite_create("controlplane/lease");
 
-	UNIT_ADD(s, test_periods);
 	UNIT_ADD(s, test_run_down);
 	UNIT_ADD(s, test_large_grant);
 	UNIT_ADD(s, test_changed_limit);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See budget.h. One table says which field needs which period; what it does
+ * not say is compared by hand.
+ */
+#include "controlplane/config/budget.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/err.h"
+
+enum period {
+	P_DAY = 1,
+	P_WEEK = 2,
+	P_MONTH = 4,
+	P_QUARTER = 8,
+	P_YEAR = 16,
+	P_ROLLING = 32,
+	P_ONCE = 64,
+	P_UNLIMITED = 128,
+	P_CALENDAR = P_DAY | P_WEEK | P_MONTH | P_QUARTER | P_YEAR
+};
+
+static const struct {
+	const char *name;
+	unsigned allowed, required; /* bits of enum period */
+} rules[] = {
+    {"limit_usd", P_CALENDAR | P_ROLLING | P_ONCE,
+	P_CALENDAR | P_ROLLING | P_ONCE},
+    {"anchor_day", P_WEEK | P_MONTH | P_QUARTER | P_YEAR, 0},
+    {"anchor_month", P_QUARTER | P_YEAR, 0},
+    {"anchor_time", P_CALENDAR, 0},
+    {"rolling_hours", P_ROLLING, P_ROLLING},
+    {"from", P_ONCE, 0},
+    {"to", P_ONCE, 0},
+};
+
+static unsigned
+period_bit(const char *name)
+{
+	static const char *const names[] = {"day", "week", "month", "quarter",
+	    "year", "rolling", "once", "unlimited"};
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return 1U << i;
+	return 0;
+}
+
+static int
+bad(struct problems *p, const char *at, const char *field, const char *text)
+{
+	char here[320];
+	int rc;
+
+	(void)snprintf(here, sizeof(here), "%s/%s", at, field);
+	rc = problems_add(p, ERR_INVALID, here, "%s", text);
+	return rc == ERR_INVALID ? 0 : rc;
+}
+
+static int64_t
+instant(const json_t *spec, const char *name, int64_t absent)
+{
+	const char *z = json_string_value(json_object_get(spec, name));
+	int64_t ns;
+
+	return z == NULL || time_parse(str_of(z), &ns) != 0 ? absent : ns;
+}
+
+int
+budget_check(const json_t *spec, const char *at, struct problems *p)
+{
+	const char *period = json_string_value(json_object_get(spec, "period"));
+	unsigned bit = period_bit(period);
+	char text[80];
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; rc == 0 && i < sizeof(rules) / sizeof(rules[0]); i++) {
+		bool there = json_object_get(spec, rules[i].name) != NULL;
+		bool wrong =
+		    there ? !(rules[i].allowed & bit) : rules[i].required & bit;
+
+		if (!wrong)
+			continue;
+		(void)snprintf(text, sizeof(text),
+		    there ? "has no meaning when the period is %s"
+			  : "is required when the period is %s",
+		    period);
+		rc = bad(p, at, rules[i].name, text);
+	}
+	if (rc == 0 && bit == P_WEEK &&
+	    json_integer_value(json_object_get(spec, "anchor_day")) > 7)
+		rc = bad(
+		    p, at, "anchor_day", "must be between 1 (Monday) and 7");
+	if (rc == 0 &&
+	    instant(spec, "from", INT64_MIN) >= instant(spec, "to", INT64_MAX))
+		rc = bad(p, at, "to", "must be later than from");
+	return rc;
+}
