@@ -2,7 +2,8 @@
 # From sources to libraries.
 
 ALL_SRC := $(foreach a,$(AREAS),$(SRC_$(a))) $(SRC_provider) $(SRC_load) \
-	$(SRC_sim) $(SRC_torture) $(SRC_mkbpe) $(SRC_tokenize) $(SRC_unit) $(SRC_fuzz) \
+	$(SRC_sim) $(SRC_torture) $(SRC_allocs) \
+	$(SRC_mkbpe) $(SRC_tokenize) $(SRC_unit) $(SRC_fuzz) \
 	$(wildcard tests/fuzz/replay_main.c tests/bench/*_bench.c) \
 	$(wildcard controlplane/main.c agent/main.c cli/main.c \
 	tests/provider/main.c)

@@ -20,6 +20,7 @@ SRC_provider := $(filter-out tests/provider/main.c,$(call c_files,tests/provider
 SRC_load := $(call c_files,tests/bench/load)
 SRC_sim := $(call c_files,tests/sim)
 SRC_torture := $(wildcard tests/reliability/*.c)
+SRC_allocs := $(wildcard tests/reliability/alloc/*.c)
 SRC_fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 SRC_unit := $(call c_files,tests/unit)
 HEADERS := $(call h_files,$(AREAS) tests)
@@ -38,6 +39,7 @@ NEED_provider := provider common
 NEED_load := common
 NEED_sim := controlplane agent proto common
 NEED_torture := agent proto common
+NEED_allocs_control := controlplane cli proto common
 NEED_mkbpe := common
 NEED_tokenize := agent proto common
 
@@ -51,6 +53,7 @@ LIBS_provider := -ljansson -lcrypto $(LIBS_common)
 LIBS_load := $(LIBS_common)
 LIBS_sim := $(LIBS_agent) -Wl,--wrap=io_mkdirs
 LIBS_torture := $(LIBS_sim)
+LIBS_allocs_control := $(LIBS_controlplane) -lyaml
 LIBS_mkbpe := $(LIBS_common)
 LIBS_tokenize := $(LIBS_agent)
 LIBS_check := -lcheck_pic -lsubunit -lrt -lm -ljansson

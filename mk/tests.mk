@@ -85,6 +85,24 @@ $(foreach f,$(notdir $(SRC_bench:.c=)),$(eval $(call bench_target,$(f))))
 
 bench-programs: all $(BENCH_BIN)
 
+# Only `make reliability` needs these, under MODE=asan; they are made of helpers
+# of the unit tests, too.
+ALLOCS_OBJ := $(call obj,$(filter-out %/control.c,$(SRC_allocs)) \
+	tests/reliability/disk.c tests/reliability/work.c \
+	$(patsubst %,tests/unit/agent/%.c,config_kit rig fake)) $(SUPPORT_OBJ)
+ALLOCS_CONTROL_OBJ := $(call obj,$(filter %/main.c %/control.c,$(SRC_allocs))) \
+	$(SUPPORT_OBJ)
+
+$(B)/bin/headgate-allocs: $(ALLOCS_OBJ) $(call lib,$(NEED_agent))
+	$(call say,LINK,$@)
+	$(call link,$(ALLOCS_OBJ),agent) $(LIBS_check) $(UNIT_WRAP)
+
+$(B)/bin/headgate-allocs-control: $(ALLOCS_CONTROL_OBJ) \
+		$(call lib,$(NEED_allocs_control))
+	$(call say,LINK,$@)
+	$(call link,$(ALLOCS_CONTROL_OBJ),allocs_control) $(LIBS_check) \
+	    $(UNIT_WRAP)
+
 HDR_OK := $(HEADERS:%=$(B)/hdr/%.ok)
 headers: $(HDR_OK) ## Compile each header alone
 

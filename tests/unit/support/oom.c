@@ -35,10 +35,13 @@ static struct {
 	unsigned long count;	/* allocations of this round */
 	unsigned long failures; /* rounds with a failure */
 	unsigned long total;
+	const char *prefix; /* of threads, NULL = all */
 	bool hit;
 	size_t live;
 	void *blocks[OOM_MAX_LIVE];
 } oom = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static _Thread_local bool oom_paused;
 
 static size_t
 oom_slot(const void *p)
@@ -56,6 +59,19 @@ oom_die(const char *what)
 	abort();
 }
 
+/* May an allocation of this thread fail? */
+static bool
+oom_thread(void)
+{
+	char name[16];
+
+	if (oom_paused || oom.fail_at == 0)
+		return false;
+	return oom.prefix == NULL ||
+	       (pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+		   strncmp(name, oom.prefix, strlen(oom.prefix)) == 0);
+}
+
 /* Counts an allocation that is about to happen; false if it must fail. */
 static bool
 oom_allow(void)
@@ -64,7 +80,7 @@ oom_allow(void)
 
 	pthread_mutex_lock(&oom.lock);
 	oom.total++;
-	if (oom.tracking && oom.fail_at != 0 && ++oom.count == oom.fail_at) {
+	if (oom_thread() && ++oom.count == oom.fail_at) {
 		oom.hit = true;
 		ok = false;
 	}
@@ -189,9 +205,28 @@ __wrap_free(void *p)
 }
 
 void
+oom_pause(bool pause)
+{
+	oom_paused = pause;
+}
+
+void
+oom_arm(unsigned long n, const char *prefix)
+{
+	pthread_mutex_lock(&oom.lock);
+	oom.tracking = false;
+	oom.prefix = prefix;
+	oom.fail_at = n;
+	oom.count = 0;
+	oom.hit = false;
+	pthread_mutex_unlock(&oom.lock);
+}
+
+void
 oom_begin(void)
 {
 	pthread_mutex_lock(&oom.lock);
+	oom.prefix = NULL;
 	memset(oom.blocks, 0, sizeof(oom.blocks));
 	oom.tracking = true;
 	oom.fail_at = 0;

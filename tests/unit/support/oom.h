@@ -37,6 +37,12 @@ bool oom_round(void);
 bool oom_hit(void);
 /* Rounds in which a failure was injected since oom_begin(). */
 unsigned long oom_failures(void);
+/* This thread's allocations neither fail nor count until oom_pause(false). */
+void oom_pause(bool pause);
+/* Without EACH_OOM: the n-th allocation from now fails, in a thread whose name
+ * starts with prefix (NULL: any). Leaks are not looked for. oom_hit() ends it.
+ * prefix must stay. */
+void oom_arm(unsigned long n, const char *prefix);
 /* Blocks allocated through the wrappers and not freed, of this round. */
 size_t oom_live(void);
 /* Since the start of the program: allocations that went through. To show
