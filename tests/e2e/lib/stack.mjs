@@ -25,14 +25,14 @@ export class Provider {
     const o = this.options;
     fs.rmSync(this.portsFile, { force: true });
     this.proc.start(path.join(bin, 'headgate-provider'), [
-      '--listen', `127.0.0.1:${this.port}`, '--ports-file', this.portsFile,
+      '--listen', `${o.host ?? '127.0.0.1'}:${this.port}`, '--ports-file', this.portsFile,
       ...(this.record ? ['--record', this.record] : []), ...(o.models ? ['--models', o.models] : []),
       ...(o.apiKey ? ['--api-key', o.apiKey] : []),
       ...(o.canaries ?? []).flatMap((c) => ['--canary', c]),
       ...(o.args ?? []),
     ]);
     this.port = (await ports(this.portsFile, this.proc)).http;
-    this.url = `http://127.0.0.1:${this.port}`;
+    this.url = `http://${o.host ?? '127.0.0.1'}:${this.port}`;
     return this;
   }
 
@@ -58,11 +58,12 @@ export class Control {
 
   async start() {
     const p = this.ports;
+    const host = this.options.channelHost ?? '127.0.0.1';
     fs.rmSync(this.portsFile, { force: true });
     this.proc.start(path.join(bin, 'headgate-control'), [
       'serve', '--store', this.store, '--listen', `127.0.0.1:${p.rest}`,
-      '--channel-listen', `127.0.0.1:${p.channel}`,
-      '--publish-listen', `127.0.0.1:${p.publish}`,
+      '--channel-listen', `${host}:${p.channel}`,
+      '--publish-listen', `${host}:${p.publish}`,
       '--ports-file', this.portsFile, '--bootstrap-token-file', this.tokenFile,
       '--master-key-file', path.join(this.stack.dir, 'master.key'),
       '--log-format', 'json', ...(this.options.args ?? []),
