@@ -87,6 +87,16 @@ plain_is_integer(struct str s)
 	return str_to_i64(s, &v) == 0;
 }
 
+/* jansson did not take the text: is it the text, or memory? */
+static int
+yaml_no_text(struct yaml_load *l, const yaml_mark_t *at, struct str text,
+    const char *problem)
+{
+	if (str_is_utf8(text))
+		return err_set(l->e, ERR_NOMEM, "out of memory");
+	return yaml_fail(l, at, ERR_INVALID, problem, STR_NULL);
+}
+
 static json_t *
 yaml_scalar(const yaml_event_t *ev)
 {
@@ -175,8 +185,8 @@ yaml_mapping(struct yaml_load *l, json_t *obj)
 				rc = yaml_value(l, &vev, &v);
 			if (rc == 0 &&
 			    json_object_setn_new(obj, key.p, key.len, v) != 0)
-				rc = yaml_fail(l, &kev.start_mark, ERR_INVALID,
-				    "key is not UTF-8", STR_NULL);
+				rc = yaml_no_text(l, &kev.start_mark, key,
+				    "key is not UTF-8");
 			l->path.len = cut;
 		}
 		yaml_event_delete(&kev);
@@ -210,7 +220,8 @@ yaml_sequence(struct yaml_load *l, json_t *arr)
 		l->path.len = cut;
 		if (rc != 0)
 			return rc;
-		json_array_append_new(arr, v);
+		if (json_array_append_new(arr, v) != 0)
+			return err_set(l->e, ERR_NOMEM, "out of memory");
 	}
 }
 
@@ -227,14 +238,18 @@ yaml_value(struct yaml_load *l, yaml_event_t *ev, json_t **ret)
 	else if (ev->type == YAML_SCALAR_EVENT) {
 		v = yaml_scalar(ev);
 		if (v == NULL)
-			rc = yaml_fail(l, &ev->start_mark, ERR_INVALID,
-			    "text is not UTF-8", STR_NULL);
+			rc = yaml_no_text(l, &ev->start_mark,
+			    str_make((const char *)ev->data.scalar.value,
+				ev->data.scalar.length),
+			    "text is not UTF-8");
 	} else if (ev->type == YAML_MAPPING_START_EVENT) {
 		v = json_object();
-		rc = yaml_mapping(l, v);
+		rc = v == NULL ? err_set(l->e, ERR_NOMEM, "out of memory")
+			       : yaml_mapping(l, v);
 	} else if (ev->type == YAML_SEQUENCE_START_EVENT) {
 		v = json_array();
-		rc = yaml_sequence(l, v);
+		rc = v == NULL ? err_set(l->e, ERR_NOMEM, "out of memory")
+			       : yaml_sequence(l, v);
 	} else {
 		rc = yaml_fail(l, &ev->start_mark, ERR_INVALID,
 		    "anchors and aliases are not supported", STR_NULL);
@@ -283,7 +298,8 @@ yaml_document(struct yaml_load *l)
 		    "kind, name and spec",
 		    l->file, line);
 	}
-	json_array_append_new(l->set->items, v);
+	if (json_array_append_new(l->set->items, v) != 0)
+		return err_set(l->e, ERR_NOMEM, "out of memory");
 	return 0;
 }
 

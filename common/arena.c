@@ -58,6 +58,7 @@ arena_clear(struct arena *a)
 	}
 	a->head = keep;
 	a->used = 0;
+	a->failed = false;
 }
 
 static struct arena_block *
@@ -97,8 +98,10 @@ arena_alloc(struct arena *a, size_t n)
 		return NULL;
 	if (b == NULL || n > b->cap - b->used) {
 		b = arena_block_new(a, n);
-		if (b == NULL)
+		if (b == NULL) {
+			a->failed = true;
 			return NULL;
+		}
 	}
 	p = b->data + b->used;
 	b->used += n;

@@ -14,6 +14,7 @@ struct arena {
 	size_t used;  /* bytes handed out */
 	size_t max;   /* limit for used */
 	size_t chunk; /* size of a fresh block */
+	bool failed;  /* memory ran out since init or clear */
 };
 
 void arena_init(struct arena *a, size_t chunk, size_t max);

@@ -136,6 +136,8 @@ join_token_parse(struct str text, struct join_token *ret, struct error *e)
 		    str_make((const char *)packed, n), &a);
 	if (m != NULL)
 		rc = join_from_message(m, &t);
+	else if (a.failed)
+		rc = ERR_NOMEM;
 out:
 	if (rc == 0)
 		*ret = t;

@@ -169,11 +169,15 @@ cache_save(struct io *io, const char *data_dir, const uint8_t key[DISK_KEY_LEN],
 	rc = cache_path(data_dir, s->version, path);
 	if (rc == 0)
 		rc = cache_seal(key, rng, s, &b);
-	if (rc == 0)
+	if (rc != 0)
+		(void)err_set(e, rc, "cannot be sealed");
+	else
 		rc = io_write_file_atomic(io, path, b.data, b.len, 0600, e);
 	buf_release(&b);
-	if (rc != 0)
-		return err_wrap(e, "cache of version %" PRIu64, s->version);
+	if (rc != 0) {
+		(void)err_wrap(e, "cache of version %" PRIu64, s->version);
+		return rc;
+	}
 	if (io->list(io, data_dir, cache_list_add, &list) != 0)
 		return 0;
 	for (size_t i = CACHE_KEEP; i < list.n; i++)

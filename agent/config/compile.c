@@ -48,6 +48,8 @@ compile_decode(struct compile *c, size_t i, struct Hg__Item **ret)
 
 	arena_clear(&c->item);
 	*ret = proto_unpack(&hg__item__descriptor, bytes, &c->item);
+	if (*ret == NULL && c->item.failed)
+		return compile_nomem(c);
 	if (*ret == NULL || (uint32_t)(*ret)->kind != it->kind ||
 	    (*ret)->uid != it->uid) {
 		c->why->kind = it->kind;

@@ -68,6 +68,10 @@ antc_begin(const struct answer_opts *o, struct buf *out)
 	(void)buf_addz(&w->id, "\"msg_");
 	(void)buf_add_escaped(&w->id, o->id);
 	(void)buf_addc(&w->id, '"');
+	if (buf_error(&w->id) != 0) { /* an answer without id is no JSON */
+		antc_free(w);
+		return NULL;
+	}
 	return w;
 }
 
