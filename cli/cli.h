@@ -108,6 +108,7 @@ int cmd_version_list(struct cli *c, const struct cli_args *a);
 int cmd_version_show(struct cli *c, const struct cli_args *a);
 int cmd_version_diff(struct cli *c, const struct cli_args *a);
 int cmd_version_rollback(struct cli *c, const struct cli_args *a);
+int cmd_audit_money(struct cli *c, const struct cli_args *a);
 int cmd_audit_list(struct cli *c, const struct cli_args *a);
 int cmd_admin_token_create(struct cli *c, const struct cli_args *a);
 int cmd_admin_token_list(struct cli *c, const struct cli_args *a);

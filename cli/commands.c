@@ -80,6 +80,13 @@ static const struct cli_flag f_admin_token[] = {
     {"role", 0, "ROLE", "owner, admin, finance or viewer (default)"},
     {"expires-at", 0, "TIME", "RFC 3339"}, F_END};
 
+static const struct cli_flag f_audit_money[] = {
+    {"run", 0, NULL, "reconcile now (default: show the latest run)"},
+    {"from", 0, "DAY", "first day to reconcile (default: all)"},
+    {"to", 0, "DAY", "end, exclusive"},
+    {"tenant", 0, "NAME", "reconcile only this tenant"},
+    {"limit", 0, "N", "show at most N findings (default 100)"}, F_END};
+
 const struct cli_cmd cli_commands[] = {
     {"login", "URL", "Check a token and keep it as a context",
 	"headgate login http://127.0.0.1:7400 --token-file owner.token\n"
@@ -175,6 +182,12 @@ const struct cli_cmd cli_commands[] = {
     {"version rollback", "VERSION", "New version with an old content",
 	"headgate version rollback 11 -m 'bad price'", f_message, 1, 1, false,
 	cmd_version_rollback},
+    {"audit money", "",
+	"Do usage, ledger, sums, budgets and leases agree? Exit status 1: no",
+	"headgate audit money\nheadgate audit money --run\n"
+	"headgate audit money --run --from 2026-11-01 --to 2026-12-01 "
+	"--tenant acme",
+	f_audit_money, 0, 0, false, cmd_audit_money},
     {"audit list", "", "Who changed what", NULL, f_limit, 0, 0, false,
 	cmd_audit_list},
     {"admin-token create", "NAME", "Make an admin token; shown once",

@@ -20,6 +20,7 @@
 #include "controlplane/boot.h"
 #include "controlplane/fleet/fleet.h"
 #include "controlplane/metrics.h"
+#include "controlplane/money/reconcile.h"
 #include "controlplane/options.h"
 #include "controlplane/rest/rest.h"
 #include "controlplane/store/migrate.h"
@@ -40,6 +41,7 @@ struct control {
 	struct pki *pki;
 	struct fleet *fleet;
 	struct rest *rest;
+	struct reconcile *reconcile;
 	struct fleet_stats counted; /* what the metrics have */
 	int signal_fd;
 	int64_t next_restart, next_housekeeping; /* mono ns */
@@ -112,6 +114,16 @@ control_start_rest(struct control *c, struct error *e)
 }
 
 static int
+control_start_reconcile(struct control *c, struct error *e)
+{
+	struct reconcile_options ro = {.store = c->boot.store,
+	    .metrics = c->metrics,
+	    .interval_ms = c->o->reconcile_ms};
+
+	return reconcile_start(&ro, &c->reconcile, e);
+}
+
+static int
 control_ports(struct control *c, struct error *e)
 {
 	char text[128];
@@ -152,6 +164,8 @@ control_start(struct control *c, struct error *e)
 	rc = control_start_fleet(c, e);
 	if (rc == 0)
 		rc = control_start_rest(c, e);
+	if (rc == 0)
+		rc = control_start_reconcile(c, e);
 	if (rc == 0)
 		rc = boot_first_token(
 		    c->boot.store, c->o->bootstrap_token_file, &made, e);
@@ -298,6 +312,7 @@ control_stop(struct control *c)
 	if (c->rest != NULL)
 		rest_drain(c->rest);
 	rest_stop(c->rest);
+	reconcile_stop(c->reconcile);
 	fleet_free(c->fleet);
 	pki_free(c->pki);
 	boot_close(&c->boot);

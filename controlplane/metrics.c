@@ -107,6 +107,33 @@ const struct metric_def control_metrics[CM_COUNT] = {
 	.help = "Money granted to leases, in nano-USD.",
 	.labels = "",
 	.max_series = 1},
+    [CM_AUDIT_DIFFERENCES] = {.name = "headgate_money_audit_differences",
+	.type = METRIC_GAUGE,
+	.help = "Differences that the latest reconciliation of money found; "
+		"must be 0.",
+	.labels = "",
+	.max_series = 1},
+    [CM_AUDIT_LAST_RUN] = {.name = "headgate_money_audit_last_run_seconds",
+	.type = METRIC_GAUGE,
+	.help = "When the latest reconciliation began, in seconds since 1970.",
+	.labels = "",
+	.max_series = 1},
+    [CM_BUDGET_DOUBTFUL] = {.name = "headgate_budget_doubtful_nanousd",
+	.type = METRIC_GAUGE,
+	.help = "Money on leases of agents that have vanished, at the latest "
+		"reconciliation.",
+	.labels = "",
+	.max_series = 1},
+    [CM_BUDGET_HELD] = {.name = "headgate_budget_held_nanousd",
+	.type = METRIC_GAUGE,
+	.help = "Money held behind estimates, at the latest reconciliation.",
+	.labels = "",
+	.max_series = 1},
+    [CM_USAGE_QUARANTINED] = {.name = "headgate_usage_quarantined",
+	.type = METRIC_GAUGE,
+	.help = "Usage records in quarantine, at the latest reconciliation.",
+	.labels = "",
+	.max_series = 1},
 };
 
 struct metric_set *

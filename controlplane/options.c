@@ -56,6 +56,10 @@ static const struct cfg_option control_option_table[] = {
 	"Most connections to PostgreSQL at a time."},
     {"heartbeat", CFG_DURATION, OPT(heartbeat_ms), "1s", 100, 60000, "DURATION",
 	"How often agents report."},
+    {"reconcile-interval", CFG_DURATION, OPT(reconcile_ms), "5m", 0, 86400000,
+	"DURATION",
+	"How often usage, ledger, sums, budgets and leases are compared with "
+	"each other (by one replica); 0s: only on demand."},
     {"stop-timeout", CFG_DURATION, OPT(stop_ms), "20s", 1000, 600000,
 	"DURATION", "Longest clean stop; then the process ends at once."},
     {"user", CFG_STRING, OPT(user), "", 0, 0, "USER",

@@ -22,6 +22,7 @@ struct control_options {
 	int64_t rest_threads, channel_threads, db_connections;
 	int64_t max_body;	       /* bytes */
 	int64_t heartbeat_ms, stop_ms; /* milliseconds */
+	int64_t reconcile_ms;
 	bool store_unsafe_fast;
 	/* sub-command admin-token */
 	const char *name, *role, *expires_in;

@@ -27,6 +27,8 @@ rest_handler report_chargeback;
 rest_handler tokens_list, tokens_create, tokens_revoke, whoami_get;
 /* audit.c */
 rest_handler audit_get;
+/* money.c */
+rest_handler money_audit_latest, money_audit_post;
 /* health.c */
 rest_handler health_live, health_ready, health_metrics, openapi_get;
 

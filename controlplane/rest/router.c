@@ -136,6 +136,14 @@ const struct rest_route rest_routes[] = {
 	"List the audit log, newest first", audit_get, A, 0,
 	"actor target from to limit cursor", NULL, "AuditList", 200, KIND_NONE},
 
+    {"GET", "/v1/audit/money", "getMoneyAudit", "Money",
+	"What the latest reconciliation of money found", money_audit_latest, F,
+	0, "limit", NULL, "MoneyAudit", 200, KIND_NONE},
+    {"POST", "/v1/audit/money", "runMoneyAudit", "Money",
+	"Reconcile money now: all of it, or some days, or one tenant",
+	money_audit_post, F, RR_WRITE | RR_BODY_OPT | RR_IDEMPOTENT, "",
+	"MoneyAuditRequest", "MoneyAudit", 200, KIND_NONE},
+
     {"GET", "/v1/openapi.json", "getOpenapi", "Health", "This description",
 	openapi_get, V, RR_PUBLIC | RR_NO_DB, "", NULL, "OpenapiDocument", 200,
 	KIND_NONE},

@@ -125,6 +125,13 @@ money_audit_run(struct store *s, const struct money_audit_request *q,
 	return rc;
 }
 
+int
+money_audit_patience(struct db *db, struct error *e)
+{
+	return db_script(
+	    db, "SET LOCAL idle_in_transaction_session_timeout = 0", e);
+}
+
 /* ---- reading ---- */
 
 int

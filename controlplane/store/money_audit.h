@@ -52,6 +52,8 @@ typedef int money_finding_fn(void *ctx, const struct money_finding *f);
  * ERR_NOT_FOUND for an unknown tenant. */
 int money_audit_run(struct store *s, const struct money_audit_request *q,
     int64_t *id, struct error *e) MUST_CHECK;
+/* A transaction of the caller may be idle for as long as a run takes. */
+int money_audit_patience(struct db *db, struct error *e) MUST_CHECK;
 /* The run of that number, 0 = the latest of all tenants; fn is not called
  * when there is none. */
 int money_audit_get(struct db *db, int64_t id, money_audit_fn *fn, void *ctx,

@@ -77,12 +77,23 @@ export class Control {
     return this;
   }
 
-  // Pid of the embedded postmaster.
-  postmaster() {
+  // Lines of the embedded server's postmaster.pid.
+  postmasterFile() {
     const file = path.join(this.stack.dir, 'pg', 'data', 'postmaster.pid');
     const found = [file, path.join(this.stack.dir, 'pg', 'postmaster.pid')]
       .find((f) => fs.existsSync(f));
-    return found ? Number(fs.readFileSync(found, 'utf8').split('\n')[0]) : 0;
+    return found ? fs.readFileSync(found, 'utf8').split('\n') : [];
+  }
+
+  // Pid of the embedded postmaster.
+  postmaster() {
+    return Number(this.postmasterFile()[0] ?? 0);
+  }
+
+  // How others connect to the embedded server.
+  conninfo() {
+    const socket = encodeURIComponent(this.postmasterFile()[4]);
+    return `postgresql://headgate@/headgate?host=${socket}`;
   }
 }
 
