@@ -232,9 +232,9 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 	if (s->sum.finish[0] != '\0')
 		s->finished = true;
 	/* Running totals: the last one wins, one that says nothing does not
-	 * erase. */
-	(void)usage_update(
-	    &s->sum.usage, USAGE_OPENAI_CHAT, *usage, *n_choices == 0);
+	 * erase. Those of Mistral and others come with the finish. */
+	(void)usage_update(&s->sum.usage, USAGE_OPENAI_CHAT, *usage,
+	    *n_choices == 0 || s->finished);
 }
 
 unsigned

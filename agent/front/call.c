@@ -264,6 +264,7 @@ call_refused_inside(struct request *r, const struct up_result *res)
 	errors_of_event(str_of(r->relay.error_type), r->relay.error_status,
 	    str_of(r->relay.error_text), &de);
 	r->att.refused = true;
+	r->att.billed = de.kind == ERROR_SERVER || de.kind == ERROR_TIMEOUT;
 	again = call_error_may_repeat(&de);
 	if (again)
 		(void)route_failed(

@@ -61,7 +61,7 @@ struct attempt {
 	struct up_head head;
 	bool have_head, streamed;
 	bool refused; /* a 2xx answer held nothing but an error */
-	bool billed;  /* a refusal that is charged for all the same */
+	bool billed;  /* a refusal that is, or may be, charged all the same */
 	bool retry;   /* repeats the previous one on a fresh connection */
 	int64_t started, first_byte; /* mono ns; first_byte 0 = none */
 };

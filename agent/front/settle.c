@@ -183,6 +183,31 @@ settle_by_units(struct request *r, struct tokens *t)
 	return false;
 }
 
+/* Did a whole answer tell its usage? Totals on the way to its end are none. */
+static bool
+settle_is_final(const struct request *r)
+{
+	const struct usage_state *u = relay_usage(&r->relay);
+
+	return u->known && u->final && !r->relay.unreadable && !r->relay.error;
+}
+
+/* An answer of status 2xx that held nothing but an error. What it told of its
+ * usage counts. A provider that was too busy did nothing; one that broke down
+ * may have worked before, which its bill tells: nothing is assumed. */
+static uint32_t
+settle_refused(const struct request *r, struct tokens *t)
+{
+	if (relay_usage(&r->relay)->known) {
+		*t = relay_usage(&r->relay)->usage.tokens;
+		return r->att.streamed
+			   ? HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL
+			   : HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+	}
+	return r->att.billed ? HG__USAGE_SOURCE__SOURCE_ESTIMATED
+			     : HG__USAGE_SOURCE__SOURCE_NONE;
+}
+
 /* Tokens of the attempt and where the counts come from. */
 static uint32_t
 settle_tokens(struct request *r, const struct up_result *res, bool complete,
@@ -195,9 +220,9 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 	if (att->state != ATT_CALLED || r->scan.op >= OP_RESPONSE_GET)
 		return HG__USAGE_SOURCE__SOURCE_NONE;
 	if (status >= 200 && status < 300) {
-		if (att->refused)
-			return HG__USAGE_SOURCE__SOURCE_NONE;
-		if (complete && relay_usage(&r->relay)->known) {
+		if (att->refused && r->relay.text_bytes == 0)
+			return settle_refused(r, t);
+		if (complete && settle_is_final(r)) {
 			*t = relay_usage(&r->relay)->usage.tokens;
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		}
