@@ -70,7 +70,8 @@ embed_plain(const struct exchange *x, struct buf *out)
 	if (x->k.fault != FAULT_MISSING_USAGE)
 		buf_addf(out,
 		    ",\"usage\":{\"prompt_tokens\":%lld,\"total_tokens\":%lld}",
-		    (long long)x->prompt_tokens, (long long)x->prompt_tokens);
+		    (long long)exchange_usage(x).prompt,
+		    (long long)exchange_usage(x).prompt);
 	buf_addc(out, '}');
 }
 

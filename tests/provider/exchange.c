@@ -92,7 +92,8 @@ exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
 	if (!x->by_units)
 		exchange_bill_tokens(x, generated);
 	/* a provider that says 0 charges 0 */
-	if (exchange_fault_is(x, FAULT_ZERO_USAGE) && !x->by_units)
+	if (exchange_fault_is(x, FAULT_ZERO_USAGE) &&
+	    (!x->by_units || t[SIM_SEARCH_UNITS] > 0))
 		memset(t, 0, sizeof(x->row.tokens));
 	x->row.disconnected = disconnected;
 	x->row.events = (uint32_t)(x->step > 0 ? x->step - 1 : 0);
@@ -342,13 +343,23 @@ exchange_end_stream(struct conn *c)
 	exchange_finish(c);
 }
 
+/* Too busy to begin, as far as anybody can see: nothing is billed. */
+static bool
+exchange_is_busy(const struct exchange *x, const struct buf *ev)
+{
+	return (exchange_fault_is(x, FAULT_ERROR_OVERLOADED) ||
+		   exchange_fault_is(x, FAULT_ERROR_THROTTLED)) &&
+	       (x->step <= 1 || (x->n_frames == 0 && ev->len == 0));
+}
+
 /* The stream ends here, in an unseemly way. */
 static void
-exchange_break(struct conn *c, struct buf *ev)
+exchange_break(struct conn *c, struct buf *ev, bool billed)
 {
 	frame_events(c, buf_str(ev), false);
 	buf_clear(ev);
-	exchange_bill(c, exchange_generated(&c->x), false, 200);
+	if (billed)
+		exchange_bill(c, exchange_generated(&c->x), false, 200);
 	exchange_finish(c);
 }
 
@@ -358,6 +369,7 @@ static bool
 exchange_strike(struct conn *c, struct buf *ev)
 {
 	struct exchange *x = &c->x;
+	bool busy;
 
 	if (x->step - 1 != knob_or(x->k.after, x->n_events / 2))
 		return false;
@@ -365,24 +377,25 @@ exchange_strike(struct conn *c, struct buf *ev)
 	case FAULT_CUT:
 	case FAULT_WRONG_LENGTH:
 	case FAULT_HALF_CLOSE:
-		exchange_break(c, ev);
+		exchange_break(c, ev, true);
 		c->close_after = true;
 		c->half_close = exchange_fault_is(x, FAULT_HALF_CLOSE);
 		return true;
 	case FAULT_BAD_CHUNK:
-		exchange_break(c, ev);
+		exchange_break(c, ev, true);
 		buf_addz(&c->out, "zz\r\nthis is no chunk\r\n");
 		c->close_after = true;
 		return true;
 	case FAULT_ERROR_EVENT:
 	case FAULT_ERROR_OVERLOADED:
 	case FAULT_ERROR_THROTTLED:
+		busy = exchange_is_busy(x, ev);
 		x->d->error(x,
 		    exchange_fault_is(x, FAULT_ERROR_EVENT)	   ? 500
 		    : exchange_fault_is(x, FAULT_ERROR_OVERLOADED) ? 529
 								   : 429,
 		    ev);
-		exchange_break(c, ev);
+		exchange_break(c, ev, !busy);
 		frame_end(c);
 		return true;
 	case FAULT_STALL:

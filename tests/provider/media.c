@@ -484,6 +484,7 @@ call_form(struct call *q)
 	if (edits) {
 		q->s.prompt_tokens += files * 64;
 		q->s.knobs.image_in_tokens = files * 64;
+		q->s.seconds = 0;
 		images_start(q, m);
 		return;
 	}
