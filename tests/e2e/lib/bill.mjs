@@ -4,7 +4,9 @@
 import { until } from './proc.mjs';
 
 const keyOf = (row) => `${row.request_id}/${row.attempt}`;
-const estimates = new Set(['estimated', 'crash_estimated']);
+const estimates = new Set(['provider_partial', 'estimated', 'crash_estimated']);
+
+export const isEstimate = (row) => estimates.has(row.source);
 
 // Usage rows by request and attempt: originals and corrections apart.
 export async function ledger(rest, query = '') {
@@ -56,16 +58,17 @@ export function compare(oracleRows, ledgerMap) {
   return result;
 }
 
-// What POST /v1/usage/corrections needs: the truth about estimated rows.
+// What POST /v1/usage/corrections needs: the truth about rows whose counts are
+// not the provider's last word.
 export function corrections(oracleRows, ledgerMap) {
   const want = oracle(oracleRows);
   const list = [];
   for (const [id, entry] of ledgerMap) {
-    if (!entry.originals.some((r) => estimates.has(r.source)))
+    if (!entry.originals.some((r) => isEstimate(r)))
       continue;
     const row = want.get(id);
     const { request_id, attempt } = entry.originals[0];
-    list.push(row ? { request_id, attempt, tokens: row.tokens }
+    list.push(row ? { request_id, attempt, tokens: row.tokens, tier: row.tier ?? '' }
       : { request_id, attempt, absent: true });
   }
   return list;
