@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The demo: an admin declares budgets, agents in two regions enforce them
-// while the official SDK talks through them, one agent is killed, a key is
-// revoked, and the bill is compared with the provider's own.
+// while three official SDKs talk through them to four kinds of providers, one
+// agent is killed, a key is revoked, and the bill is compared with the
+// providers' own.
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -9,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+import { sdks } from '../e2e/lib/ask.mjs';
 import * as bill from '../e2e/lib/bill.mjs';
 import { bin, delay, root, until } from '../e2e/lib/proc.mjs';
 import { Stack } from '../e2e/lib/stack.mjs';
@@ -19,6 +21,7 @@ const out = path.join(root, 'build/demo');
 const began = Date.now();
 const wanted = 360; // chat requests of the main load
 const sum = { requests: 0, streams: 0, refused_budget: 0, refused_rate: 0 };
+const bySdk = {};
 let stack;
 
 function say(text) {
@@ -132,24 +135,15 @@ async function start() {
   return keys;
 }
 
-// One chat request with the official SDK. Returns its status (0: no answer).
-async function chat(agent, key, model, text, stream, { retries = 4, cap = 96 } = {}) {
-  const client = agent.client(key, { maxRetries: retries });
+// One chat request with an official SDK. Returns its status (0: no answer).
+async function chat(agent, key, model, text, stream, { retries = 4, cap = 96, sdk = 0 } = {}) {
+  const [name, ask] = sdks[sdk];
   sum.requests += 1;
   sum.streams += stream ? 1 : 0;
-  const ask = {
-    model, stream, max_completion_tokens: cap,
-    messages: [{ role: 'system', content: 'Summarise in one sentence.' }, { role: 'user', content: text }],
-  };
+  bySdk[name] = (bySdk[name] ?? 0) + 1;
   try {
-    const answer = await client.chat.completions.create(ask);
-    if (stream) {
-      let length = 0;
-      for await (const chunk of answer)
-        length += chunk.choices[0]?.delta?.content?.length ?? 0;
-      if (length === 0)
-        throw new Error('an empty stream');
-    }
+    if (await ask(agent, key, model, text, stream, { retries, cap }) === 0)
+      throw new Error('an empty answer');
     return 200;
   } catch (error) {
     if (error.status === 402)
@@ -163,8 +157,10 @@ async function chat(agent, key, model, text, stream, { retries = 4, cap = 96 } =
 // The main load; in its middle the agent in the US is killed.
 async function mainLoad(keys, texts) {
   const users = [
-    [keys['acme.research.chat.app'], 'gpt-4o'], [keys['acme.support.helpdesk.app'], 'gpt-4o-mini'],
-    [keys['globex.trading.analyst.app'], 'gpt-4o'], [keys['acme.research.chat.laptop'], 'gpt-4o-mini'],
+    [keys['acme.research.chat.app'], ['gpt-4o', 'claude-sonnet', 'gemini-flash', 'nova-pro']],
+    [keys['acme.support.helpdesk.app'], ['gpt-4o-mini']],
+    [keys['globex.trading.analyst.app'], ['claude-sonnet', 'gpt-4o', 'nova-pro', 'gemini-flash']],
+    [keys['acme.research.chat.laptop'], ['gpt-4o-mini', 'gemini-flash', 'claude-sonnet']],
   ];
   const statuses = {};
   let next = 0;
@@ -172,9 +168,12 @@ async function mainLoad(keys, texts) {
   const client = async () => {
     while (next < wanted) {
       const i = next++;
-      const [key, model] = users[i % users.length];
+      const [key, models] = users[i % users.length];
+      const round = Math.floor(i / users.length);
+      const model = models[Math.floor(round / sdks.length) % models.length];
       const agent = stack.agents[Math.floor(i / users.length) % 2];
-      const status = await chat(agent, key, model, texts[i % texts.length], Math.floor(i / 8) % 2 === 0);
+      const status = await chat(agent, key, model, texts[i % texts.length], Math.floor(i / 8) % 2 === 0,
+        { sdk: round % sdks.length });
       statuses[status] = (statuses[status] ?? 0) + 1;
       done += 1;
       if (done % 120 === 0)
@@ -198,6 +197,7 @@ async function mainLoad(keys, texts) {
     for (let i = 0; i < 10; i++)
       await embedder.embeddings.create({ model: 'text-embedding-3-small', input: texts.slice(i, i + 4) });
   }
+  say(`${Object.entries(bySdk).map(([name, n]) => `${n} with ${name}`).join(', ')}`);
   say(`main load: ${JSON.stringify(statuses)} by status (0: cut off when the agent was killed)`);
 }
 
@@ -207,7 +207,7 @@ async function hardBudget(keys, texts) {
   const clients = Array.from({ length: 8 }, async (_, c) => {
     for (let i = 0; i < 15; i++) {
       const status = await chat(stack.agents[(c + i) % 2], key, 'gpt-4o',
-        texts[(c * 15 + i) % texts.length], i % 2 === 0, { cap: 64 });
+        texts[(c * 15 + i) % texts.length], i % 2 === 0, { cap: 64, sdk: (c + i) % sdks.length });
       ok += status === 200 ? 1 : 0;
     }
   });
@@ -290,6 +290,9 @@ async function summarise(result, version) {
     budget_spent_nanousd: Number(status.spent_nanousd),
     agents: 2,
     config_version: version,
+    by_sdk: bySdk,
+    oracle_rows_by_provider: (await stack.provider.bill()).reduce((all, row) =>
+      ({ ...all, [row.dialect]: (all[row.dialect] ?? 0) + 1 }), {}),
   };
 }
 
@@ -299,6 +302,9 @@ async function check(s, result) {
   const must = (ok, text) => ok || wrong.push(text);
   must(s.requests >= 300, `only ${s.requests} requests`);
   must(s.streams * 3 >= s.requests, `only ${s.streams} streams`);
+  must(Object.keys(s.by_sdk).length === 3, `SDKs: ${JSON.stringify(s.by_sdk)}`);
+  must(Object.values(s.oracle_rows_by_provider).filter((n) => n >= 20).length >= 4,
+    `providers: ${JSON.stringify(s.oracle_rows_by_provider)}`);
   must(s.refused_budget > 0, 'no budget refusal');
   must(s.refused_rate > 0, 'no rate refusal');
   must(s.lost === 0, `lost: ${result.lost.slice(0, 3)}`);
@@ -349,7 +355,7 @@ Next, for example:
 try {
   const keys = await start();
   const texts = paragraphs();
-  say(`${texts.length} prompts of real prose; the official SDK talks to both agents`);
+  say(`${texts.length} prompts of real prose; three official SDKs talk to both agents`);
   await mainLoad(keys, texts);
   await hardBudget(keys, texts);
   await rateLimit(keys, texts);
