@@ -82,14 +82,14 @@ bool db_is_broken(const struct db *db);
 /* Advisory locks, released at the end of the transaction. One key space. */
 enum store_lock {
 	STORE_LOCK_MIGRATE = 0x68670001,
-	STORE_LOCK_CONFIG,    /* writers of the configuration */
-	STORE_LOCK_PKI,	      /* first generation of keys */
-	STORE_LOCK_PARTITION, /* making or dropping partitions */
-	STORE_LOCK_LEADER,    /* periodic jobs run on one replica */
-	STORE_LOCK_FLEET,     /* free for the fleet */
-	STORE_LOCK_BUDGET,    /* free for the budget engine */
+	STORE_LOCK_CONFIG,     /* writers of the configuration */
+	STORE_LOCK_PKI,	       /* first generation of keys */
+	STORE_LOCK_PARTITION,  /* making or dropping partitions */
+	STORE_LOCK_LEADER,     /* periodic jobs run on one replica */
+	STORE_LOCK_FLEET,      /* free for the fleet */
+	STORE_LOCK_BUDGET,     /* free for the budget engine */
 	STORE_LOCK_CORRECTION, /* corrections of usage */
-	STORE_LOCK_AUDIT      /* one reconciliation at a time */
+	STORE_LOCK_AUDIT       /* one reconciliation at a time */
 };
 int db_lock(struct db *db, enum store_lock lock, struct error *e) MUST_CHECK;
 /* ERR_AGAIN at once when somebody else holds it. */
