@@ -24,7 +24,7 @@ sse_clear(struct sse *s)
 	buf_clear(&s->raw);
 	buf_clear(&s->data);
 	s->scanned = s->line = 0;
-	s->skip_lf = s->started = false;
+	s->skip_lf = s->single = s->started = false;
 }
 
 void
@@ -118,11 +118,13 @@ sse_scan(struct sse *s, const char *p, size_t n, size_t *line, size_t *scanned,
 
 	while ((e = sse_line_end(p + *scanned, end)) != NULL) {
 		next = (size_t)(e - p) + 1;
-		if (*e == '\r' && next == n && e != p + *line)
-			break; /* a LF may follow: wait, the line is not empty
-				*/
+		/* A LF may follow: wait, unless an event would wait with it in
+		 * a stream whose lines do not end so. */
+		if (*e == '\r' && next == n && (e != p + *line || !s->single))
+			break;
 		if (*e == '\r' && next < n && p[next] == '\n')
 			next++;
+		s->single = next == (size_t)(e - p) + 1;
 		if (e == p + *line) {
 			/* Up to the blank line's first byte: the same limit
 			 * however the stream was cut. */
@@ -173,9 +175,14 @@ sse_feed(struct sse *s, const char *p, size_t n, sse_fn *fn, void *ctx)
 
 	if (s->skip_lf && n > 0) {
 		s->skip_lf = false;
-		if (*p == '\n') {
+		if (*p == '\n') { /* of the event that was delivered */
+			struct sse_event ev = {.raw = str_make(p, 1)};
+
 			p++;
 			n--;
+			rc = fn(ctx, &ev);
+			if (rc != 0)
+				return rc;
 		}
 	}
 	/* Bounded pieces, so that a large read of small events passes. */

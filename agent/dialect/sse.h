@@ -33,7 +33,8 @@ struct sse {
 	size_t scanned;	  /* bytes of raw that hold no event end */
 	size_t line;	  /* start of the current line in raw */
 	size_t max_event; /* bytes */
-	bool skip_lf;	  /* the event ended in CR: swallow a LF */
+	bool skip_lf;	  /* the event ended in CR: a LF belongs to it */
+	bool single;	  /* the last line ended in one character */
 	bool started;	  /* past the place of the byte order mark */
 };
 

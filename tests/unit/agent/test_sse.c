@@ -11,6 +11,7 @@
 
 struct got {
 	char text[4096]; /* name|data; of all events */
+	char raw[4096];
 	size_t n_raw;
 };
 
@@ -20,6 +21,8 @@ collect(void *ctx, const struct sse_event *ev)
 	struct got *g = ctx;
 	size_t n = strlen(g->text);
 
+	ck_assert_uint_lt(g->n_raw + ev->raw.len, sizeof(g->raw));
+	memcpy(g->raw + g->n_raw, ev->raw.p, ev->raw.len);
 	g->n_raw += ev->raw.len;
 	if (!ev->has_data)
 		return 0;
@@ -127,6 +130,40 @@ START_TEST(test_raw_is_complete)
 }
 END_TEST
 
+/* What a relay passes on is what came, wherever it was cut. */
+START_TEST(test_raw_is_exact)
+{
+	static const char *const docs[] = {"data: a\r\n\r\ndata: b\r\n\r\n",
+	    "data: a\r\r\ndata: b\n\r\n: c\r\rdata: d\n\n",
+	    "\r\n\r\ndata: a\r\n\r\n\r\n\r\ndata: b\r\n\r\n",
+	    "\r\rdata: a\n\r\n\n"};
+	struct sse s;
+	struct got g;
+	size_t i, cut, len;
+
+	sse_init(&s, 1000);
+	for (i = 0; i < sizeof(docs) / sizeof(docs[0]); i++) {
+		len = strlen(docs[i]);
+		for (cut = 0; cut <= len; cut++) {
+			memset(&g, 0, sizeof(g));
+			sse_clear(&s);
+			feed(&s, docs[i], cut, &g);
+			feed(&s, docs[i] + cut, len - cut, &g);
+			ck_assert_int_eq(sse_finish(&s, collect, &g), 0);
+			ck_assert_msg(
+			    g.n_raw == len && memcmp(g.raw, docs[i], len) == 0,
+			    "document %zu cut at %zu", i, cut);
+		}
+		memset(&g, 0, sizeof(g));
+		sse_clear(&s);
+		for (cut = 0; cut < len; cut++)
+			feed(&s, docs[i] + cut, 1, &g);
+		ck_assert_uint_eq(g.n_raw, len);
+	}
+	sse_release(&s);
+}
+END_TEST
+
 START_TEST(test_limit)
 {
 	struct got g = {.n_raw = 0};
@@ -198,6 +235,7 @@ main(void)
 	UNIT_ADD(s, test_not_line_ends);
 	UNIT_ADD(s, test_end_without_blank_line);
 	UNIT_ADD(s, test_raw_is_complete);
+	UNIT_ADD(s, test_raw_is_exact);
 	UNIT_ADD(s, test_limit);
 	UNIT_ADD(s, test_callback_stops);
 	return unit_run(s);
