@@ -10,7 +10,7 @@ import OpenAI, { AzureOpenAI, toFile } from 'openai';
 
 import { agree, reconcile } from './lib/bill.mjs';
 import { anthropic, clients, gemini, openaiChat, png } from './lib/clients.mjs';
-import { arrived, sim, stage } from './lib/dialects.mjs';
+import { arrived, names, sim, stage } from './lib/dialects.mjs';
 import { providerKey } from './lib/fixture.mjs';
 import { until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
@@ -64,7 +64,7 @@ const tools = [{ name: 'find', description: 'Finds', schema: { type: 'object', p
 const schema = { type: 'object', properties: { a: { type: 'string' }, n: { type: 'integer' } }, required: ['a', 'n'], additionalProperties: false };
 const asks = {
   text: {},
-  'text in many pieces': { sim: { split: 3, comments: 2, framing: 'crlf', padding: 7 } },
+  'text in many pieces': { sim: { split: 3 } },
   'two tools': { tools, sim: { tool_calls: 2 } },
   'JSON schema': { schema },
   image: { image: true },
@@ -74,9 +74,9 @@ const asks = {
   refusal: { sim: { refusal: 1 } },
 };
 
-const names = ['openai-chat > openai', 'openai-responses > openai', 'anthropic > anthropic', 'gemini > gemini',
+const ways = ['openai-chat > openai', 'openai-responses > openai', 'anthropic > anthropic', 'gemini > gemini',
   'AzureOpenAI > azure', 'openai-chat > azurev1', 'openai-responses > azurev1'];
-for (const name of names) {
+for (const name of ways) {
   for (const [what, { image, ...more }] of Object.entries(asks)) {
     for (const how of ['ask', 'stream']) {
       test(`${name}: ${what} (${how})`, async () => {
@@ -111,6 +111,53 @@ test('streams are equal event by event', async () => {
     .models.generateContentStream({ model, contents: 'x' });
   equal(await collect(await google(at.agent.url, at.key, 'gemini-chat')),
     await collect(await google(at.direct.url, providerKey, 'chat')), 'generate');
+});
+
+test('bytes are equal however they are cut', async () => {
+  const bodies = {
+    '/v1/chat/completions': (model) => ({ model, stream: true, stream_options: { include_usage: true }, messages: [{ role: 'user', content: 'x' }] }),
+    '/v1/responses': (model) => ({ model, stream: true, store: false, input: 'x' }),
+    '/v1/messages': (model) => ({ model, stream: true, max_tokens: 50, messages: [{ role: 'user', content: 'x' }] }),
+    '/v1beta/models/{}:streamGenerateContent?alt=sse': () => ({ contents: [{ role: 'user', parts: [{ text: 'x' }] }] }),
+  };
+  const bytesOf = async (url, secret, path, body, model, knobs) => {
+    const r = await fetch(url + path.replace('{}', model), { method: 'POST', body: JSON.stringify(body(model)),
+      headers: { ...(path.includes('{}') ? { 'x-goog-api-key': secret } : { authorization: `Bearer ${secret}` }),
+        'content-type': 'application/json', 'anthropic-version': '2023-06-01', ...sim({ ...ask, ...knobs }) } });
+    equal(r.status, 200, path);
+    return r.text();
+  };
+  for (const [path, body] of Object.entries(bodies)) {
+    const provider = /messages/.test(path) ? 'anthropic' : /models/.test(path) ? 'gemini' : 'openai';
+    for (const framing of ['lf', 'crlf', 'cr', 'mixed']) {
+      const knobs = { framing, comments: 3, padding: 2 };
+      const want = await bytesOf(at.direct.url, providerKey, path, body, 'chat', knobs);
+      for (const split of [1, 3, 7]) {
+        equal(await bytesOf(at.agent.url, at.key, path, body, `${provider}-chat`, { ...knobs, split }), want,
+          `${path}, ${framing}, ${split} bytes`);
+      }
+    }
+  }
+});
+
+test('a response that fails in mid-stream is the provider\'s, and ends uncleanly', async () => {
+  for (const fault of ['error-event=2', 'error-overloaded=2']) {
+    const told = async (client, model) => {
+      const events = [];
+      const stream = await client.responses.create({ model, input: 'x', stream: true, store: false },
+        { headers: sim({ ...ask, events: 5, fault }) });
+      try {
+        for await (const e of stream)
+          events.push(plain(e));
+      } catch (e) {
+        if (e.message !== 'terminated')
+          events.push(e.message);
+      }
+      return events;
+    };
+    equal(await told(openai(at.agent.url, at.key), 'openai-chat'),
+      await told(openai(at.direct.url, providerKey), 'chat'), fault);
+  }
 });
 
 // The same call through the gateway and directly.
@@ -205,7 +252,7 @@ test('the list of models in three dialects', async () => {
   const a = await listed(openai(at.agent.url, at.key).models.list());
   const claude = new Anthropic({ apiKey: at.key, baseURL: at.agent.url });
   const google = new GoogleGenAI({ apiKey: at.key, httpOptions: { baseUrl: at.agent.url } });
-  assert(a.length === 44 && a.includes('bedrock-chat'), `${a.length} models`);
+  assert(a.length === 4 * names.length && a.includes('bedrock-chat'), `${a.length} models`);
   equal(await listed(claude.models.list()), a, 'of Anthropic');
   equal(await listed(await google.models.list()), a, 'of Gemini');
   equal((await claude.models.retrieve('anthropic-chat')).type, 'model');

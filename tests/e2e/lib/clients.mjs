@@ -446,5 +446,5 @@ export const clients = {
   'vercel-anthropic': { make: vercel('anthropic'), dialect: 'anthropic' },
   'vercel-google': { make: vercel('google'), dialect: 'gemini', keeps: true },
   'langchain-chat': { make: langchain(false), dialect: 'openai', hides: true },
-  'langchain-responses': { make: langchain(true), dialect: 'openai', lacks: ['stop'], hides: true },
+  'langchain-responses': { make: langchain(true), dialect: 'openai', lacks: ['stop', 'effort'], hides: true },
 };

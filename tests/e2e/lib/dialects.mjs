@@ -26,6 +26,8 @@ export const dialects = {
   mistral: { at: '/mistral', tells: [] },
   cohere: { tells: [], thinks: 'plain' },
   ollama: { tells: [], thinks: 'plain' },
+  vllm: { dialect: 'openai', at: '/vllm/v1', tells: ['cached', 'reasoning'], thinks: 'plain' },
+  deepseek: { dialect: 'openai', at: '/deepseek/v1', tells: ['reasoning'], thinks: 'plain' },
 };
 export const names = Object.keys(dialects);
 
