@@ -60,7 +60,7 @@ export class Control {
     const p = this.ports;
     const host = this.options.channelHost ?? '127.0.0.1';
     fs.rmSync(this.portsFile, { force: true });
-    this.proc.start(path.join(bin, 'headgate-control'), [
+    this.proc.start(path.join(this.options.bin ?? bin, 'headgate-control'), [
       'serve', '--store', this.store, '--listen', `127.0.0.1:${p.rest}`,
       '--channel-listen', `${host}:${p.channel}`,
       '--publish-listen', `${host}:${p.publish}`,
@@ -118,7 +118,7 @@ export class Agent {
   spawn(token) {
     fs.rmSync(this.portsFile, { force: true });
     fs.mkdirSync(this.dir, { recursive: true });
-    this.proc.start(path.join(bin, 'headgate-agent'), [
+    this.proc.start(path.join(this.options.bin ?? bin, 'headgate-agent'), [
       '--data-listen', `127.0.0.1:${this.ports.data}`,
       '--status-listen', `127.0.0.1:${this.ports.status}`,
       '--data-dir', this.dir, '--ports-file', this.portsFile, '--name', this.name,
