@@ -32,6 +32,9 @@
 	    "Requests refused by the gateway, by error code.")                 \
 	X(AM_BUDGET_REJECT, "headgate_budget_rejections_total", C, "reason",   \
 	    16, NONE, "Requests refused by a budget.")                         \
+	X(AM_SHRUNK, "headgate_output_caps_lowered_total", C, "", 1, NONE,     \
+	    "Requests whose output cap was lowered to what a budget had "      \
+	    "left.")                                                           \
 	X(AM_LIMIT_REJECT, "headgate_limit_rejections_total", C, "reason", 16, \
 	    NONE, "Requests refused by a rate or concurrency limit.")          \
 	X(AM_BAD_HEAD, "headgate_bad_requests_total", C, "reason", 32, NONE,   \

@@ -9,6 +9,8 @@
 
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
+#include "agent/front/reserve.h"
+#include "agent/front/shrink.h"
 #include "agent/front/spool.h"
 #include "agent/front/stored.h"
 
@@ -79,27 +81,6 @@ admit_leave_place(struct request *r)
 	if (r->att.place != NULL)
 		limit_done(&r->att.place, 1, 0, r->f->loop.mono);
 	r->att.place = NULL;
-}
-
-static bool
-admit_amount(struct request *r)
-{
-	const struct price *p = &r->att.price;
-	__int128 sum;
-	int c;
-
-	sum = (__int128)r->worst.n[TC_INPUT] * price_worst_input(p) +
-	      (__int128)r->worst.n[TC_OUTPUT] * price_worst_output(p);
-	for (c = 0; c < TC_COUNT; c++) {
-		if (token_class_is_unit((enum token_class)c))
-			sum += (__int128)r->worst.n[c] *
-			       price_effective(p, (enum token_class)c);
-	}
-	sum = (sum + 999999) / 1000000;
-	if (sum > INT64_MAX / 4)
-		return false;
-	r->amount = (int64_t)sum;
-	return true;
 }
 
 static void
@@ -233,6 +214,27 @@ admit_reserve(struct request *r)
 		admit_give_up(r, rc, NULL);
 }
 
+/* The rest of a budget is too small for the request as it is: lower its output
+ * cap to what the rest pays for, if that is of use. True: it goes on with the
+ * lower cap, or was answered. */
+static bool
+admit_shrink(struct request *r, struct budget_cell *cell)
+{
+	int64_t n = shrink_to(r, cell);
+
+	if (n <= 0)
+		return false;
+	admit_unpark(r);
+	request_move(r, REQ_ADMIT);
+	if (shrink_apply(r, n) != 0) {
+		admit_leave_place(r);
+		refuse_budget(r, ERR_BUDGET_EXHAUSTED, cell);
+		return true;
+	}
+	admit_reserve(r);
+	return true;
+}
+
 void
 admit_retry(struct request *r)
 {
@@ -253,6 +255,8 @@ admit_retry(struct request *r)
 	gen = atomic_load_explicit(&cell->reply_gen, memory_order_acquire);
 	if (gen > r->reply_gen &&
 	    atomic_load_explicit(&cell->exhausted, memory_order_relaxed)) {
+		if (admit_shrink(r, cell))
+			return;
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);
 		admit_leave_place(r);
@@ -353,6 +357,15 @@ admit_choose(struct request *r, bool keep, unsigned target)
 	}
 }
 
+/* The body where it is JSON. */
+static struct json
+admit_body(const struct request *r)
+{
+	if (r->spool != NULL || r->body.len == 0 || op_has_no_body(r->scan.op))
+		return (struct json){NULL, NULL, JSON_NULL};
+	return json_root(buf_str(&r->body));
+}
+
 void
 admit_attempt(struct request *r, bool keep)
 {
@@ -366,11 +379,12 @@ admit_attempt(struct request *r, bool keep)
 		admit_give_up(r, ERR_UPSTREAM, NULL);
 		return;
 	}
+	r->shrunk = 0;
 	if (!admit_choose(r, keep, target))
 		return;
-	if (!b_model_price_bound(att->dep->model, r->f->loop.wall, STR("*"),
-		r->worst.n[TC_INPUT], &att->price) ||
-	    !admit_amount(r)) {
+	if (!reserve_price(att->dep->model, r->f->loop.wall, &r->scan,
+		admit_body(r), &r->worst, &att->price) ||
+	    !reserve_amount(&r->worst, &att->price, &r->amount)) {
 		admit_leave_place(r);
 		admit_give_up(r, ERR_INVALID, "the request is too large");
 		return;

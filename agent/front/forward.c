@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "agent/dialect/cap.h"
 #include "agent/front/front.h"
 #include "agent/front/spool.h"
 #include "agent/front/stored.h"
@@ -78,7 +79,7 @@ forward_translate(struct request *r, struct error *e)
 {
 	const struct b_deployment *d = r->att.dep;
 	struct write_opts o;
-	int64_t n = r->scan.n > 0 ? r->scan.n : 1;
+	int64_t n = r->scan.n > 0 ? r->scan.n : 1, told;
 	int rc = forward_read(r, e);
 
 	if (rc != 0)
@@ -87,14 +88,45 @@ forward_translate(struct request *r, struct error *e)
 	o.client = codec_carry_of(r->scan.op);
 	o.model = forward_model(r);
 	o.max_output = r->worst.n[TC_OUTPUT] / n;
+	told = r->ir->max_output;
+	if (r->shrunk > 0)
+		r->ir->max_output = r->shrunk;
 	o.quirks = forward_quirks(d);
 	o.lenient = r->route->lenient;
 	o.lost = &r->lost;
 	buf_clear(&r->up_body);
 	rc = r->plan.from->write(r->ir, &o, &r->up_body, e);
+	r->ir->max_output = told;
 	if (rc == 0)
 		rc = buf_error(&r->up_body);
 	return rc;
+}
+
+static unsigned forward_rewrite(
+    struct request *r, struct str parts[UP_MAX_PARTS]);
+
+/* The whole body with a lower cap, in r->up_body. */
+static int
+forward_shrink(struct request *r, struct error *e)
+{
+	const struct b_provider *p = r->att.dep->provider;
+	bool old_name = p->dialect == PROVIDER_MISTRAL ||
+			(p->quirks & QUIRK_MAX_TOKENS) != 0;
+	struct str parts[UP_MAX_PARTS];
+	unsigned i, n = forward_rewrite(r, parts);
+	struct buf b;
+	int rc;
+
+	buf_init(&b, r->up_body.max);
+	for (i = 0; i < n; i++)
+		(void)buf_add_str(&b, parts[i]);
+	rc = buf_error(&b);
+	buf_clear(&r->up_body);
+	if (rc == 0)
+		rc = cap_write(r->scan.op, json_root(buf_str(&b)), old_name,
+		    r->shrunk, &r->up_body);
+	buf_release(&b);
+	return rc == 0 ? 0 : err_set(e, rc, "%s", err_text(rc));
 }
 
 int
@@ -105,7 +137,9 @@ forward_prepare(struct request *r, struct error *e)
 	memset(&r->lost, 0, sizeof(r->lost));
 	if (rc != 0)
 		return err_set(e, rc, "the provider has no such operation");
-	return r->plan.mode == RELAY_TRANSLATE ? forward_translate(r, e) : 0;
+	if (r->plan.mode == RELAY_TRANSLATE)
+		return forward_translate(r, e);
+	return r->shrunk > 0 ? forward_shrink(r, e) : 0;
 }
 
 /* "model-name" with quotes, in r->model_json; empty: leave it as it is. */
@@ -142,21 +176,27 @@ forward_form(struct request *r, struct up_request *rq)
 	return rq->body_fd >= 0 ? 1 : 2;
 }
 
+/* The body as it came, with what must change in it. */
 static unsigned
-forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
+forward_rewrite(struct request *r, struct str parts[UP_MAX_PARTS])
 {
 	bool usage;
 
-	if (op_has_no_body(r->scan.op))
-		return 0;
-	if (r->plan.mode == RELAY_TRANSLATE) {
-		parts[0] = buf_str(&r->up_body);
-		return 1;
-	}
 	usage = r->plan.mode == RELAY_CHAT &&
 		(forward_quirks(r->att.dep) & QUIRK_NO_STREAM_OPTIONS) == 0;
 	return oai_request_rewrite(
 	    &r->scan, buf_str(&r->body), forward_model_json(r), usage, parts);
+}
+
+static unsigned
+forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
+{
+	if (op_has_no_body(r->scan.op))
+		return 0;
+	if (r->plan.mode != RELAY_TRANSLATE && r->shrunk == 0)
+		return forward_rewrite(r, parts);
+	parts[0] = buf_str(&r->up_body);
+	return 1;
 }
 
 static const char *

@@ -286,6 +286,10 @@ reply_head(
 		REPLY_LIT(&t, "x-headgate-estimated: true\r\n");
 	if (a->status < 300)
 		reply_dropped(&t, &r->lost);
+	if (a->status < 300 && r->shrunk > 0) {
+		reply_number(&t, "x-headgate-max-output-tokens", r->shrunk);
+		REPLY_LIT(&t, "x-headgate-max-output-reason: budget\r\n");
+	}
 	if (a->cost >= 0)
 		reply_number(&t, "x-headgate-cost-nanousd", a->cost);
 	if (a->processing_ms[0] != '\0')

@@ -140,6 +140,10 @@ struct request {
 	uint32_t source;
 
 	struct budget_cell *short_of; /* while parked */
+	/* The output cap was lowered to this for want of rights, by choice; 0 =
+	 * it was not. How often for this request. */
+	int64_t shrunk;
+	unsigned n_shrinks;
 	uint64_t reply_gen;
 	struct timer timer; /* lease wait, lingering call */
 

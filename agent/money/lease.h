@@ -52,6 +52,7 @@ struct budget_cell {
 	/* Last word of the control plane, for refusals and explain. */
 	_Atomic int64_t spent, reset_at;
 	_Atomic bool exhausted;	    /* free + recallable < want at last reply */
+	_Atomic int64_t free;	    /* that nobody had at last reply */
 	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
 	_Atomic int64_t want_min, want_total; /* waiting reservations */
 	_Atomic int64_t spent_rate_acc;	      /* settled since last report */

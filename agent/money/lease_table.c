@@ -331,6 +331,7 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	table_recall(t, l, g);
 	atomic_store(&c->spent, g->spent);
 	atomic_store(&c->reset_at, g->period_end);
+	atomic_store(&c->free, g->free);
 	atomic_store(&c->exhausted, g->exhausted);
 	/* The count first, then the flag: see lease_wait(). */
 	atomic_fetch_add(&c->reply_gen, 1);

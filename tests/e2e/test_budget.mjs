@@ -11,6 +11,23 @@ const stack = new Stack();
 let agents;
 let secrets;
 
+// Requests that cost more at worst than 0.02 USD, in every dialect: 4096
+// tokens out are 0.041.
+const ask = { role: 'user', content: 'A long story.' };
+const x_sim = { tokens: 3000, events: 4 };
+const gemini = { contents: [{ role: 'user', parts: [{ text: 'A long story.' }] }], x_sim };
+const shrinking = {
+  chat: ['/v1/chat/completions', { model: 'sim-large', messages: [ask], x_sim }],
+  capped: ['/v1/chat/completions', { model: 'sim-large', messages: [ask], max_tokens: 4000, x_sim }],
+  stream: ['/v1/chat/completions', { model: 'sim-large', messages: [ask], stream: true, x_sim }],
+  translated: ['/v1/chat/completions', { model: 'large-anthropic', messages: [ask] }],
+  responses: ['/v1/responses', { model: 'sim-large', input: 'A long story.', store: false, x_sim }],
+  messages: ['/v1/messages', { model: 'large-anthropic', max_tokens: 4096, messages: [ask], x_sim }],
+  gemini: ['/v1beta/models/large-gemini:generateContent', gemini],
+  geministream: ['/v1beta/models/large-gemini:streamGenerateContent?alt=sse',
+    { ...gemini, generationConfig: { maxOutputTokens: 4000, temperature: 1 } }],
+};
+
 teardown(() => stack.stop());
 
 test('the stack starts: two agents, two budgets', async () => {
@@ -26,6 +43,14 @@ test('the stack starts: two agents, two budgets', async () => {
       scope: 'nested.team.project', limit_usd: '0.04', mode: 'hard', period: 'day',
     }),
     ...tenant('vectors', ['app'], { budget: '0.0004' }),
+    ...['anthropic', 'gemini'].flatMap((dialect) => [
+      item('provider', dialect, { dialect, base_url: stack.provider.url, credential: providerKey }),
+      item('deployment', `large-${dialect}`, {
+        model: 'sim-large', provider: dialect, upstream_model: 'sim-large', region: 'local',
+      }),
+      item('route', `large-${dialect}`, { targets: [{ deployment: `large-${dialect}` }] }),
+    ]),
+    ...Object.keys(shrinking).flatMap((name) => tenant(`rest-${name}`, ['app'], { budget: '0.02' })),
     ...tenant('soft', ['app'], { budget: '0.001', mode: 'soft' }),
   ]));
   agents = [stack.agent('agent-1'), stack.agent('agent-2')];
@@ -102,6 +127,47 @@ test('embeddings of token ids, which hold no text, are reserved for too', async 
   assert(count[200] > 0, JSON.stringify(count));
   assert(BigInt(status.spent_nanousd) <= BigInt(status.limit_nanousd),
     `spent ${status.spent_nanousd} of ${status.limit_nanousd}, ${JSON.stringify(count)}`);
+});
+
+function post(agent, key, url, body) {
+  return fetch(`${agent.url}${url}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json',
+      'x-api-key': key, 'x-goog-api-key': key, 'anthropic-version': '2023-06-01' },
+    body: JSON.stringify(body),
+  });
+}
+
+for (const [name, [url, body]] of Object.entries(shrinking)) {
+  test(`the rest of a budget pays for a shorter answer: ${name}`, async () => {
+    const key = secrets[`rest-${name}.team.project.app`];
+    const r = await post(agents[0], key, url, body);
+    const text = await r.text();
+    equal(r.status, 200, text);
+    const cap = Number(r.headers.get('x-headgate-max-output-tokens'));
+    assert(cap > 1000 && cap < 2000, `cap ${cap}`);
+    equal(r.headers.get('x-headgate-max-output-reason'), 'budget');
+    agree(await reconcile(stack));
+    const status = await stack.rest.get(`/v1/budgets/rest-${name}.main/status`);
+    const spent = BigInt(status.spent_nanousd);
+    assert(spent <= BigInt(status.limit_nanousd), `spent ${spent}`);
+    // The provider would have made 3000 tokens and obeyed the lower cap.
+    if (body.x_sim)
+      assert(spent > BigInt(cap - 1) * 10000n, `spent ${spent} for ${cap} tokens`);
+  });
+}
+
+test('an answer that must be whole is not made shorter', async () => {
+  const key = secrets['rest-chat.team.project.app'];
+  await stack.rest.patch('/v1/budgets/rest-chat.main', { limit_usd: '0.04' });
+  await stack.settled();
+  for (const more of [{ response_format: { type: 'json_object' } },
+    { tools: [{ type: 'function', function: { name: 'f', parameters: {} } }] }]) {
+    const r = await post(agents[0], key, '/v1/chat/completions',
+      { model: 'sim-large', messages: [ask], ...more });
+    equal(r.status, 402);
+    equal((await r.json()).error.code, 'budget_exhausted');
+  }
 });
 
 test('a SOFT budget warns and never blocks', async () => {

@@ -333,6 +333,7 @@ rig_grant(struct rig *r)
 		grants[i].recall_to = -1;
 		grants[i].limit = 5000000000;
 		grants[i].spent = reports[i]->settled;
+		grants[i].free = atomic_load(&r->purse);
 		grants[i].exhausted =
 		    more == 0 && atomic_load(&r->purse) < reports[i]->want_min;
 	}

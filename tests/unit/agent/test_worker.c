@@ -478,6 +478,57 @@ START_TEST(test_budget)
 }
 END_TEST
 
+/* What the last request sent upstream under this name, -1 = nothing. */
+static long
+sent_number(const char *name)
+{
+	const char *p;
+	long n = -1;
+
+	pthread_mutex_lock(&fake.lock);
+	p = strstr(fake.last, name);
+	if (p != NULL)
+		n = strtol(p + strlen(name), NULL, 10);
+	pthread_mutex_unlock(&fake.lock);
+	return n;
+}
+
+/* The rest of a budget is too small for all that was asked for. */
+START_TEST(test_shrink)
+{
+	static const char head[] = "x-headgate-max-output-tokens: ";
+	/* the input's bound: about 0.14 milli-USD; 100 tokens out: 0.2 */
+	struct rig_config c = {.budget = 300000};
+	const struct journal_usage *u;
+	const char *p;
+	long n;
+
+	begin(serve_plain, &c);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	p = strstr(answer, head);
+	ck_assert_ptr_nonnull(p);
+	n = strtol(p + sizeof(head) - 1, NULL, 10);
+	ck_assert_int_ge(n, 64);
+	ck_assert_int_lt(n, 100);
+	ck_assert_int_eq(sent_number("\"max_tokens\":"), n);
+	ck_assert_ptr_nonnull(
+	    strstr(answer, "x-headgate-max-output-reason: budget\r\n"));
+	ck_assert_int_eq(rig_metric(&rig, AM_SHRUNK, NULL), 1);
+	u = usage(1);
+	ck_assert_int_le(u->head.reserved, 300000);
+	/* what is no use when it is cut short is refused */
+	atomic_store(&rig.purse, 0);
+	ck_assert_int_eq(
+	    ask(RIG_KEY, "",
+		"{\"model\":\"chat\",\"messages\":[{\"role\":\"user\","
+		"\"content\":\"hello there\"}],\"max_tokens\":100,"
+		"\"response_format\":{\"type\":\"json_object\"}}"),
+	    402);
+	ck_assert_int_eq(rig_metric(&rig, AM_SHRUNK, NULL), 1);
+	end();
+}
+END_TEST
+
 START_TEST(test_client_leaves_while_waiting)
 {
 	struct rig_config c = {.budget = 1000000000, .conc = 1};
@@ -633,6 +684,7 @@ main(void)
 	ADD(s, test_answer_is_not_json);
 	ADD(s, test_provider_refuses);
 	ADD(s, test_budget);
+	ADD(s, test_shrink);
 	ADD(s, test_client_leaves_while_waiting);
 	ADD(s, test_limits);
 	ADD(s, test_slow_client_holds_provider_back);
