@@ -91,6 +91,7 @@ control_start_fleet(struct control *c, struct error *e)
 	    .tls_name = c->o->tls_name,
 	    .n_workers = (unsigned)c->o->channel_threads,
 	    .heartbeat_ms = (uint32_t)c->o->heartbeat_ms,
+	    .metrics = c->metrics,
 	};
 
 	return fleet_new(&fo, &c->fleet, e);

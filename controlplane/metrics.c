@@ -96,6 +96,12 @@ const struct metric_def control_metrics[CM_COUNT] = {
 	.help = "Usage batches that were told to come again later.",
 	.labels = "",
 	.max_series = 1},
+    [CM_USAGE_REJECTED] = {.name = "headgate_usage_rejected_total",
+	.type = METRIC_COUNTER,
+	.help = "Usage records put in quarantine by this process, by agent and "
+		"reason.",
+	.labels = "agent,reason",
+	.max_series = 1000},
     [CM_LEASE_GRANTS] = {.name = "headgate_lease_grants_total",
 	.type = METRIC_COUNTER,
 	.help = "Leases given or enlarged.",

@@ -23,6 +23,7 @@
 #include "controlplane/store/vault.h"
 
 struct fleet;
+struct metric_set;
 
 struct fleet_options {
 	struct store *store;
@@ -38,6 +39,7 @@ struct fleet_options {
 	const char *tls_name;  /* agents check it; the first of a comma list */
 	unsigned n_workers;    /* 0 = 8 */
 	uint32_t heartbeat_ms; /* told to agents; 0 = 1000 */
+	struct metric_set *metrics; /* of controlplane/metrics.h; NULL ok */
 };
 
 /* Load the configuration, start threads and listen. */

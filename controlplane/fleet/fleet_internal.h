@@ -21,6 +21,7 @@
 #define FLEET_MAX_WORKERS  64
 #define FLEET_HEARTBEAT_MS 1000
 #define FLEET_UNPACK_MAX   ((size_t)48 << 20) /* memory of one request */
+#define FLEET_ALERTS	   1024
 
 struct fleet {
 	struct fleet_options o; /* strings are not kept */
@@ -39,8 +40,12 @@ struct fleet {
 	pthread_t flusher;
 	bool has_flusher, stop; /* stop under keys_lock, with wake */
 	pthread_cond_t wake;
+	/* pressure.c */
 	unsigned max_ingests;
 	atomic_uint n_ingests;
+	atomic_llong ingests_full_since; /* mono ns; 0 = a place came free */
+	atomic_llong ingest_took;	 /* the last one, ns */
+	atomic_ullong alerts[FLEET_ALERTS];
 	atomic_ullong requests, refused, enrolled, published, snapshots, deltas,
 	    usage_batches, usage_records, usage_slowed, grants;
 	atomic_llong granted;
@@ -82,6 +87,18 @@ int request_answer(struct request *rq, const ProtobufCMessage *m) MUST_CHECK;
 /* channel_server's handler; ctx = struct fleet. */
 void fleet_handle(
     void *fleet, unsigned worker, struct str bytes, struct buf *reply);
+
+/* Take a place among those that book usage; false: all are taken, tell the
+ * agent to come again after *retry_ms, which grows the longer that lasts. */
+bool ingest_enter(struct fleet *f, uint32_t *retry_ms);
+/* Give it back; began: clock_mono() of ingest_enter(). */
+void ingest_leave(struct fleet *f, int64_t began);
+/* How long to wait after a failure. */
+uint32_t ingest_retry_ms(struct fleet *f);
+/* Metric, and one log record for each agent and reason. */
+struct usage_result;
+void ingest_rejects(struct fleet *f, struct str agent, const Hg__UsageBatch *b,
+    const struct usage_result *r);
 
 /* Load the agent from the database into the registry and *ret. */
 int fleet_load_agent(struct fleet *f, struct str id, struct agent_entry *ret,

@@ -9,7 +9,6 @@
 #include "controlplane/store/store_usage.h"
 
 #define ACKS_MAX	64
-#define USAGE_RETRY_MS	50   /* too many batches at once */
 #define USAGE_OUTAGE_MS 1000 /* the database is away */
 
 /* ---- pull
@@ -205,7 +204,9 @@ usage_ingest(struct request *rq, const Hg__UsageBatch *m, Hg__UsageAck *ack)
 	if (rc == ERR_AGAIN || rc == ERR_UNAVAILABLE || rc == ERR_TIMEOUT) {
 		atomic_fetch_add(&f->usage_slowed, 1);
 		ack->error_code = ERR_AGAIN;
-		ack->retry_ms = USAGE_OUTAGE_MS;
+		ack->retry_ms = ingest_retry_ms(f);
+		if (ack->retry_ms < USAGE_OUTAGE_MS)
+			ack->retry_ms = USAGE_OUTAGE_MS;
 		return 0;
 	}
 	if (rc != 0)
@@ -218,10 +219,7 @@ usage_ingest(struct request *rq, const Hg__UsageBatch *m, Hg__UsageAck *ack)
 		    LFS("agent", rq->env.sender), LFI("epoch", m->boot_epoch),
 		    LFI("shard", m->shard), LFI("first_seq", m->first_seq),
 		    LFI("watermark", r.watermark));
-	if (r.quarantined > 0)
-		log_error("usage records quarantined",
-		    LFS("agent", rq->env.sender), LFI("epoch", m->boot_epoch),
-		    LFI("records", r.quarantined));
+	ingest_rejects(f, rq->env.sender, m, &r);
 	if (!r.gap && usage_last(rq, m) != 0) {
 		ack->error_code = ERR_AGAIN;
 		ack->retry_ms = USAGE_OUTAGE_MS;
@@ -235,6 +233,7 @@ msg_usage(struct request *rq)
 	struct fleet *f = rq->f;
 	Hg__UsageBatch *m = request_unpack(rq, &hg__usage_batch__descriptor);
 	Hg__UsageAck ack;
+	int64_t began;
 	int rc = 0;
 
 	if (m == NULL)
@@ -246,13 +245,12 @@ msg_usage(struct request *rq)
 	ack.boot_epoch = m->boot_epoch;
 	ack.shard = m->shard;
 	/* Heartbeats must find a free worker and a connection. */
-	if (atomic_fetch_add(&f->n_ingests, 1) >= f->max_ingests) {
-		atomic_fetch_add(&f->usage_slowed, 1);
+	began = clock_mono(f->clock);
+	if (!ingest_enter(f, &ack.retry_ms)) {
 		ack.error_code = ERR_AGAIN;
-		ack.retry_ms = USAGE_RETRY_MS;
 	} else {
 		rc = usage_ingest(rq, m, &ack);
+		ingest_leave(f, began);
 	}
-	atomic_fetch_sub(&f->n_ingests, 1);
 	return rc != 0 ? rc : request_answer(rq, &ack.base);
 }

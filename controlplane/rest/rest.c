@@ -278,11 +278,32 @@ rest_done(void *ctx, struct exchange *x)
 static void
 rest_free(struct rest *r)
 {
+	store_unlisten(r->listener);
 	auth_free(r->auth);
 	buf_release(&r->openapi);
 	(void)pthread_mutex_destroy(&r->lock);
 	(void)pthread_cond_destroy(&r->left);
 	free(r);
+}
+
+/* A token was revoked, perhaps by another replica. */
+static void
+rest_notified(void *ctx, const char *channel, const char *payload)
+{
+	struct rest *r = ctx;
+
+	(void)channel;
+	(void)payload;
+	auth_forget(r->auth);
+}
+
+static int
+rest_listen(struct rest *r, struct error *e)
+{
+	static const char *const channels[] = {STORE_CHANNEL_TOKEN};
+
+	return store_listen(
+	    r->o.store, channels, 1, rest_notified, r, &r->listener, e);
 }
 
 int
@@ -313,7 +334,9 @@ rest_start(const struct rest_options *o, struct rest **ret, struct error *e)
 	rc = r->auth ? openapi_render(&r->openapi) : ERR_NOMEM;
 	if (rc != 0)
 		(void)err_set(e, rc, "cannot prepare the REST server");
-	else
+	if (rc == 0)
+		rc = rest_listen(r, e);
+	if (rc == 0)
 		rc = server_start(&so, &app, &r->server, e);
 	if (rc != 0) {
 		rest_free(r);

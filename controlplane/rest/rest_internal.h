@@ -17,6 +17,7 @@ struct rest {
 	struct rest_options o;
 	struct server *server;
 	struct auth *auth;
+	struct store_listener *listener; /* revoked tokens */
 	struct buf openapi;
 	atomic_bool draining;
 	/* Requests in the database: fewer than the pool has connections, so

@@ -217,5 +217,6 @@ void store_unlisten(struct store_listener *l); /* joins; NULL is ok */
 /* Channels in use. */
 #define STORE_CHANNEL_CONFIG "headgate_config" /* payload: version */
 #define STORE_CHANNEL_FLEET  "headgate_fleet"
+#define STORE_CHANNEL_TOKEN  "headgate_token" /* an admin token was revoked */
 
 #endif

@@ -181,6 +181,9 @@ admin_token_revoke(struct db *db, struct str id_or_name, struct admin_token *t,
 	}
 	if (rc == 0)
 		rc = db_exec(db, &revoke, DB_ARGS(DBI(t->id)), NULL, e);
+	/* Other replicas may remember it. */
+	if (rc == 0)
+		rc = db_notify(db, STORE_CHANNEL_TOKEN, "", e);
 	db_rows_free(live);
 	db_rows_free(r);
 	return rc;

@@ -17,13 +17,19 @@
 
 /* ---- ingest ---- */
 
+#define USAGE_REJECTS 8
+
 struct usage_result {
 	uint64_t watermark; /* every seq <= this is committed */
 	uint64_t accepted;  /* new records booked */
 	uint64_t repeated;  /* already booked before, skipped */
 	uint64_t quarantined;
-	int64_t cost; /* sum of the accepted, nano-USD */
-	bool gap;     /* the batch starts above watermark + 1: nothing done */
+	struct {
+		const char *reason; /* static */
+		uint64_t n, first_seq;
+	} rejects[USAGE_REJECTS]; /* by reason, NULL behind the last one */
+	int64_t cost;		  /* sum of the accepted, nano-USD */
+	bool gap; /* the batch starts above watermark + 1: nothing done */
 };
 /* agent_id: UUID text. boot_epoch, shard come from the batch. Own transaction
  * with retries. 0 also for repeated and gapped batches: ack r->watermark.

@@ -12,6 +12,9 @@
 #include "controlplane/store/usage_internal.h"
 
 #define INGEST_ARENA (256 << 20) /* limit; a batch is at most 4 MiB packed */
+/* Of one batch together; no sum of its rows can overflow. */
+#define INGEST_MAX_COST	  (10 * USAGE_MAX_COST)
+#define INGEST_MAX_TOKENS INT64_C(1000000000000000)
 
 struct ingest {
 	struct str agent_text;
@@ -28,6 +31,7 @@ struct ingest {
 	struct usage_entry *held;
 	size_t n_held;
 	const char **why; /* for records[from..to): NULL or reason */
+	bool overflows;	  /* some sum in the database cannot hold this */
 	struct usage_result r;
 };
 
@@ -152,6 +156,41 @@ ingest_known(struct db *db, struct ingest *in, int64_t **known, size_t *n_known,
 	return 0;
 }
 
+/* May a record be added to the sums of those before it? */
+static bool
+ingest_fits(const Hg__UsageRecord *r, struct tokens *sum, int64_t *cost)
+{
+	*cost += r->cost;
+	if (*cost > INGEST_MAX_COST) {
+		*cost -= r->cost;
+		return false;
+	}
+	for (size_t i = 0; i < r->n_tokens && i < TC_COUNT; i++)
+		if (sum->n[i] + r->tokens[i] > INGEST_MAX_TOKENS)
+			return false;
+	for (size_t i = 0; i < r->n_tokens && i < TC_COUNT; i++)
+		sum->n[i] += r->tokens[i];
+	return true;
+}
+
+/* Absurd numbers that pass one by one must not spoil sums either. */
+static void
+ingest_limit(struct ingest *in)
+{
+	struct tokens sum = {{0}};
+	int64_t cost = 0;
+
+	for (size_t i = 0; i < in->to - in->from; i++) {
+		if (in->why[i] != NULL)
+			continue;
+		if (in->overflows)
+			in->why[i] = "a sum would overflow";
+		else if (!ingest_fits(
+			     in->b->records[in->from + i], &sum, &cost))
+			in->why[i] = "the batch holds too much";
+	}
+}
+
 static int
 ingest_check(struct db *db, struct ingest *in, struct error *e)
 {
@@ -167,6 +206,7 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 	for (size_t i = 0; i < n; i++)
 		in->why[i] =
 		    usage_record_reject(in->b->records[in->from + i], in->now);
+	ingest_limit(in);
 	rc = ingest_known(db, in, &known, &n_known, e);
 	in->n = in->n_held = 0;
 	for (size_t i = 0; i < n && rc == 0; i++) {
@@ -179,13 +219,29 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 		if (in->why[i] == NULL)
 			rc = usage_record_entry(r, in->agent.b, in->b,
 			    &in->arena, &in->entries[in->n++], e);
-		else if (usage_record_charges(r)) {
+		else if (!in->overflows && usage_record_charges(r)) {
 			rc = usage_record_entry(r, in->agent.b, in->b,
 			    &in->arena, &in->held[in->n_held], e);
 			in->held[in->n_held++].started_at = in->now;
 		}
 	}
 	return rc;
+}
+
+static void
+ingest_rejected(struct usage_result *r, const char *why, uint64_t seq)
+{
+	r->quarantined++;
+	for (int i = 0; i < USAGE_REJECTS; i++) {
+		if (r->rejects[i].reason == NULL) {
+			r->rejects[i].reason = why;
+			r->rejects[i].first_seq = seq;
+		}
+		if (r->rejects[i].reason == why) {
+			r->rejects[i].n++;
+			return;
+		}
+	}
 }
 
 static int
@@ -222,7 +278,7 @@ ingest_quarantine(struct db *db, struct ingest *in, struct error *e)
 			    charged.n_charges * USAGE_CHARGE_INTS),
 			DBT(in->now)),
 		    NULL, e);
-		in->r.quarantined++;
+		ingest_rejected(&in->r, in->why[i], r->seq);
 	}
 	return rc;
 }
@@ -351,10 +407,16 @@ store_usage_ingest(struct store *s, struct str agent_id,
 		if (b->records[i]->seq == 0 || b->records[i]->seq > INT64_MAX)
 			return err_set(e, ERR_INVALID, "bad record number");
 	arena_init(&in.arena, 1 << 20, INGEST_ARENA);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		rc = ingest_days(s, &in, e);
 		if (rc == 0)
 			rc = store_tx(s, 0, ingest_tx, &in, e);
+		/* Only a sum that cannot hold more is left: what would never
+		 * be booked must not stop the shard for ever. */
+		if (rc == ERR_INVALID && !in.overflows) {
+			in.overflows = true;
+			continue;
+		}
 		/* A day that we believed to exist was dropped. */
 		if (rc != ERR_NOT_FOUND)
 			break;

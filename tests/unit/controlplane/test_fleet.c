@@ -632,6 +632,83 @@ START_TEST(test_window)
 }
 END_TEST
 
+struct slow_agent {
+	struct lab_agent a;
+	Hg__UsageAck ack;
+	pthread_t thread;
+	int rc;
+};
+
+static void *
+slow_main(void *arg)
+{
+	struct slow_agent *x = arg;
+
+	x->rc = lab_usage(&x->a, 1, 0, 1, 5, 1000, 0, 0, false, &x->ack);
+	return NULL;
+}
+
+/* PostgreSQL is slow: who finds no place is told to wait, longer and longer;
+ * heartbeats are answered all the while; nothing is lost. */
+START_TEST(test_back_pressure)
+{
+	struct slow_agent x[2] = {0};
+	struct lab_agent a = {0};
+	struct fleet_stats st;
+	Hg__LeaseGrant grant;
+	Hg__UsageAck ack;
+	struct db *db = NULL;
+	uint32_t first;
+	struct lab l;
+	int beats = 0;
+
+	lab_open(&l);
+	lab_config(&l);
+	lab_agent(&l, "default", &a);
+	for (int i = 0; i < 2; i++)
+		lab_agent(&l, "default", &x[i].a);
+	IS(store_take(l.store, &db, &e), 0);
+	IS(db_begin(db, &e), 0);
+	IS(db_script(db, "LOCK TABLE usage_watermark", &e), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&x[i].thread, NULL, slow_main, &x[i]);
+	while (pgtest_number(l.store,
+		   "SELECT count(*) FROM pg_locks WHERE NOT granted AND "
+		   "relation = 'usage_watermark'::regclass") < 2)
+		;
+	IS(lab_usage(&a, 1, 0, 1, 5, 1000, 0, 0, false, &ack), 0);
+	ck_assert_int_eq(ack.error_code, ERR_AGAIN);
+	ck_assert_uint_eq(ack.watermark, 0);
+	first = ack.retry_ms;
+	ck_assert_uint_ge(first, 50);
+	do {
+		IS(lab_usage(&a, 1, 0, 1, 5, 1000, 0, 0, false, &ack), 0);
+		ck_assert_int_eq(ack.error_code, ERR_AGAIN);
+		ck_assert_uint_ge(ack.retry_ms, first);
+		IS(lab_beat(&a, NULL, &grant), 0);
+		beats++;
+	} while (ack.retry_ms < 400);
+	ck_assert_int_gt(beats, 3);
+	db_rollback(db);
+	store_give(db);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(x[i].thread, NULL);
+		ck_assert_int_eq(x[i].rc, 0);
+		ck_assert_int_eq(x[i].ack.error_code, 0);
+		ck_assert_uint_eq(x[i].ack.watermark, 5);
+		lab_agent_free(&x[i].a);
+	}
+	IS(lab_usage(&a, 1, 0, 1, 5, 1000, 0, 0, false, &ack), 0);
+	ck_assert_int_eq(ack.error_code, 0);
+	ck_assert_uint_eq(ack.watermark, 5);
+	fleet_stats(l.fleet, &st);
+	ck_assert_uint_ge(st.usage_slowed, (unsigned)beats + 1);
+	ck_assert_uint_eq(st.usage_records, 15);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -644,6 +721,7 @@ main(void)
 	UNIT_ADD(s, test_pull);
 	UNIT_ADD(s, test_large_pull);
 	UNIT_ADD(s, test_push);
+	UNIT_ADD(s, test_back_pressure);
 	UNIT_ADD(s, test_acks);
 	return pgtest_run(s);
 }

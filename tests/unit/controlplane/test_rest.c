@@ -470,6 +470,43 @@ START_TEST(test_audit)
 }
 END_TEST
 
+/* A token that was revoked here is refused by another replica at once, though
+ * that one remembers it. */
+START_TEST(test_revoked_elsewhere)
+{
+	struct rest_options o = {.listen = "127.0.0.1:0"};
+	struct resttest other;
+	struct rest *second = NULL;
+	struct error e;
+	int64_t began;
+	struct reply r;
+
+	start(&r);
+	o.store = t.store;
+	o.vault = t.vault;
+	ck_assert_int_eq(rest_start(&o, &second, &e), 0);
+	other = t;
+	other.port = rest_port(second);
+	reply_free(&r);
+	reply_get(&other, ROLE_FINANCE, "GET", "/v1/whoami", "", NULL, &r);
+	ck_assert_int_eq(r.status, 200);
+	char path[80];
+	(void)snprintf(
+	    path, sizeof(path), "/v1/admin-tokens/%s", text(&r, "id"));
+	expect(&r, "DELETE", path, NULL, 204);
+	began = clock_mono(clock_system());
+	do {
+		reply_free(&r);
+		reply_get(
+		    &other, ROLE_FINANCE, "GET", "/v1/whoami", "", NULL, &r);
+	} while (r.status == 200);
+	ck_assert_int_eq(r.status, 401);
+	ck_assert_int_lt(clock_mono(clock_system()) - began, 1500 * NS_PER_MS);
+	rest_stop(second);
+	finish(&r);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -485,6 +522,7 @@ main(void)
 	UNIT_ADD(s, test_idempotency);
 	UNIT_ADD(s, test_matrix);
 	UNIT_ADD(s, test_tokens);
+	UNIT_ADD(s, test_revoked_elsewhere);
 	UNIT_ADD(s, test_audit);
 	return pgtest_run(s);
 }

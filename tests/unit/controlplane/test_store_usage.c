@@ -207,6 +207,51 @@ START_TEST(test_bad_records)
 }
 END_TEST
 
+/* Numbers that pass one by one, and sums that cannot hold more: the shard goes
+ * on, and other keys' sums are as they were. */
+START_TEST(test_absurd)
+{
+	const int64_t max = INT64_C(1000000000000000);
+	struct store *s = pgtest_open();
+	Hg__UsageBatch *b;
+	struct usage_result r;
+	struct error e;
+
+	usagegen_world(&gen, s, 2, 4, 2, true);
+	b = usagegen_batch(&gen, 1, 0, 1, 30, T0);
+	for (int i = 0; i < 20; i++)
+		b->records[i]->cost = max;
+	for (int i = 20; i < 25; i++)
+		b->records[i]->tokens[0] = INT64_MAX - i;
+	OK(store_usage_ingest(s, AGENT, b, NOW, &r, &e));
+	usagegen_free(b);
+	ck_assert_uint_eq(r.watermark, 30);
+	ck_assert_uint_eq(r.accepted, 10);
+	ck_assert_uint_eq(r.quarantined, 20);
+	ck_assert_str_eq(r.rejects[0].reason, "the batch holds too much");
+	ck_assert_uint_eq(r.rejects[0].n, 15);
+	ck_assert_uint_eq(r.rejects[0].first_seq, 11);
+	ck_assert_str_eq(r.rejects[1].reason, "too many tokens");
+	ck_assert_uint_eq(r.rejects[1].n, 5);
+	ck_assert_ptr_null(r.rejects[2].reason);
+	check_books(s, 10);
+	/* the sums of one key are nearly full */
+	pgtest_sql(s, "UPDATE usage_hourly SET cost = 9223372036854775000 "
+		      "WHERE ctid = (SELECT min(ctid) FROM usage_hourly)");
+	r = ship(s, 1, 0, 31, 40, false);
+	ck_assert_uint_eq(r.watermark, 70);
+	ck_assert_uint_eq(r.accepted, 0);
+	ck_assert_uint_eq(r.quarantined, 40);
+	ck_assert_str_eq(r.rejects[0].reason, "a sum would overflow");
+	/* only that batch: what does not touch the full sum is booked */
+	b = usagegen_batch(&gen, 1, 0, 71, 10, T0 + 7200 * NS_PER_S);
+	OK(store_usage_ingest(s, AGENT, b, NOW + 7200 * NS_PER_S, &r, &e));
+	usagegen_free(b);
+	ck_assert_uint_eq(r.accepted, 10);
+	pgtest_close(s);
+}
+END_TEST
+
 START_TEST(test_many_days)
 {
 	struct store *s = pgtest_open();
@@ -666,6 +711,7 @@ suite(void)
 	UNIT_ADD(s, test_once);
 	UNIT_ADD(s, test_hole_inside);
 	UNIT_ADD(s, test_bad_records);
+	UNIT_ADD(s, test_absurd);
 	UNIT_ADD(s, test_many_days);
 	UNIT_ADD(s, test_parallel);
 	UNIT_ADD(s, test_killed_server);
