@@ -15,8 +15,6 @@
 
 #include "common/json.h"
 
-#define IR_MAX_OTHERS 1024
-
 /* Tool calls by id: open addressing, filled as far as somebody looked. */
 struct ir_calls {
 	const struct ir_part **slots;

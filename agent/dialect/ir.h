@@ -27,6 +27,7 @@
 #define IR_MAX_PARTS	16384 /* of one request */
 #define IR_MAX_TOOLS	1024
 #define IR_MAX_STOPS	64
+#define IR_MAX_OTHERS	1024 /* more are not noted */
 
 /* ---- requests ---- */
 

@@ -224,10 +224,12 @@ oai_read_generation(struct str key, struct json v, struct scan *r,
 		return oai_read_options(v, r, e);
 	if (json_key_eq(key, STR("n")))
 		return oai_read_int(v, "n", 1, OAI_MAX_N, &r->n, e);
-	if (json_key_eq(key, STR("max_completion_tokens")))
+	/* Nobody obeys a cap that its operation does not know. */
+	if (r->op == OP_CHAT && json_key_eq(key, STR("max_completion_tokens")))
 		return oai_read_int(v, "max_completion_tokens", 1,
 		    INT64_C(1) << 53, &cap[0], e);
-	if (json_key_eq(key, STR("max_tokens")))
+	if ((r->op == OP_CHAT || r->op == OP_COMPLETIONS) &&
+	    json_key_eq(key, STR("max_tokens")))
 		return oai_read_int(
 		    v, "max_tokens", 1, INT64_C(1) << 53, &cap[1], e);
 	if (r->op != OP_COMPLETIONS || !json_key_eq(key, STR("best_of")))
@@ -252,6 +254,10 @@ oai_read_member(struct str key, struct json v, struct scan *r, int64_t cap[2],
 	prompt = oai_prompt_name(r->op);
 	if (r->op != OP_CHAT && json_key_eq(key, str_of(prompt)))
 		return oai_read_input(v, prompt, r, e);
+	if (r->op == OP_RERANK && json_key_eq(key, STR("query"))) {
+		r->n_chars = (int64_t)json_text_bytes(v);
+		return 0;
+	}
 	return scan_bills_output(r->op) ? oai_read_generation(key, v, r, cap, e)
 					: 0;
 }

@@ -26,7 +26,8 @@ struct scan {
 	int64_t n_media;    /* images, audio, files */
 	int64_t n_numbers;  /* embedding inputs that are tokens already */
 	int64_t text_bytes; /* in all strings of the body */
-	int64_t n_chars;    /* speech: characters to be spoken */
+	int64_t n_chars;    /* speech: characters to be spoken; rerank: bytes
+			     * of the query */
 	int64_t n_seconds;  /* transcriptions: of sound, at the most */
 	/* Places in the body that may be changed on the way upstream. */
 	struct str model_span; /* value of "model", with quotes; "" = no such

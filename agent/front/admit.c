@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/dialect/bound.h"
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
 #include "agent/front/reserve.h"
@@ -15,6 +16,11 @@
 #include "agent/front/stored.h"
 
 #define ADMIT_MAX_CALLS 6 /* providers called for one request */
+/* Bytes that a reranker takes for one document at the least, and tokens of
+ * text that a second of sound gives at the most. */
+#define ADMIT_RERANK_CHUNK     250
+#define ADMIT_WORDS_PER_SECOND 25
+#define ADMIT_MOST	       INT64_C(100000000000) /* tokens; a record's limit */
 
 /* No deployment can take it (any more): the last provider's failure when there
  * was one, otherwise an error of ours. */
@@ -307,11 +313,92 @@ admit_same_target(struct request *r, unsigned target)
 
 /* A ceiling needs a cap on the output: the request's or the model's. */
 static bool
-admit_has_cap(const struct request *r)
+admit_has_cap(struct request *r)
 {
-	return !r->key->has_hard_budget || !op_is_generation(r->scan.op) ||
-	       r->scan.max_output > 0 ||
-	       r->att.dep->model->max_output_tokens > 0;
+	if (!r->key->has_hard_budget || !scan_bills_output(r->scan.op) ||
+	    r->worst.n[TC_OUTPUT] > 0 || price_worst_output(&r->att.price) <= 0)
+		return true;
+	if (op_is_generation(r->scan.op) || r->scan.op == OP_COMPLETIONS)
+		refuse_field(r, ERR_INVALID,
+		    r->scan.op == OP_COMPLETIONS ? "max_tokens"
+						 : "max_completion_tokens",
+		    "this key has a hard budget and the model has no output "
+		    "cap: the request must have one");
+	else
+		refuse_field(r, ERR_UNSUPPORTED, "model",
+		    "this key has a hard budget and the model has no output "
+		    "cap");
+	return false;
+}
+
+static void
+admit_unbound(struct request *r, const char *field, const char *text)
+{
+	if (r->fallback)
+		admit_give_up(r, 0, NULL);
+	else
+		refuse_field(r, ERR_UNSUPPORTED, field, text);
+}
+
+/* A ceiling also needs a bound on what does not stand in the request: without
+ * one it is refused, with one the worst case grows. The provider's own tools
+ * are run in rounds, each of which reads the conversation again. */
+static bool
+admit_bound(struct request *r)
+{
+	const struct b_model *m = r->att.dep->model;
+	bool tools = r->plan.mode != RELAY_TRANSLATE;
+	struct bound b;
+	int64_t most;
+
+	if (!r->key->has_hard_budget || !op_is_generation(r->scan.op))
+		return true;
+	bound_read(r->scan.op, json_root(buf_str(&r->body)), r->ir, &b);
+	if (tools && b.tool[0] != '\0') {
+		admit_unbound(r, b.tool,
+		    "the cost of tools that the provider runs has no bound "
+		    "without a cap on their calls, and this key has a hard "
+		    "budget");
+		return false;
+	}
+	if (b.input[0] == '\0' && (!tools || b.calls == 0))
+		return true;
+	if (m->context_tokens <= 0) {
+		admit_unbound(r, b.input[0] != '\0' ? b.input : "tools",
+		    "its cost has no bound while the model declares no "
+		    "context_tokens, and this key has a hard budget");
+		return false;
+	}
+	if (!tools)
+		b.calls = 0;
+	most = m->context_tokens < OAI_MAX_TOKENS ? m->context_tokens
+						  : OAI_MAX_TOKENS;
+	most *= b.calls + 1;
+	if (most > r->worst.n[TC_INPUT])
+		r->worst.n[TC_INPUT] = most;
+	r->worst.n[TC_WEB_SEARCH] += b.calls;
+	return true;
+}
+
+/* What the settled units do not tell before the answer: long documents count
+ * for several, some rerankers read the query with each; what is heard becomes
+ * text at no more than its own rate. */
+static void
+admit_worst(struct request *r)
+{
+	const struct scan *q = &r->scan;
+	struct tokens *w = &r->worst;
+	int64_t again = q->n_chars * q->n_messages; /* of rerank's query */
+
+	settle_worst(q, r->att.dep->model->max_output_tokens, w);
+	if (q->op == OP_RERANK) {
+		w->n[TC_SEARCH_UNITS] =
+		    (q->n_messages + q->text_bytes / ADMIT_RERANK_CHUNK + 99) /
+		    100;
+		w->n[TC_INPUT] += again < ADMIT_MOST ? again : ADMIT_MOST;
+	} else if (q->n_seconds > 0 && w->n[TC_OUTPUT] == 0) {
+		w->n[TC_OUTPUT] = q->n_seconds * ADMIT_WORDS_PER_SECOND;
+	}
 }
 
 /* Remember why the first deployment could not carry the request. */
@@ -344,8 +431,7 @@ admit_choose(struct request *r, bool keep, unsigned target)
 		}
 		att->target = (unsigned)i;
 		att->dep = r->route->targets[i].deployment;
-		settle_worst(
-		    &r->scan, att->dep->model->max_output_tokens, &r->worst);
+		admit_worst(r);
 		memset(&e, 0, sizeof(e));
 		rc = forward_prepare(r, &e);
 		if (rc == 0)
@@ -382,6 +468,10 @@ admit_attempt(struct request *r, bool keep)
 	r->shrunk = 0;
 	if (!admit_choose(r, keep, target))
 		return;
+	if (!admit_bound(r)) {
+		admit_leave_place(r);
+		return;
+	}
 	if (!reserve_price(att->dep->model, r->f->loop.wall, &r->scan,
 		admit_body(r), &r->worst, &att->price) ||
 	    !reserve_amount(&r->worst, &att->price, &r->amount)) {
@@ -391,9 +481,6 @@ admit_attempt(struct request *r, bool keep)
 	}
 	if (!admit_has_cap(r)) {
 		admit_leave_place(r);
-		refuse_field(r, ERR_INVALID, "max_completion_tokens",
-		    "this key has a hard budget and the model has no output "
-		    "cap: max_completion_tokens is required");
 		return;
 	}
 	admit_reserve(r);
