@@ -266,7 +266,8 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 		show_list(c, list,
 		    "name,limit:limit_nanousd$,spent:spent_nanousd$,"
 		    "free:free_nanousd$,leased:leased_nanousd$,"
-		    "doubtful:doubtful_nanousd$,held:held_nanousd$,"
+		    "released:released_nanousd$,doubtful:doubtful_nanousd$,"
+		    "held:held_nanousd$,"
 		    "period_start,"
 		    "period_end");
 	}

@@ -21,6 +21,7 @@
 #include "controlplane/fleet/fleet.h"
 #include "controlplane/metrics.h"
 #include "controlplane/money/reconcile.h"
+#include "controlplane/money/watch.h"
 #include "controlplane/options.h"
 #include "controlplane/rest/rest.h"
 #include "controlplane/store/migrate.h"
@@ -44,7 +45,7 @@ struct control {
 	struct reconcile *reconcile;
 	struct fleet_stats counted; /* what the metrics have */
 	int signal_fd;
-	int64_t next_restart, next_housekeeping; /* mono ns */
+	int64_t next_restart, next_housekeeping, next_watch; /* mono ns */
 	int64_t restart_backoff_ms;
 };
 
@@ -232,6 +233,25 @@ control_housekeep(struct control *c, int64_t now)
 }
 
 static void
+control_watch_budgets(struct control *c, int64_t now)
+{
+	struct watch_result w;
+	struct error e;
+
+	if (now < c->next_watch)
+		return;
+	c->next_watch = now + WATCH_EVERY_MS * NS_PER_MS;
+	if (watch_budgets(c->boot.store, clock_wall(clock_system()), &w, &e) !=
+	    0)
+		log_warn("the watch over budgets failed, will be tried again",
+		    LF("error", e.text));
+	metric_inc(c->metrics, CM_DOUBT_RELEASED, w.released);
+	if (w.released > 0)
+		log_warn("rights of vanished agents were given back",
+		    LFI("nanousd", w.released));
+}
+
+static void
 control_count(struct control *c)
 {
 	struct fleet_stats *was = &c->counted, now;
@@ -285,6 +305,7 @@ control_run(struct control *c)
 		now = clock_mono(clock_system());
 		control_watch_store(c, now);
 		control_housekeep(c, now);
+		control_watch_budgets(c, now);
 		control_count(c);
 	}
 }

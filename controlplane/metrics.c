@@ -140,6 +140,12 @@ const struct metric_def control_metrics[CM_COUNT] = {
 	.help = "Usage records in quarantine, at the latest reconciliation.",
 	.labels = "",
 	.max_series = 1},
+    [CM_DOUBT_RELEASED] = {.name = "headgate_doubt_released_nanousd_total",
+	.type = METRIC_COUNTER,
+	.help = "Rights of vanished agents on bounded budgets that time gave "
+		"back, in nano-USD.",
+	.labels = "",
+	.max_series = 1},
 };
 
 struct metric_set *

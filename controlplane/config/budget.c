@@ -70,6 +70,19 @@ instant(const json_t *spec, const char *name, int64_t absent)
 	return z == NULL || time_parse(str_of(z), &ns) != 0 ? absent : ns;
 }
 
+static int
+check_mode(const json_t *spec, const char *at, struct problems *p)
+{
+	const char *mode = json_string_value(json_object_get(spec, "mode"));
+	bool bounded = mode != NULL && strcmp(mode, "bounded") == 0;
+
+	if ((json_object_get(spec, "overspend_usd") != NULL) == bounded)
+		return 0;
+	return bad(p, at, "overspend_usd",
+	    bounded ? "is required when the mode is bounded"
+		    : "has no meaning unless the mode is bounded");
+}
+
 int
 budget_check(const json_t *spec, const char *at, struct problems *p)
 {
@@ -99,5 +112,7 @@ budget_check(const json_t *spec, const char *at, struct problems *p)
 	if (rc == 0 &&
 	    instant(spec, "from", INT64_MIN) >= instant(spec, "to", INT64_MAX))
 		rc = bad(p, at, "to", "must be later than from");
+	if (rc == 0)
+		rc = check_mode(spec, at, p);
 	return rc;
 }

@@ -17,7 +17,7 @@ static const char *const values_disconnect[] = {"abort", "drain", NULL};
 static const char *const values_capability[] = {"chat", "embeddings", "tools",
     "json_schema", "vision", "completions", "moderations", "images", "audio",
     "rerank", "responses", "documents", "reasoning", "audio_input", NULL};
-static const char *const values_mode[] = {"hard", "soft", NULL};
+static const char *const values_mode[] = {"hard", "bounded", "soft", NULL};
 static const char *const values_period[] = {"day", "week", "month", "quarter",
     "year", "rolling", "once", "unlimited", NULL};
 static const char *const values_class[] = {
@@ -413,8 +413,15 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 	.type = FT_ENUM,
 	.values = values_mode,
 	.def = "\"hard\"",
-	.help = "Hard refuses requests at the limit, soft only reports.",
+	.help = "Hard refuses requests at the limit; bounded too, but gives "
+		"rights of vanished agents back by time, up to overspend_usd; "
+		"soft only reports.",
 	.example = "\"hard\""},
+    {.name = "overspend_usd",
+	.type = FT_MONEY,
+	.max = INT64_C(1000000000) * INT64_C(1000000000),
+	.help = "The most by which a bounded budget may be exceeded in a "
+		"period; required for it."},
     {.name = "period",
 	.type = FT_ENUM,
 	.flags = FF_REQUIRED,

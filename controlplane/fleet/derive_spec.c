@@ -381,9 +381,10 @@ spec_budget(const struct spec *s, Hg__Item *m)
 	if (!unlimited &&
 	    money_parse(str_of(spec_text(spec, "limit_usd")), &b->limit) != 0)
 		return spec_bad(s, "limit_usd");
-	b->mode = unlimited || strcmp(spec_text(spec, "mode"), "soft") == 0
-		      ? HG__BUDGET_MODE__BUDGET_SOFT
-		      : HG__BUDGET_MODE__BUDGET_HARD;
+	if (unlimited || strcmp(spec_text(spec, "mode"), "soft") == 0)
+		b->mode = HG__BUDGET_MODE__BUDGET_SOFT;
+	else if (strcmp(spec_text(spec, "mode"), "bounded") == 0)
+		b->mode = HG__BUDGET_MODE__BUDGET_BOUNDED;
 	return spec_scope(s, &b->scope_uid, &b->scope_kind);
 }
 

@@ -101,6 +101,10 @@ decide_recall(const struct lease_view *v, const Hg__LeaseReport *r,
 {
 	d->recall_to = -1;
 	d->w.recall = v->recall;
+	/* Time gave back what it holds (bounded budgets): not to be spent. */
+	if (positive(r->returned) < v->returned)
+		d->recall_to = positive(sub64(sub64(v->granted, v->returned),
+		    max64(v->settled, d->w.r_settled)));
 	if (!v->recall)
 		return;
 	if (rights <= 0)

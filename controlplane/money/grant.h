@@ -7,7 +7,7 @@
  * Hard budgets: a grant comes out of `free`, so that the sum of all rights can
  * never pass the limit; only the agent's own report of a return, or ingested
  * usage, or a completely shipped journal of a dead process, moves money back.
- * No timer ever does.
+ * No timer ever does. Of bounded budgets one does, up to a stated amount.
  */
 #ifndef CONTROLPLANE_MONEY_GRANT_H
 #define CONTROLPLANE_MONEY_GRANT_H

@@ -53,23 +53,24 @@ budget_json(struct str name, json_t *spec, const struct budget_status *st,
 	    json_object_get(spec, "scope"), "mode",
 	    json_object_get(spec, "mode"), "period",
 	    json_object_get(spec, "period"));
-	(void)json_object_update_new(
-	    out, json_pack("{s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o}",
-		     "limit_nanousd",
-		     limited ? json_integer(st->limit) : json_null(),
-		     "adjustment_nanousd", (json_int_t)st->adjust,
-		     "spent_nanousd", (json_int_t)st->settled, "free_nanousd",
-		     limited ? json_integer(st->free) : json_null(),
-		     "leased_nanousd", (json_int_t)st->leased,
-		     "doubtful_nanousd", (json_int_t)st->doubtful,
-		     "held_nanousd", (json_int_t)st->held, "period_start",
-		     st->period_start - st->span > 1
-			 ? json_instant(st->period_start - st->span)
-			 : json_null(),
-		     "period_end",
-		     st->period_end < INT64_MAX ? json_instant(st->period_end)
-						: json_null(),
-		     "leases", leases));
+	(void)json_object_update_new(out,
+	    json_pack("{s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+		"limit_nanousd",
+		limited ? json_integer(st->limit) : json_null(),
+		"adjustment_nanousd", (json_int_t)st->adjust, "spent_nanousd",
+		(json_int_t)st->settled, "free_nanousd",
+		limited ? json_integer(st->free) : json_null(),
+		"leased_nanousd", (json_int_t)st->leased, "released_nanousd",
+		(json_int_t)st->released, "doubtful_nanousd",
+		(json_int_t)st->doubtful, "held_nanousd", (json_int_t)st->held,
+		"period_start",
+		st->period_start - st->span > 1
+		    ? json_instant(st->period_start - st->span)
+		    : json_null(),
+		"period_end",
+		st->period_end < INT64_MAX ? json_instant(st->period_end)
+					   : json_null(),
+		"leases", leases));
 	return out;
 }
 

@@ -25,7 +25,7 @@ const struct schema_row schema_rows[] = {
     S("BudgetStatus", "name", "string", "Name of the budget."),
     S("BudgetStatus", "uid", "string", "Uid of the budget."),
     S("BudgetStatus", "scope", "string", "What the budget covers."),
-    S("BudgetStatus", "mode", "hard|soft", "Mode of the budget."),
+    S("BudgetStatus", "mode", "hard|bounded|soft", "Mode of the budget."),
     S("BudgetStatus", "period", "string", "Kind of its period."),
     S("BudgetStatus", "limit_nanousd", "nano?",
 	"Limit of the period with what was added to it; null for unlimited."),
@@ -36,6 +36,9 @@ const struct schema_row schema_rows[] = {
 	"Not leased and not spent; negative means overspent; null for "
 	"unlimited."),
     S("BudgetStatus", "leased_nanousd", "nano", "Held by agents."),
+    S("BudgetStatus", "released_nanousd", "nano",
+	"Of bounded budgets: rights of vanished agents that time gave back; "
+	"the limit is exceeded by at most as much."),
     S("BudgetStatus", "doubtful_nanousd", "nano",
 	"Held by agents that have vanished."),
     S("BudgetStatus", "held_nanousd", "nano",

@@ -41,7 +41,11 @@ status_period(struct db *db, uint64_t uid, int64_t at,
 	    "SELECT c.period_start, c.period_end, c.whole, "
 	    "coalesce(p.free + c.lim - p.limit_nano, c.lim), "
 	    "coalesce(p.settled, 0) + c.past_settled, "
-	    "coalesce(p.held, 0) + c.past_held, c.span, c.base, c.adjust "
+	    "coalesce(p.held, 0) + c.past_held, c.span, c.base, c.adjust, "
+	    "(SELECT coalesce(sum(x.doubt_released), 0)::bigint "
+	    "FROM budget_period x WHERE x.budget_uid = $1 "
+	    "AND x.period_start <= c.period_start "
+	    "AND x.period_start >= c.period_start - c.span) "
 	    "FROM hg_budget_now($1, $2) c LEFT JOIN budget_period p "
 	    "ON p.budget_uid = $1 AND p.period_start = c.period_start"};
 	struct db_rows *r = NULL;
@@ -60,7 +64,8 @@ status_period(struct db *db, uint64_t uid, int64_t at,
 		    .held = db_i64(r, 0, 5),
 		    .span = db_i64(r, 0, 6),
 		    .base = db_i64(r, 0, 7),
-		    .adjust = db_i64(r, 0, 8)};
+		    .adjust = db_i64(r, 0, 8),
+		    .released = db_i64(r, 0, 9)};
 	} else {
 		rc = err_set(e, ERR_NOT_FOUND, "no such budget");
 	}
@@ -395,6 +400,36 @@ store_lease_release(struct store *s, struct str agent_id, uint64_t boot_epoch,
 {
 	struct release x = {agent_id, boot_epoch, 0};
 	int rc = store_tx(s, 0, release_tx, &x, e);
+
+	*released = x.released;
+	return rc;
+}
+
+struct doubt_timer {
+	int64_t now, grace, released;
+};
+
+static int
+doubt_timer_tx(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {"SELECT hg_doubt_timer($1, $2)"};
+	struct doubt_timer *x = ctx;
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(db, &st, DB_ARGS(DBI(x->now), DBI(x->grace)), &r, e);
+	if (rc == 0)
+		x->released = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_doubt_timer(struct store *s, int64_t now, int64_t grace,
+    int64_t *released, struct error *e)
+{
+	struct doubt_timer x = {now, grace, 0};
+	int rc = store_tx(s, 0, doubt_timer_tx, &x, e);
 
 	*released = x.released;
 	return rc;

@@ -34,6 +34,7 @@ struct budget_status {
 	int64_t leased;	  /* granted - settled - returned of live leases */
 	int64_t doubtful; /* the same of superseded or fenced ones */
 	int64_t held;	  /* behind estimates, see proto/held.h */
+	int64_t released; /* doubt that time gave back, of bounded budgets */
 };
 struct lease_status {
 	struct str agent_id;
@@ -135,6 +136,12 @@ int store_lease_reports(struct db *db, struct str agent_id, uint64_t boot_epoch,
  * Own transaction. *released = nano-USD. */
 int store_lease_release(struct store *s, struct str agent_id,
     uint64_t boot_epoch, int64_t *released, struct error *e) MUST_CHECK;
+
+/* Rights of vanished agents on bounded budgets that are due at wall time
+ * `now`, `grace` ns after their fence. Own transaction; *released = nano-USD.
+ */
+int store_doubt_timer(struct store *s, int64_t now, int64_t grace,
+    int64_t *released, struct error *e) MUST_CHECK;
 
 /* Audit: number of (budget, period) where conservation does not hold. */
 int store_lease_check(

@@ -58,6 +58,15 @@ check_books(struct sim *s)
 		    s->db.booked, s->db.ledger, s->db.hourly, s->db.daily);
 }
 
+static bool
+check_bounded(const struct sim *s, uint64_t uid)
+{
+	for (unsigned i = 0; i < s->db.n_budgets; i++)
+		if (s->db.budgets[i].uid == uid)
+			return s->db.budgets[i].bounded;
+	return false;
+}
+
 /* I3, I4 of one lease in an agent. */
 static void
 check_lease(struct sim *s, const struct sim_agent *a, const struct lease *l)
@@ -78,7 +87,8 @@ check_lease(struct sim *s, const struct sim_agent *a, const struct lease *l)
 	m = sim_db_lease(s, l->cell->uid, l->period_start, a->index, a->epoch);
 	if (m == NULL && l->granted == 0)
 		return;
-	if (m == NULL || l->granted > m->granted || m->returned > l->returned ||
+	if (m == NULL || l->granted > m->granted ||
+	    (m->returned > l->returned && !check_bounded(s, l->cell->uid)) ||
 	    m->settled > settled)
 		sim_fail(s,
 		    "I4: agent %u budget %" PRIu64 ": G %" PRId64 " S %" PRId64
@@ -115,7 +125,8 @@ check_agents(struct sim *s, int64_t *left)
 }
 
 /* I2: all that was started, at its worst while it runs, and all that may
- * still be started without asking, never exceed the limit. */
+ * still be started without asking, never exceed the limit. I17: of bounded
+ * budgets by no more than the doubt that was released, which is bounded. */
 static void
 check_safety(struct sim *s)
 {
@@ -137,13 +148,22 @@ check_safety(struct sim *s)
 		if (b == NULL || b->soft)
 			continue;
 		p = sim_db_period(s, t->uid, t->start);
-		if (p == NULL || t->spent + t->running + left[i] > p->top)
+		if (p != NULL && b->bounded && p->released > b->delta)
 			sim_fail(s,
-			    "I2: budget %" PRIu64 " start %" PRId64
+			    "I17: budget %" PRIu64 " start %" PRId64
+			    ": %" PRId64 " of doubt released, %" PRId64
+			    " may be",
+			    t->uid, t->start, p->released, b->delta);
+		if (p != NULL && t->spent > p->top)
+			s->n_overspent++;
+		if (p == NULL ||
+		    t->spent + t->running + left[i] > p->top + p->released)
+			sim_fail(s,
+			    "I2, I17: budget %" PRIu64 " start %" PRId64
 			    ": spent %" PRId64 " + running %" PRId64
 			    " + left %" PRId64 " exceed %" PRId64,
 			    t->uid, t->start, t->spent, t->running, left[i],
-			    p == NULL ? 0 : p->top);
+			    p == NULL ? 0 : p->top + p->released);
 	}
 }
 
@@ -151,7 +171,7 @@ void
 sim_check(struct sim *s, enum sim_event_kind kind)
 {
 	bool database = kind == EV_TO_CP || kind == EV_SHIP ||
-			kind == EV_FAULT || kind == EV_HEAL;
+			kind == EV_FAULT || kind == EV_HEAL || kind == EV_DOUBT;
 	int64_t free_now = sim_free_sum(s);
 
 	if (!database && free_now > s->free_before)

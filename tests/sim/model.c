@@ -487,6 +487,32 @@ sim_db_timer_frees(struct sim *s)
 	}
 }
 
+/* hg_doubt_timer() */
+void
+sim_db_doubt_timer(struct sim *s, int64_t grace)
+{
+	int64_t now = sim_control_now(s, s->home);
+
+	for (unsigned i = 0; i < s->db.n_leases; i++) {
+		struct m_lease *l = &s->db.leases[i];
+		struct m_period *p = &s->db.periods[l->period];
+		const struct m_budget *b = sim_db_budget(s, l->uid);
+		int64_t rest = l->granted - l->settled - l->returned;
+
+		if (b == NULL || !b->bounded || p->end <= now ||
+		    l->fence_at >= now - grace)
+			continue;
+		if (s->plant != PLANT_PAST_DELTA)
+			rest = min64(rest, b->delta - p->released);
+		if (rest <= 0)
+			continue;
+		l->returned += rest;
+		p->free += rest;
+		p->released += rest;
+		s->n_released++;
+	}
+}
+
 /* ---- hello (store_fleet.c)
  * --------------------------------------------------------- */
 

@@ -58,6 +58,7 @@ struct lease_table;
 	X(PLANT_WRONG_PERIOD, "usage is charged to the current period")       \
 	X(PLANT_OLD_BOOT, "an older boot epoch still gets grants")            \
 	X(PLANT_REPLAY_FREES, "replay drops the intents that it finds")       \
+	X(PLANT_PAST_DELTA, "bounded budgets release all doubt by time")      \
 	X(PLANT_HALF_COMMIT, "a batch that fails leaves its ledger rows")
 
 enum sim_plant {
@@ -93,12 +94,14 @@ void sim_disk_full(struct sim_disk *d, bool full);
 struct m_budget {
 	uint64_t uid, version;
 	int64_t limit, period_ns; /* period 0 = once */
-	bool deleted, soft;
+	bool deleted, soft, bounded;
+	int64_t delta; /* bounded: doubt that time may release in a period */
 };
 struct m_period {
 	uint64_t uid, version;
 	int64_t start, end, limit, free, settled, held;
-	int64_t top; /* highest limit ever: what safety is measured by */
+	int64_t top;	  /* highest limit ever: what safety is measured by */
+	int64_t released; /* doubt, by time */
 };
 struct m_lease {
 	unsigned period; /* index */
@@ -250,6 +253,7 @@ enum sim_event_kind {
 	EV_FAULT,    /* something happens to the world */
 	EV_CONFIG,   /* agent a learns the configuration */
 	EV_HEAL,
+	EV_DOUBT, /* the control plane looks after bounded budgets */
 	EV_N
 };
 struct sim_event {
@@ -306,7 +310,7 @@ struct sim {
 	int64_t seen_free[SIM_BUDGETS]; /* PLANT_BLIND_GRANT */
 	/* for the record */
 	uint64_t n_admitted, n_refused, n_busy, n_kills, n_power, n_msgs,
-	    n_lost, n_dups, n_probes;
+	    n_lost, n_dups, n_probes, n_released, n_overspent;
 };
 
 /* world.c */
@@ -372,6 +376,7 @@ void sim_period_bounds(
 bool sim_db_hello(struct sim *s, unsigned agent, uint64_t boot,
     uint64_t instance, unsigned n_shards, int64_t now, int *code);
 void sim_db_timer_frees(struct sim *s);
+void sim_db_doubt_timer(struct sim *s, int64_t grace);
 
 /* check.c */
 void sim_check(struct sim *s, enum sim_event_kind kind);

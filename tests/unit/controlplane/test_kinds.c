@@ -171,36 +171,17 @@ START_TEST(test_canonical)
 }
 END_TEST
 
-START_TEST(test_refused)
+START_TEST(test_refused_budgets)
 {
-	static const char *const ratios[] = {"", "o200", "bytes:", "bytes:0",
-	    "bytes:0.09", "bytes:1001", "bytes:3.", "bytes:.5", "bytes:3.6001",
-	    "bytes:-1", "bytes:3,6", "bytes:99999"};
-	char spec[64];
-
-	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
-		(void)snprintf(
-		    spec, sizeof(spec), "{\"tokenizer\":\"%s\"}", ratios[i]);
-		refuse("model", spec, "/s/tokenizer");
-	}
-	refuse("tenant", "{\"nope\":1,\"disabled\":0}", "/s/nope;/s/disabled");
-	refuse("tenant", "{\"a/b~c\":1}", "/s/a~1b~0c");
-	refuse("tenant", "[]", "/s");
-	refuse("tenant", "{\"routes\":[]}", "/s/routes");
-	refuse("tenant", "{\"routes\":[\"a\",\"a\"]}", "/s/routes/1");
-	refuse("tenant", "{\"routes\":[\"a/b\",7]}", "/s/routes/0;/s/routes/1");
-	refuse("tenant", "{\"display_name\":\"a\\nb\"}", "/s/display_name");
-	refuse("key", "{\"digest\":\"00\"}", "/s/digest");
-	refuse("key", "{\"value\":\"hg-short\"}", "/s/value");
-	refuse("key",
-	    "{\"value\":\"xx-0123456789012345678901234567890123456789\"}",
-	    "/s/value");
-	refuse("key",
-	    "{\"value\":\"hg-0123456789012345678901234567890123456 89\"}",
-	    "/s/value");
-	refuse("key", "{\"expires_at\":\"tomorrow\"}", "/s/expires_at");
-	refuse("key", "{\"expires_at\":\"2027-02-30\"}", "/s/expires_at");
 	refuse("budget", "{}", "/s/scope;/s/period");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"day\",\"limit_usd\":\"5\","
+	    "\"mode\":\"bounded\"}",
+	    "/s/overspend_usd");
+	refuse("budget",
+	    "{\"scope\":\"a\",\"period\":\"day\",\"limit_usd\":\"5\","
+	    "\"overspend_usd\":\"1\"}",
+	    "/s/overspend_usd");
 	refuse("budget", "{\"scope\":\"acme\",\"period\":\"day\"}",
 	    "/s/limit_usd");
 	refuse("budget",
@@ -232,6 +213,38 @@ START_TEST(test_refused)
 	refuse("budget",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"1e3\",\"period\":\"day\"}",
 	    "/s/limit_usd");
+}
+END_TEST
+
+START_TEST(test_refused)
+{
+	static const char *const ratios[] = {"", "o200", "bytes:", "bytes:0",
+	    "bytes:0.09", "bytes:1001", "bytes:3.", "bytes:.5", "bytes:3.6001",
+	    "bytes:-1", "bytes:3,6", "bytes:99999"};
+	char spec[64];
+
+	for (size_t i = 0; i < sizeof(ratios) / sizeof(ratios[0]); i++) {
+		(void)snprintf(
+		    spec, sizeof(spec), "{\"tokenizer\":\"%s\"}", ratios[i]);
+		refuse("model", spec, "/s/tokenizer");
+	}
+	refuse("tenant", "{\"nope\":1,\"disabled\":0}", "/s/nope;/s/disabled");
+	refuse("tenant", "{\"a/b~c\":1}", "/s/a~1b~0c");
+	refuse("tenant", "[]", "/s");
+	refuse("tenant", "{\"routes\":[]}", "/s/routes");
+	refuse("tenant", "{\"routes\":[\"a\",\"a\"]}", "/s/routes/1");
+	refuse("tenant", "{\"routes\":[\"a/b\",7]}", "/s/routes/0;/s/routes/1");
+	refuse("tenant", "{\"display_name\":\"a\\nb\"}", "/s/display_name");
+	refuse("key", "{\"digest\":\"00\"}", "/s/digest");
+	refuse("key", "{\"value\":\"hg-short\"}", "/s/value");
+	refuse("key",
+	    "{\"value\":\"xx-0123456789012345678901234567890123456789\"}",
+	    "/s/value");
+	refuse("key",
+	    "{\"value\":\"hg-0123456789012345678901234567890123456 89\"}",
+	    "/s/value");
+	refuse("key", "{\"expires_at\":\"tomorrow\"}", "/s/expires_at");
+	refuse("key", "{\"expires_at\":\"2027-02-30\"}", "/s/expires_at");
 	refuse("limit", "{\"scope\":\"Acme\",\"concurrency\":-1}",
 	    "/s/scope;/s/concurrency");
 	refuse(
@@ -595,6 +608,7 @@ main(void)
 	UNIT_ADD(s, test_names);
 	UNIT_ADD(s, test_canonical);
 	UNIT_ADD(s, test_refused);
+	UNIT_ADD(s, test_refused_budgets);
 	UNIT_ADD(s, test_provider_defaults);
 	UNIT_ADD(s, test_provider_rules);
 	UNIT_ADD(s, test_prices);

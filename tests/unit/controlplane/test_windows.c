@@ -6,9 +6,7 @@
 #include <stdio.h>
 
 #include "common/clock.h"
-#include "controlplane/money/exchange.h"
-#include "controlplane/store/store_lease.h"
-#include "tests/unit/controlplane/support/fleetlab.h"
+#include "tests/unit/controlplane/support/asker.h"
 
 static struct error e;
 
@@ -196,100 +194,6 @@ START_TEST(test_periods_are_seamless)
 }
 END_TEST
 
-static int64_t
-books_wrong(struct db *db)
-{
-	int64_t wrong = -1;
-
-	IS(store_lease_check(db, &wrong, &e), 0);
-	return wrong;
-}
-
-/* One agent that talks to the exchange at instants of its own. */
-struct asker {
-	struct lab l;
-	struct db *db;
-	struct arena arena;
-	uint64_t uid;
-	const char *id;
-	int64_t now, period, granted, returned, spent;
-};
-
-static void
-asker_open(struct asker *a, const char *spec)
-{
-	*a = (struct asker){.id = "01890000-0000-7000-8000-000000000001"};
-	lab_open_store(&a->l);
-	(void)lab_put(&a->l, 1, "acme", "{}");
-	(void)lab_put(&a->l, 9, "acme.b", spec);
-	a->uid = lab_uid(&a->l, 9, "acme.b");
-	arena_init(&a->arena, 4096, 1 << 20);
-	IS(store_take(a->l.store, &a->db, &e), 0);
-}
-
-static void
-asker_close(struct asker *a)
-{
-	ck_assert_int_eq(books_wrong(a->db), 0);
-	store_give(a->db);
-	arena_release(&a->arena);
-	lab_close(&a->l);
-}
-
-/* Report, ask for `want`; the current grant is returned. */
-static Hg__LeaseGrant *
-ask(struct asker *a, int64_t want)
-{
-	struct exchange x = {.agent_id = str_of(a->id),
-	    .boot_epoch = 1,
-	    .now = a->now,
-	    .cfg = &grant_default};
-	Hg__LeaseReport r, *list = &r;
-	Hg__LeaseGrant *g;
-
-	hg__lease_report__init(&r);
-	r.budget_uid = a->uid;
-	r.period_start = a->period;
-	r.granted = a->granted;
-	r.settled = a->spent;
-	r.returned = a->returned;
-	r.want_min = r.want_total = want;
-	arena_clear(&a->arena);
-	IS(exchange_run(&x, a->db, &list, 1, &a->arena, &e), 0);
-	ck_assert(x.n_grants >= 1);
-	g = x.grants[x.n_grants - 1];
-	if (g->period_start > a->period) {
-		a->period = g->period_start;
-		a->granted = a->returned = a->spent = 0;
-	}
-	if (g->period_start == a->period)
-		a->granted = g->granted;
-	return g;
-}
-
-static void
-charge(struct asker *a, int64_t period, int64_t cost)
-{
-	struct lease_charge c = {.budget_uid = a->uid,
-	    .period_start = period,
-	    .boot_epoch = 1,
-	    .cost = cost,
-	    .last_at = a->now};
-
-	IS(db_begin(a->db, &e), 0);
-	IS(store_lease_charge(a->db, str_of(a->id), &c, 1, &e), 0);
-	IS(db_commit(a->db, &e), 0);
-}
-
-static struct budget_status
-status(struct asker *a)
-{
-	struct budget_status s;
-
-	IS(store_budget_status(a->db, a->uid, a->now, &s, NULL, NULL, &e), 0);
-	return s;
-}
-
 #define HOUR (INT64_C(3600) * NS_PER_S)
 
 /* Random spending for weeks: no window of 24 hours holds more than the limit,
@@ -311,8 +215,8 @@ START_TEST(test_rolling)
 	a.now = instant("2026-03-28T11:17:03Z");
 	while (n < N) {
 		int64_t w = 1 + (int64_t)rng_below(&rng.rng, 150), in = 0;
-		Hg__LeaseGrant *g = ask(&a, w);
-		struct budget_status s = status(&a);
+		Hg__LeaseGrant *g = asker_ask(&a, w);
+		struct budget_status s = asker_status(&a);
 
 		ck_assert_int_eq(s.limit, 1000);
 		ck_assert_int_eq(
@@ -322,7 +226,7 @@ START_TEST(test_rolling)
 		ck_assert_int_le(in, 1000);
 		if (a.granted - a.returned - a.spent >= w) {
 			ck_assert_int_le(in + w, 1000);
-			charge(&a, a.period, w);
+			asker_charge(&a, a.period, w);
 			a.spent += w;
 			spent[n].at = a.now;
 			spent[n++].cost = w;
@@ -357,30 +261,30 @@ START_TEST(test_rolling_edges)
 	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
 		       "\"period\":\"month\"}");
 	a.now = instant("2026-03-28T12:00:00Z");
-	(void)ask(&a, 400);
-	charge(&a, a.period, 400);
+	(void)asker_ask(&a, 400);
+	asker_charge(&a, a.period, 400);
 	(void)lab_put(&a.l, 9, "acme.b",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
 	    "\"period\":\"rolling\",\"rolling_hours\":24}");
 	a.period = a.granted = a.returned = a.spent = 0;
 	a.now += HOUR;
-	g = ask(&a, 601);
+	g = asker_ask(&a, 601);
 	ck_assert(g->exhausted);
 	ck_assert_int_eq(g->spent, 400);
 	ck_assert_int_eq(g->limit, 1000);
-	g = ask(&a, 500);
+	g = asker_ask(&a, 500);
 	ck_assert_int_eq(g->granted, 500);
 	first = a.period;
 	a.now += HOUR; /* the rights of the last bucket are out there yet */
-	g = ask(&a, 101);
+	g = asker_ask(&a, 101);
 	ck_assert(!g->exhausted);
 	ck_assert_int_eq(g->granted, 0);
-	g = ask(&a, 100);
+	g = asker_ask(&a, 100);
 	ck_assert_int_eq(g->granted, 100);
 	ck_assert_int_gt(a.period, first);
-	ck_assert_int_eq(books_wrong(a.db), 0);
+	ck_assert_int_eq(asker_books_wrong(&a), 0);
 	a.now -= 10 * NS_PER_S; /* another replica, in the bucket before */
-	ck_assert_int_eq(ask(&a, 0)->period_start, a.period);
+	ck_assert_int_eq(asker_ask(&a, 0)->period_start, a.period);
 	/* the first bucket gives everything back: there is room again */
 	a.now += HOUR / 2;
 	pgtest_sql(
@@ -389,21 +293,21 @@ START_TEST(test_rolling_edges)
 			      "WHERE EXISTS (SELECT 1 FROM lease l WHERE "
 			      "l.period_start = p.period_start "
 			      "AND l.granted = 500)");
-	ck_assert_int_eq(status(&a).free, 500);
-	g = ask(&a, 600);
+	ck_assert_int_eq(asker_status(&a).free, 500);
+	g = asker_ask(&a, 600);
 	ck_assert_int_eq(g->granted, 600);
-	ck_assert_int_eq(status(&a).free, 0);
+	ck_assert_int_eq(asker_status(&a).free, 0);
 	/* and a day later everything */
 	a.now += 26 * HOUR;
 	a.returned = a.granted;
-	ck_assert_int_eq(ask(&a, 1000)->granted, 1000);
+	ck_assert_int_eq(asker_ask(&a, 1000)->granted, 1000);
 	/* back to a calendar */
 	(void)lab_put(&a.l, 9, "acme.b",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
 	    "\"period\":\"month\"}");
 	a.period = a.granted = a.returned = a.spent = 0;
-	ck_assert_int_eq(ask(&a, 600)->granted, 1000); /* 400 of before */
-	ck_assert_int_eq(status(&a).settled, 400);
+	ck_assert_int_eq(asker_ask(&a, 600)->granted, 1000); /* 400 of before */
+	ck_assert_int_eq(asker_status(&a).settled, 400);
 	asker_close(&a);
 }
 END_TEST
@@ -417,31 +321,31 @@ START_TEST(test_once_and_unlimited)
 		       "\"period\":\"once\",\"from\":\"2026-06-01T00:00:00Z\","
 		       "\"to\":\"2026-07-01T00:00:00Z\"}");
 	a.now = instant("2026-05-31T23:59:59Z");
-	g = ask(&a, 1);
+	g = asker_ask(&a, 1);
 	ck_assert(g->exhausted);
 	ck_assert_int_eq(g->valid_ms, 1000);
 	a.now += NS_PER_S;
-	ck_assert_int_eq(ask(&a, 300)->granted, 300);
+	ck_assert_int_eq(asker_ask(&a, 300)->granted, 300);
 	a.now = instant("2026-07-01T00:00:00Z");
-	ck_assert(ask(&a, 1)->exhausted);
-	ck_assert_int_eq(status(&a).limit, 0);
+	ck_assert(asker_ask(&a, 1)->exhausted);
+	ck_assert_int_eq(asker_status(&a).limit, 0);
 	/* it is made longer */
 	(void)lab_put(&a.l, 9, "acme.b",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
 	    "\"period\":\"once\",\"from\":\"2026-06-01T00:00:00Z\"}");
 	a.period = 1; /* of the current configuration */
 	a.granted = 0;
-	(void)ask(&a, 500);
-	ck_assert_int_eq(status(&a).limit, 1000);
+	(void)asker_ask(&a, 500);
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
 	(void)lab_put(
 	    &a.l, 9, "acme.b", "{\"scope\":\"acme\",\"period\":\"unlimited\"}");
 	a.period = a.granted = 0;
-	g = ask(&a, 5000);
+	g = asker_ask(&a, 5000);
 	ck_assert(!g->exhausted);
 	ck_assert_int_eq(g->granted, 0);
 	ck_assert_int_eq(g->period_start, 1);
-	charge(&a, 1, 70);
-	ck_assert_int_eq(status(&a).settled, 70);
+	asker_charge(&a, 1, 70);
+	ck_assert_int_eq(asker_status(&a).settled, 70);
 	asker_close(&a);
 }
 END_TEST

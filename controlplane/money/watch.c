@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See watch.h.
+ */
+#include "controlplane/money/watch.h"
+
+#include <string.h>
+
+#include "controlplane/store/store_lease.h"
+
+int
+watch_budgets(
+    struct store *s, int64_t now, struct watch_result *ret, struct error *e)
+{
+	memset(ret, 0, sizeof(*ret));
+	return store_doubt_timer(
+	    s, now, WATCH_DOUBT_GRACE_NS, &ret->released, e);
+}

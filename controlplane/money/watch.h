@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the control plane does about budgets as time goes by. Every replica
+ * does it; each step is one transaction that can be done twice.
+ */
+#ifndef CONTROLPLANE_MONEY_WATCH_H
+#define CONTROLPLANE_MONEY_WATCH_H
+
+#include "common/err.h"
+
+struct store;
+
+#define WATCH_EVERY_MS 10000
+
+/* After its fence an agent's rights on bounded budgets wait this long. */
+#define WATCH_DOUBT_GRACE_NS (INT64_C(60) * 1000000000)
+
+struct watch_result {
+	int64_t released; /* nano-USD of doubt, bounded budgets */
+};
+
+/* One round at wall time `now`. Results count also when it fails midway. */
+int watch_budgets(struct store *s, int64_t now, struct watch_result *ret,
+    struct error *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bounded budgets in PostgreSQL: time gives rights of vanished agents back,
+ * no more than the budget says, and an agent that comes back is asked for
+ * them.
+ */
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "controlplane/money/watch.h"
+#include "tests/unit/controlplane/support/asker.h"
+
+#define MINUTE (60 * NS_PER_S)
+
+static struct error e;
+
+static int64_t
+watch(struct asker *a)
+{
+	struct watch_result w;
+
+	ck_assert_int_eq(watch_budgets(a->l.store, a->now, &w, &e), 0);
+	return w.released;
+}
+
+#define BOUNDED                                                      \
+	"{\"scope\":\"acme\",\"limit_usd\":\"0.000001\",\"period\":" \
+	"\"month\",\"mode\":\"bounded\",\"overspend_usd\":\"%s\"}"
+
+static void
+bounded_open(struct asker *a, const char *delta)
+{
+	char spec[200];
+
+	(void)snprintf(spec, sizeof(spec), BOUNDED, delta);
+	asker_open(a, spec);
+	ck_assert_int_eq(time_parse(STR("2026-03-10T12:00:00Z"), &a->now), 0);
+}
+
+/* Released after the fence and a minute, at most 300, all decisions kept. */
+START_TEST(test_release)
+{
+	struct asker a;
+
+	bounded_open(&a, "0.0000003");
+	ck_assert_int_eq(asker_ask(&a, 700)->granted, 700);
+	asker_charge(&a, a.period, 100);
+	a.now += 15 * MINUTE + 50 * NS_PER_S;
+	ck_assert_int_eq(watch(&a), 0);
+	a.now += 11 * NS_PER_S;
+	ck_assert_int_eq(watch(&a), 300);
+	ck_assert_int_eq(watch(&a), 0);
+	ck_assert_int_eq(asker_status(&a).free, 600);
+	ck_assert_int_eq(asker_status(&a).released, 300);
+	ck_assert_int_eq(asker_status(&a).doubtful, 300);
+	ck_assert_int_eq(asker_books_wrong(&a), 0);
+	ck_assert_int_eq(
+	    pgtest_number(a.l.store, "SELECT sum(amount) FROM doubt_decision"),
+	    300);
+	/* Another agent gets them; the first one had spent all: 1,300. */
+	asker_charge(&a, a.period, 600);
+	ck_assert_int_eq(asker_status(&a).free, 300);
+	a.id = "01890000-0000-7000-8000-000000000002";
+	a.granted = a.spent = a.returned = a.period = 0;
+	ck_assert_int_eq(asker_ask(&a, 300)->granted, 300);
+	ck_assert(asker_ask(&a, 301)->exhausted);
+	asker_close(&a);
+}
+END_TEST
+
+/* The agent was only cut off: it may not spend what was released. */
+START_TEST(test_comes_back)
+{
+	struct asker a;
+	Hg__LeaseGrant *g;
+
+	bounded_open(&a, "1");
+	ck_assert_int_eq(asker_ask(&a, 700)->granted, 700);
+	asker_charge(&a, a.period, 100);
+	a.spent = 100;
+	a.now += 17 * MINUTE;
+	ck_assert_int_eq(watch(&a), 600);
+	ck_assert_int_eq(asker_status(&a).free, 900);
+	g = asker_ask(&a, 0);
+	ck_assert_int_eq(g->recall_to, 0);
+	ck_assert_int_eq(g->granted, 700);
+	/* 50 of it are in use and are spent; the rest it gives back, which
+	 * the control plane has already */
+	asker_charge(&a, a.period, 50);
+	a.spent = 150;
+	a.returned = 550;
+	ck_assert_int_eq(asker_ask(&a, 0)->recall_to, 0);
+	ck_assert_int_eq(asker_status(&a).free, 850);
+	ck_assert_int_eq(asker_status(&a).settled, 150);
+	a.now += 17 * MINUTE;
+	ck_assert_int_eq(watch(&a), 0);
+	asker_close(&a);
+}
+END_TEST
+
+START_TEST(test_hard_is_left_alone)
+{
+	struct asker a;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"once\"}");
+	a.now = clock_wall(clock_system());
+	ck_assert_int_eq(asker_ask(&a, 700)->granted, 700);
+	a.now += 100000 * MINUTE;
+	ck_assert_int_eq(watch(&a), 0);
+	ck_assert_int_eq(asker_status(&a).doubtful, 700);
+	asker_close(&a);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("controlplane/bounded");
+
+	UNIT_ADD(s, test_release);
+	UNIT_ADD(s, test_comes_back);
+	UNIT_ADD(s, test_hard_is_left_alone);
+	return pgtest_run(s);
+}
