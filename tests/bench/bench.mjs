@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-import { catalog, item, modelsFile, tenant } from '../e2e/lib/fixture.mjs';
+import { catalog, item, modelsFile, providerKey, tenant } from '../e2e/lib/fixture.mjs';
 import { bin, cpuSeconds, Proc, root, until } from '../e2e/lib/proc.mjs';
 import { Stack } from '../e2e/lib/stack.mjs';
 
@@ -96,6 +96,15 @@ const stream = JSON.stringify({
   messages: [{ role: 'user', content: 'Tell me a story.' }],
 });
 
+// The same, translated: to a provider with Anthropic's API, and from its SDK.
+const translated = {
+  small: JSON.stringify({ ...JSON.parse(small), model: 'claude-small' }),
+  toAnthropic: JSON.stringify({ ...JSON.parse(stream), model: 'claude-large' }),
+  fromAnthropic: JSON.stringify({
+    model: 'sim-large', stream: true, max_tokens: 200, messages: [{ role: 'user', content: 'Tell me a story.' }],
+  }),
+};
+
 const stack = new Stack({ dir: fs.mkdtempSync(path.join(os.tmpdir(), 'headgate-bench-')) });
 const nginx = new Nginx(stack.dir);
 let agent;
@@ -115,6 +124,11 @@ async function start() {
   await stack.startControl();
   const { secrets } = await stack.apply([
     ...catalog(stack.provider.url),
+    item('provider', 'anthropic', { dialect: 'anthropic', base_url: stack.provider.url, credential: providerKey }),
+    ...['small', 'large'].flatMap((size) => [
+      item('deployment', `claude-${size}`, { model: `sim-${size}`, provider: 'anthropic', upstream_model: `sim-${size}`, region: 'local' }),
+      item('route', `claude-${size}`, { targets: [{ deployment: `claude-${size}` }] }),
+    ]),
     ...tenant('acme', ['app'], { budget: '1000000' }),
     item('budget', 'acme.team', { scope: 'acme.team', limit_usd: '900000', mode: 'hard', period: 'month' }),
     item('budget', 'acme.project', { scope: 'acme.team.project', limit_usd: '800000', mode: 'hard', period: 'day' }),
@@ -124,7 +138,7 @@ async function start() {
     }),
   ]);
   auth = `authorization: Bearer ${secrets['acme.team.project.app']}`;
-  agent = stack.agent('agent', { workers });
+  agent = stack.agent('agent', { workers, args: ['--forward-sim-headers'] });
   await agent.start();
   await nginx.start(`127.0.0.1:${stack.provider.port}`);
   // Leases in place before anything is measured.
@@ -184,6 +198,37 @@ async function streams() {
   const got = await compare('sse', (s) => s.sse, args, 'events');
   add('sse_event_cpu', got.agent, 'us/event', 'nginx, proxy_buffering off', got.nginx, { goal: 1.3 });
   add('sse_event_rate', got.rate.agent, 'events/s', 'nginx, proxy_buffering off', got.rate.nginx);
+}
+
+// Translation beside passing through, by the same agent in the same run.
+async function translation() {
+  const chat = `${agent.url}/v1/chat/completions`;
+  const side = sides().agent;
+  const n = quick ? 300 : 1000;
+  const sse = (url, body) => [['-s', '-c', String(n), '-d', String(seconds + 4), '-w', '0', '-b', body,
+    '-H', 'anthropic-version: 2023-06-01', url], 'events'];
+  // Events as fast as they come: what they cost without a packet each.
+  const burst = (url, body) => [['-s', '-c', '8', '-d', String(seconds), '-w', '0', '-b', body.replace(':200', ':2000'),
+    '-H', 'anthropic-version: 2023-06-01', '-H', 'x-sim-knobs: gap_ms=0; tokens=2000', url], 'events'];
+  const plain = (body) => [['-c', '64', '-d', String(seconds), '-w', '0', '-b', body, chat], 'requests'];
+  const cases = {
+    pass: sse(chat, stream), to: sse(chat, translated.toAnthropic),
+    from: sse(`${agent.url}/v1/messages`, translated.fromAnthropic),
+    burst: burst(chat, stream), burstTo: burst(chat, translated.toAnthropic),
+    burstFrom: burst(`${agent.url}/v1/messages`, translated.fromAnthropic),
+    plain: plain(small), translated: plain(translated.small),
+  };
+  const figures = {};
+  for (let i = 0; i < rounds; i++) {
+    for (const [name, [args, unit]] of Object.entries(cases))
+      (figures[name] ??= []).push((await cost(`translation ${name}`, side, args, unit)).us);
+  }
+  const f = Object.fromEntries(Object.entries(figures).map(([name, list]) => [name, median(list)]));
+  add('sse_event_cpu_openai_from_anthropic', f.to, 'us/event', 'passed through', f.pass, { goal: 2.5 });
+  add('sse_event_cpu_anthropic_from_openai', f.from, 'us/event', 'passed through', f.pass, { goal: 2.5 });
+  add('burst_event_cpu_openai_from_anthropic', f.burstTo, 'us/event', 'passed through', f.burst);
+  add('burst_event_cpu_anthropic_from_openai', f.burstFrom, 'us/event', 'passed through', f.burst);
+  add('small_request_cpu_translated', f.translated, 'us/request', 'passed through', f.plain);
 }
 
 async function latency(max) {
@@ -249,12 +294,17 @@ try {
   fs.mkdirSync(out, { recursive: true });
   await start();
   console.log(`${os.cpus().length} x ${os.cpus()[0].model}, ${workers} worker each, ${rounds} rounds`);
-  await memory(); // of a fresh process
-  const max = await smallRequests();
-  await streams();
-  await latency(max);
-  program('ingest_bench');
-  program('tokenizer_bench');
+  if (process.env.ONLY === 'translation') {
+    await translation();
+  } else {
+    await memory(); // of a fresh process
+    const max = await smallRequests();
+    await streams();
+    await translation();
+    await latency(max);
+    program('ingest_bench');
+    program('tokenizer_bench');
+  }
   fs.writeFileSync(path.join(out, 'results.json'), `${JSON.stringify(results, null, 1)}\n`);
   print();
   await nginx.proc.stop();

@@ -25,7 +25,8 @@ bool
 answer_saw_done_event(const struct answer *a)
 {
 	return a->tail_len >= 6 &&
-	       memmem(a->tail, a->tail_len, "[DONE]", 6) != NULL;
+	       (memmem(a->tail, a->tail_len, "[DONE]", 6) != NULL ||
+		   memmem(a->tail, a->tail_len, "_stop\"", 6) != NULL);
 }
 
 static void

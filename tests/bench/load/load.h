@@ -76,7 +76,8 @@ void answer_init(struct answer *a);
 /* Take n bytes; returns how many belong to this answer; negative: no HTTP. */
 long answer_feed(struct answer *a, const char *p, size_t n);
 bool answer_is_done(const struct answer *a);
-bool answer_saw_done_event(const struct answer *a); /* "[DONE]" at the end */
+/* "[DONE]" or "message_stop" at the end. */
+bool answer_saw_done_event(const struct answer *a);
 
 struct load_conn {
 	struct load_target *target;
