@@ -12,8 +12,9 @@
 #include "agent/front/http.h"
 #include "agent/front/spool.h"
 
-#define SERVER_READS	 4 /* of one connection a turn */
-#define SERVER_BODY_STEP (256 * 1024)
+#define SERVER_READS	  4 /* of one connection a turn */
+#define SERVER_BODY_STEP  (256 * 1024)
+#define SERVER_BODY_SMALL (64 * 1024)
 
 /* A request that is refused before its body was read. */
 static void
@@ -232,6 +233,24 @@ conn_body_done(struct conn *c)
 	admit_request(r);
 }
 
+/* More of a body or form. All that is in flight is bounded; small requests are
+ * served even when large ones have used that up. */
+static int
+conn_keep_body(struct request *r, const char *data, size_t len)
+{
+	struct front *f = r->f;
+
+	if (len == 0)
+		return 0;
+	if (r->body_bytes + len > SERVER_BODY_SMALL &&
+	    f->bodies + len > f->lim.max_bodies)
+		return ERR_OVERLOADED;
+	r->body_bytes += len;
+	f->bodies += len;
+	return r->spool != NULL ? spool_add(r->spool, data, len)
+				: buf_add(&r->body, data, len);
+}
+
 /* Bytes of a body; returns how many were taken. */
 static size_t
 conn_body_bytes(struct conn *c, const char *p, size_t n)
@@ -256,9 +275,7 @@ conn_body_bytes(struct conn *c, const char *p, size_t n)
 		used = len;
 		done = c->left == 0;
 	}
-	rc = len == 0		? 0
-	     : r->spool != NULL ? spool_add(r->spool, data, len)
-				: buf_add(&r->body, data, len);
+	rc = conn_keep_body(r, data, len);
 	if (rc != 0) {
 		conn_refuse(c, r, rc == ERR_IO ? ERR_UNAVAILABLE : rc, NULL);
 		return used;

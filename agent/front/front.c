@@ -12,6 +12,7 @@
 #define FRONT_MAX_IDLE	  1024 /* kept-alive connections per origin */
 #define FRONT_IDLE_AGE	  (55 * NS_PER_S)
 #define FRONT_IDLE	  (75 * NS_PER_S)
+#define FRONT_BODIES	  64 /* of the largest size in flight */
 #define FRONT_BODY	  (120 * NS_PER_S)
 #define FRONT_SEND	  (60 * NS_PER_S)
 #define FRONT_FAILURES	  5 /* in a row open a circuit */
@@ -40,6 +41,7 @@ front_set_limits(struct front *f)
 	lim->max_requests = lim->max_connections + 64;
 	lim->max_streams = front_share(o->max_streams, n, 1);
 	lim->max_body = o->max_body > 0 ? (size_t)o->max_body : 1;
+	lim->max_bodies = FRONT_BODIES * lim->max_body;
 	lim->max_head = o->max_head > 0 ? (size_t)o->max_head : 1;
 	lim->stream_buffer =
 	    o->stream_buffer > 0 ? (size_t)o->stream_buffer : 1;

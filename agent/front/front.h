@@ -20,6 +20,7 @@ struct server;
 struct front_limits {
 	size_t max_requests, max_connections, max_streams;
 	size_t max_body, max_head, stream_buffer, max_answer, max_event;
+	size_t max_bodies;    /* bytes of large bodies, all in flight */
 	int64_t lease_wait;   /* ns a request may wait for rights */
 	int64_t idle_timeout; /* ns a connection may rest, or a head take */
 	int64_t body_timeout; /* ns a body may take */
@@ -48,6 +49,7 @@ struct front {
 	size_t n_requests, n_free; /* made, of them free */
 	_Atomic unsigned in_flight;
 	unsigned n_streams;
+	size_t bodies; /* bytes of bodies and forms in flight */
 	struct request *start, *finish, *waiting;
 	struct loop_source wake;
 	bool woken, flush_failed;

@@ -112,6 +112,7 @@ request_wipe(struct request *r)
 	struct sse sse;
 	struct buf scratch;
 
+	r->f->bodies -= r->body_bytes;
 	relay_clear(&r->relay);
 	spool_free(r->spool);
 	sse = r->relay.sse;

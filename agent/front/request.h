@@ -112,6 +112,7 @@ struct request {
 	const struct b_key *key;
 	const struct b_route *route;
 
+	size_t body_bytes;   /* counted in front.bodies */
 	struct buf body;     /* as received */
 	struct spool *spool; /* a form with files instead, or NULL */
 	struct scan scan;

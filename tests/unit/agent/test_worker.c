@@ -665,6 +665,40 @@ START_TEST(test_stop_cancels_what_runs)
 }
 END_TEST
 
+/* Half-sent large bodies use up the room for large ones, not for others. */
+START_TEST(test_bodies_in_flight)
+{
+	struct rig_config c = {.budget = 1000000000, .n_workers = 1};
+	static char body[1 << 20];
+	char head[300];
+	int fd[66], i, n = 66;
+
+	memset(body, ' ', sizeof(body) - 1);
+	(void)snprintf(head, sizeof(head),
+	    "POST " CHAT " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "
+	    "%s\r\nContent-Length: %zu\r\n\r\n",
+	    RIG_KEY, sizeof(body));
+	begin(serve_plain, &c);
+	for (i = 0; i < n; i++) {
+		fd[i] = http_connect(rig.port);
+		http_send(fd[i], head);
+		http_send(fd[i], body);
+	}
+	ck_assert_int_gt(
+	    http_recv(fd[n - 1], answer, sizeof(answer), &clean), 0);
+	ck_assert_int_eq(http_status(answer), 503);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	for (i = 0; i < n; i++)
+		close(fd[i]);
+	/* Their room is free again (the provider here reads no such body). */
+	memcpy(body, BODY, sizeof(BODY) - 1);
+	for (i = 0; i < 2000 && ask(RIG_KEY, "", body) == 503; i++)
+		usleep(1000);
+	ck_assert_int_ne(http_status(answer), 503);
+	end();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -690,5 +724,6 @@ main(void)
 	ADD(s, test_slow_client_holds_provider_back);
 	ADD(s, test_drain_finishes_what_runs);
 	ADD(s, test_stop_cancels_what_runs);
+	ADD(s, test_bodies_in_flight);
 	return unit_run(s);
 }
