@@ -280,10 +280,28 @@ admit_retry(struct request *r)
 	}
 }
 
+/* Can any deployment of the route do what is asked, in better times? */
+static bool
+admit_is_offered(const struct request *r)
+{
+	unsigned i;
+
+	for (i = 0; i < r->route->n_targets; i++) {
+		const struct b_deployment *d = r->route->targets[i].deployment;
+
+		if (admit_capable(r->scan.op, d->model) && forward_can(r, d))
+			return true;
+	}
+	return false;
+}
+
 static void
 admit_no_target(struct request *r)
 {
-	if (r->cannot != 0 && !r->fallback)
+	if (!r->fallback && r->pin == NULL && !admit_is_offered(r))
+		refuse_field(r, ERR_UNSUPPORTED, "model",
+		    "the model does not offer this operation");
+	else if (r->cannot != 0 && !r->fallback)
 		refuse_field(r, r->cannot, r->cannot_field, r->cannot_text);
 	else if (r->at_capacity)
 		admit_give_up(r, ERR_OVERLOADED,

@@ -63,7 +63,9 @@ forward_can(const struct request *r, const struct b_deployment *d)
 {
 	struct codec_plan plan;
 
-	return codec_plan(d->provider, r->scan.op, false, &plan) == 0;
+	return codec_plan(d->provider, r->scan.op, false, &plan) == 0 &&
+	       (op_is_generation(r->scan.op) ||
+		   access_can(d->provider, r->scan.op));
 }
 
 static struct str

@@ -369,6 +369,17 @@ bedrock_headers(const struct access_call *c, struct access *a, struct text *t,
 	return sigv4_sign(&r, t->p, t->cap, &t->len);
 }
 
+bool
+access_can(const struct b_provider *p, enum op op)
+{
+	char path[ACCESS_PATH_MAX];
+	struct text t = {path, 0, sizeof(path), false};
+	const struct access_call c = {
+	    .provider = p, .op = op, .model = STR("m"), .id = STR("i")};
+
+	return access_paths[p->dialect](&c, &t) != ERR_UNSUPPORTED;
+}
+
 int
 access_prepare(const struct access_call *c, struct access *ret, struct error *e)
 {

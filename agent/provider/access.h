@@ -38,6 +38,9 @@ struct access {
 	const char *method; /* "POST", "GET" or "DELETE" */
 };
 
+/* Does the provider have the operation at all? */
+bool access_can(const struct b_provider *p, enum op op);
+
 /* Generations (op_is_generation) of any dialect become the provider's own;
  * OP_RESPONSES stays where the provider has it. OP_EMBEDDINGS of Gemini is
  * batchEmbedContents, OP_GEMINI_EMBED embedContent; of Vertex both predict.

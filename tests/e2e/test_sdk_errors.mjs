@@ -224,6 +224,22 @@ for (const [client, provider, more, field] of foreign) {
   });
 }
 
+test('operations that the model does not offer are refused at once', async () => {
+  const { sdk } = made['openai-chat'];
+  const calls = {
+    'embeddings of Anthropic': () => sdk.embeddings.create({ model: 'anthropic-embed', input: 'x' }),
+    'embeddings of a chat model': () => sdk.embeddings.create({ model: 'openai-chat', input: 'x' }),
+    'a chat with an embedder': () => hello.openai(sdk, 'openai-embed'),
+    'images of Gemini': () => sdk.images.generate({ model: 'gemini-media', prompt: 'x' }),
+    'completions of Mistral': () => sdk.completions.create({ model: 'mistral-media', prompt: 'x' }),
+    'speech of Bedrock': () => sdk.audio.speech.create({ model: 'bedrock-media', voice: 'alloy', input: 'x' }),
+  };
+  for (const [what, call] of Object.entries(calls)) {
+    const e = await rejects(call());
+    equal([e.status, e.param], [400, 'model'], `${what}: ${e.message}`);
+  }
+});
+
 test('a drained stream is billed as the provider bills it', async () => {
   const q = { model: 'drained', max: 400, turns: [{ user: 'Leave.' }], sim: { tokens: 60, gap_ms: 5, seed: 2 } };
   for (const client of ['openai-chat', 'anthropic', 'gemini', 'openai-responses'])

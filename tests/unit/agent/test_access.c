@@ -248,6 +248,7 @@ START_TEST(test_paths)
 	char whole[ACCESS_PATH_MAX + 100];
 	int rc = access_prepare(&c, &a, &e);
 
+	ck_assert(access_can(&p, c.op) == (paths[_i].path != NULL));
 	if (paths[_i].path == NULL) {
 		ck_assert_int_eq(rc, ERR_UNSUPPORTED);
 		return;

@@ -266,7 +266,7 @@ START_TEST(test_bad_input)
 	ck_assert_int_eq(
 	    ask(RIG_KEY, "",
 		"{\"model\":\"embed\",\"messages\":[{\"role\":\"user\"}]}"),
-	    503);
+	    400);
 	ck_assert_int_eq(ask(RIG_KEY, "Content-Encoding: gzip\r\n", BODY), 415);
 	ck_assert_int_eq(ask(RIG_KEY, "x-api-key: hg-other\r\n", BODY), 400);
 	ck_assert_int_eq(fake.n_requests, 0);
