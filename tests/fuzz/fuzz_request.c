@@ -57,8 +57,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_rewritten(&r, body);
 	if (oai_answer_scan(OP_CHAT, body, &json_default_limits, &a) == 0) {
 		for (i = 0; i < TC_COUNT; i++)
-			MUST(a.tokens.n[i] >= 0 &&
-			     a.tokens.n[i] <= OAI_MAX_TOKENS);
+			MUST(a.usage.usage.tokens.n[i] >= 0 &&
+			     a.usage.usage.tokens.n[i] <= OAI_MAX_TOKENS);
 	}
 	if (oai_is_error(body, &json_default_limits))
 		oai_error_code(body, code, sizeof(code));

@@ -87,11 +87,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(whole.stream.done == split.stream.done);
 	MUST(whole.stream.finished == split.stream.finished);
 	MUST(whole.stream.sum.text_bytes == split.stream.sum.text_bytes);
-	MUST(memcmp(&whole.stream.sum.tokens, &split.stream.sum.tokens,
+	MUST(memcmp(&whole.stream.sum.usage.usage.tokens,
+		 &split.stream.sum.usage.usage.tokens,
 		 sizeof(struct tokens)) == 0);
 	for (i = 0; i < TC_COUNT; i++)
-		MUST(whole.stream.sum.tokens.n[i] >= 0 &&
-		     whole.stream.sum.tokens.n[i] <= OAI_MAX_TOKENS);
+		MUST(
+		    whole.stream.sum.usage.usage.tokens.n[i] >= 0 &&
+		    whole.stream.sum.usage.usage.tokens.n[i] <= OAI_MAX_TOKENS);
 	done(&whole);
 	done(&split);
 	return 0;

@@ -17,83 +17,84 @@ parse(enum provider_dialect d, int status, const char *amzn, const char *body)
 	return e;
 }
 
+static const struct {
+	enum provider_dialect d;
+	int status;
+	const char *amzn, *body;
+	enum error_kind kind;
+	int out[3]; /* status for OpenAI, Anthropic, Gemini clients */
+} kinds[] = {
+    {PROVIDER_OPENAI, 429, "",
+	"{\"error\":{\"message\":\"m\",\"type\":\"requests\","
+	"\"param\":null,\"code\":\"rate_limit_exceeded\"}}",
+	ERROR_RATE, {429, 429, 429}},
+    {PROVIDER_OPENAI, 429, "",
+	"{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\","
+	"\"param\":null,\"code\":\"insufficient_quota\"}}",
+	ERROR_QUOTA, {429, 429, 429}},
+    {PROVIDER_OPENAI, 400, "",
+	"{\"error\":{\"message\":\"m\",\"type\":"
+	"\"invalid_request_error\",\"param\":\"x\",\"code\":null}}",
+	ERROR_INVALID, {400, 400, 400}},
+    {PROVIDER_ANTHROPIC, 529, "",
+	"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
+	"\"message\":\"Overloaded\"}}",
+	ERROR_OVERLOADED, {503, 529, 503}},
+    {PROVIDER_ANTHROPIC, 401, "",
+	"{\"type\":\"error\",\"error\":{\"type\":"
+	"\"authentication_error\",\"message\":\"m\"}}",
+	ERROR_AUTH, {401, 401, 401}},
+    {PROVIDER_GEMINI, 400, "",
+	"{\"error\":{\"code\":400,\"message\":\"API key not valid\","
+	"\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":"
+	"\"x\",\"reason\":\"API_KEY_INVALID\"}]}}",
+	ERROR_AUTH, {401, 401, 401}},
+    {PROVIDER_GEMINI, 503, "",
+	"[{\"error\":{\"code\":503,\"message\":\"m\",\"status\":"
+	"\"UNAVAILABLE\"}}]",
+	ERROR_OVERLOADED, {503, 529, 503}},
+    {PROVIDER_BEDROCK, 400, "ThrottlingException:http://x",
+	"{\"message\":\"slow\"}", ERROR_RATE, {429, 429, 429}},
+    {PROVIDER_BEDROCK, 424, "ModelErrorException", "{\"Message\":\"m\"}",
+	ERROR_SERVER, {502, 502, 502}},
+    {PROVIDER_BEDROCK, 408, "",
+	"{\"__type\":\"com.amazon#ModelTimeoutException\",\"message\":"
+	"\"m\"}",
+	ERROR_TIMEOUT, {504, 504, 504}},
+    {PROVIDER_BEDROCK, 429, "ModelNotReadyException", "{\"message\":\"m\"}",
+	ERROR_OVERLOADED, {503, 529, 503}},
+    {PROVIDER_AZURE, 429, "",
+	"{\"error\":{\"code\":\"429\",\"message\":\"m\"}}", ERROR_RATE,
+	{429, 429, 429}},
+    {PROVIDER_AZURE, 404, "",
+	"{\"error\":{\"code\":\"DeploymentNotFound\",\"message\":"
+	"\"m\"}}",
+	ERROR_NOT_FOUND, {404, 404, 404}},
+    {PROVIDER_MISTRAL, 422, "", "{\"detail\":\"bad\"}", ERROR_INVALID,
+	{422, 422, 422}},
+    {PROVIDER_MISTRAL, 503, "",
+	"{\"object\":\"error\",\"message\":\"m\",\"type\":"
+	"\"server_error\",\"param\":null,\"code\":\"1503\"}",
+	ERROR_OVERLOADED, {503, 529, 503}},
+    {PROVIDER_OLLAMA, 404, "", "{\"error\":\"no model\"}", ERROR_NOT_FOUND,
+	{404, 404, 404}},
+    {PROVIDER_COHERE, 500, "", "<html>", ERROR_SERVER, {500, 500, 500}},
+};
+
 START_TEST(test_kinds)
 {
-	static const struct {
-		enum provider_dialect d;
-		int status;
-		const char *amzn, *body;
-		enum error_kind kind;
-		int out[3]; /* status for OpenAI, Anthropic, Gemini clients */
-	} rows[] = {
-	    {PROVIDER_OPENAI, 429, "",
-		"{\"error\":{\"message\":\"m\",\"type\":\"requests\","
-		"\"param\":null,\"code\":\"rate_limit_exceeded\"}}",
-		ERROR_RATE, {429, 429, 429}},
-	    {PROVIDER_OPENAI, 429, "",
-		"{\"error\":{\"message\":\"m\",\"type\":\"insufficient_quota\","
-		"\"param\":null,\"code\":\"insufficient_quota\"}}",
-		ERROR_QUOTA, {429, 429, 429}},
-	    {PROVIDER_OPENAI, 400, "",
-		"{\"error\":{\"message\":\"m\",\"type\":"
-		"\"invalid_request_error\",\"param\":\"x\",\"code\":null}}",
-		ERROR_INVALID, {400, 400, 400}},
-	    {PROVIDER_ANTHROPIC, 529, "",
-		"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
-		"\"message\":\"Overloaded\"}}",
-		ERROR_OVERLOADED, {503, 529, 503}},
-	    {PROVIDER_ANTHROPIC, 401, "",
-		"{\"type\":\"error\",\"error\":{\"type\":"
-		"\"authentication_error\",\"message\":\"m\"}}",
-		ERROR_AUTH, {401, 401, 401}},
-	    {PROVIDER_GEMINI, 400, "",
-		"{\"error\":{\"code\":400,\"message\":\"API key not valid\","
-		"\"status\":\"INVALID_ARGUMENT\",\"details\":[{\"@type\":"
-		"\"x\",\"reason\":\"API_KEY_INVALID\"}]}}",
-		ERROR_AUTH, {401, 401, 401}},
-	    {PROVIDER_GEMINI, 503, "",
-		"[{\"error\":{\"code\":503,\"message\":\"m\",\"status\":"
-		"\"UNAVAILABLE\"}}]",
-		ERROR_OVERLOADED, {503, 529, 503}},
-	    {PROVIDER_BEDROCK, 400, "ThrottlingException:http://x",
-		"{\"message\":\"slow\"}", ERROR_RATE, {429, 429, 429}},
-	    {PROVIDER_BEDROCK, 424, "ModelErrorException",
-		"{\"Message\":\"m\"}", ERROR_SERVER, {502, 502, 502}},
-	    {PROVIDER_BEDROCK, 408, "",
-		"{\"__type\":\"com.amazon#ModelTimeoutException\",\"message\":"
-		"\"m\"}",
-		ERROR_TIMEOUT, {504, 504, 504}},
-	    {PROVIDER_BEDROCK, 429, "ModelNotReadyException",
-		"{\"message\":\"m\"}", ERROR_OVERLOADED, {503, 529, 503}},
-	    {PROVIDER_AZURE, 429, "",
-		"{\"error\":{\"code\":\"429\",\"message\":\"m\"}}", ERROR_RATE,
-		{429, 429, 429}},
-	    {PROVIDER_AZURE, 404, "",
-		"{\"error\":{\"code\":\"DeploymentNotFound\",\"message\":"
-		"\"m\"}}",
-		ERROR_NOT_FOUND, {404, 404, 404}},
-	    {PROVIDER_MISTRAL, 422, "", "{\"detail\":\"bad\"}", ERROR_INVALID,
-		{422, 422, 422}},
-	    {PROVIDER_MISTRAL, 503, "",
-		"{\"object\":\"error\",\"message\":\"m\",\"type\":"
-		"\"server_error\",\"param\":null,\"code\":\"1503\"}",
-		ERROR_OVERLOADED, {503, 529, 503}},
-	    {PROVIDER_OLLAMA, 404, "", "{\"error\":\"no model\"}",
-		ERROR_NOT_FOUND, {404, 404, 404}},
-	    {PROVIDER_COHERE, 500, "", "<html>", ERROR_SERVER, {500, 500, 500}},
-	};
 	struct dialect_error e;
 	size_t i;
 	int c;
 
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		e = parse(
-		    rows[i].d, rows[i].status, rows[i].amzn, rows[i].body);
-		ck_assert_msg(
-		    e.kind == rows[i].kind, "row %zu: kind %d", i, (int)e.kind);
+		    kinds[i].d, kinds[i].status, kinds[i].amzn, kinds[i].body);
+		ck_assert_msg(e.kind == kinds[i].kind, "row %zu: kind %d", i,
+		    (int)e.kind);
 		for (c = 0; c < 3; c++)
 			ck_assert_msg(errors_status((enum client_dialect)c,
-					  &e) == rows[i].out[c],
+					  &e) == kinds[i].out[c],
 			    "row %zu client %d: %d", i, c,
 			    errors_status((enum client_dialect)c, &e));
 	}
