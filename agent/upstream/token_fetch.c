@@ -121,7 +121,9 @@ fetch_options(CURL *k, const struct token_fetch *f, const char *ca_file,
 	    str_starts(str_of(f->uri), STR("http://")) ? "http" : "https");
 	curl_easy_setopt(k, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(k, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+	/* "" and not NULL: the environment must not decide. */
 	curl_easy_setopt(k, CURLOPT_PROXY, f->proxy);
+	curl_easy_setopt(k, CURLOPT_NOPROXY, "");
 	curl_easy_setopt(k, CURLOPT_NETRC, CURL_NETRC_IGNORED);
 	curl_easy_setopt(k, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(k, CURLOPT_CONNECTTIMEOUT_MS, 5000L);

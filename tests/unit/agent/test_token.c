@@ -238,6 +238,79 @@ START_TEST(test_cells)
 }
 END_TEST
 
+#define GOOD "{\"access_token\":\"t\",\"expires_in\":3600}"
+
+static char huge[1 << 20];
+
+static const char *
+hostile(void *ctx, unsigned n, const char *request)
+{
+	const int *kind = ctx;
+
+	(void)n;
+	(void)request;
+	switch (*kind) {
+	case 0: /* to a place that would answer well */
+		return "HTTP/1.1 307 Temporary Redirect\r\nlocation: /good\r\n"
+		       "content-length: 38\r\n\r\n" GOOD;
+	case 1:
+		return huge;
+	case 2: /* begins and stalls */
+		return "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{";
+	default:
+		return "token t"; /* not HTTP */
+	}
+}
+
+/* Redirects are not followed, answers are bounded, and a stall holds up
+ * nobody who wants to end. */
+START_TEST(test_hostile_endpoint)
+{
+	struct token_source src = {
+	    STR("sa@acme"), STR_NULL, STR("k1"), STR_NULL, STR(""), STR("")};
+	static const char *const why[] = {
+	    "answered 307", "cannot be asked", "", "cannot be asked"};
+	char uri[64], got[TOKEN_MAX];
+	struct token_cell *c;
+	struct http_kit kit;
+	int64_t began;
+	int kind, n;
+
+	make_key(2048, pem, sizeof(pem));
+	src.private_key = str_of(pem);
+	n = snprintf(huge, sizeof(huge),
+	    "HTTP/1.1 200 OK\r\ncontent-length: %zu\r\n\r\n{\"x\":\"",
+	    sizeof(huge));
+	memset(huge + n, 'a', sizeof(huge) - (size_t)n - 1);
+	for (kind = 0; kind < 4; kind++) {
+		struct error e = {0};
+
+		http_kit_start(&kit, hostile, &kind);
+		(void)snprintf(
+		    uri, sizeof(uri), "http://127.0.0.1:%u/t", kit.port);
+		src.token_uri = str_of(uri);
+		ck_assert_int_eq(token_cell_ref(&src, &c, &e), 0);
+		if (kind == 2) {
+			while (atomic_load(&kit.n_requests) == 0)
+				ck_assert_int_eq(
+				    token_read(c, got, &e), ERR_AGAIN);
+		} else {
+			ck_assert_int_eq(ask(c, got, &e), ERR_UPSTREAM);
+			ck_assert_msg(
+			    strstr(e.text, why[kind]) != NULL, "%s", e.text);
+		}
+		token_cell_unref(c);
+		began = clock_mono(clock_system());
+		token_stop();
+		ck_assert_int_lt(
+		    clock_mono(clock_system()) - began, 5 * NS_PER_S);
+		ck_assert_uint_eq(atomic_load(&kit.n_requests), 1);
+		http_kit_stop(&kit);
+		http_kit_release(&kit);
+	}
+}
+END_TEST
+
 START_TEST(test_unreachable)
 {
 	struct token_source src = {STR("a"), STR_NULL, STR(""),
@@ -317,6 +390,7 @@ main(void)
 	UNIT_ADD(s, test_answers);
 	UNIT_ADD(s, test_cells);
 	UNIT_ADD(s, test_unreachable);
+	UNIT_ADD(s, test_hostile_endpoint);
 	rc = unit_run(s);
 	EVP_PKEY_free(key);
 	return rc;
