@@ -30,8 +30,10 @@
 	    SECONDS, "Time from request head to the provider's first byte.")   \
 	X(AM_REFUSED, "headgate_refused_total", C, "code", 64, NONE,           \
 	    "Requests refused by the gateway, by error code.")                 \
-	X(AM_BUDGET_REJECT, "headgate_budget_rejections_total", C, "reason",   \
-	    16, NONE, "Requests refused by a budget.")                         \
+	X(AM_BUDGET_REJECT, "headgate_budget_rejections_total", C,             \
+	    "reason,short", 16, NONE,                                          \
+	    "Requests refused by a budget: short of its limit (spent), of "    \
+	    "rights that others hold, or of a lease (control plane away).")    \
 	X(AM_SHRUNK, "headgate_output_caps_lowered_total", C, "", 1, NONE,     \
 	    "Requests whose output cap was lowered to what a budget had "      \
 	    "left.")                                                           \

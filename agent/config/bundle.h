@@ -111,6 +111,7 @@ struct b_model {
 	struct str name;
 	struct str tokenizer; /* agent/tokenizer; empty = default ratio */
 	int64_t context_tokens, max_output_tokens;
+	int64_t max_request; /* nano-USD, of requests without a bound; or 0 */
 	unsigned n_prices;
 	const struct price_line *prices;
 	bool can_chat, can_embed;

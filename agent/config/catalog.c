@@ -66,6 +66,7 @@ compile_model(struct compile *c, const Hg__Item *item, struct b_model *m)
 	m->version = item->version;
 	m->context_tokens = body->context_tokens;
 	m->max_output_tokens = body->max_output_tokens;
+	m->max_request = body->max_request > 0 ? body->max_request : 0;
 	m->can = body->n_capabilities == 0 ? 1u << CAP_CHAT : 0;
 	for (size_t i = 0; i < body->n_capabilities; i++)
 		for (unsigned k = 0; k < CAP_N; k++)

@@ -329,12 +329,22 @@ admit_same_target(struct request *r, unsigned target)
 	return (int)target;
 }
 
+/* Nothing in the request bounds its cost: does the model's declaration? */
+static bool
+admit_declared(struct request *r)
+{
+	r->declared = r->att.dep->model->max_request > 0;
+	return r->declared;
+}
+
 /* A ceiling needs a cap on the output: the request's or the model's. */
 static bool
 admit_has_cap(struct request *r)
 {
 	if (!r->key->has_hard_budget || !scan_bills_output(r->scan.op) ||
 	    r->worst.n[TC_OUTPUT] > 0 || price_worst_output(&r->att.price) <= 0)
+		return true;
+	if (admit_declared(r))
 		return true;
 	if (op_is_generation(r->scan.op) || r->scan.op == OP_COMPLETIONS)
 		refuse_field(r, ERR_INVALID,
@@ -372,19 +382,23 @@ admit_bound(struct request *r)
 	if (!r->key->has_hard_budget || !op_is_generation(r->scan.op))
 		return true;
 	bound_read(r->scan.op, json_root(buf_str(&r->body)), r->ir, &b);
+	if (b.input[0] == '\0' &&
+	    (!tools || (b.calls == 0 && b.tool[0] == '\0')))
+		return true;
+	if (admit_declared(r))
+		return true;
 	if (tools && b.tool[0] != '\0') {
 		admit_unbound(r, b.tool,
 		    "the cost of tools that the provider runs has no bound "
-		    "without a cap on their calls, and this key has a hard "
-		    "budget");
+		    "without a cap on their calls or a max_request_usd of the "
+		    "model, and this key has a hard budget");
 		return false;
 	}
-	if (b.input[0] == '\0' && (!tools || b.calls == 0))
-		return true;
 	if (m->context_tokens <= 0) {
 		admit_unbound(r, b.input[0] != '\0' ? b.input : "tools",
 		    "its cost has no bound while the model declares no "
-		    "context_tokens, and this key has a hard budget");
+		    "context_tokens or max_request_usd, and this key has a "
+		    "hard budget");
 		return false;
 	}
 	if (!tools)
@@ -484,6 +498,7 @@ admit_attempt(struct request *r, bool keep)
 		return;
 	}
 	r->shrunk = 0;
+	r->declared = false;
 	if (!admit_choose(r, keep, target))
 		return;
 	if (!admit_bound(r)) {
@@ -501,6 +516,8 @@ admit_attempt(struct request *r, bool keep)
 		admit_leave_place(r);
 		return;
 	}
+	if (r->declared && r->amount < att->dep->model->max_request)
+		r->amount = att->dep->model->max_request;
 	admit_reserve(r);
 }
 

@@ -129,12 +129,32 @@ refuse_limit(struct request *r, const struct limit_verdict *v)
 	refuse_send(r);
 }
 
+/* Of what was the request short? When what is spent leaves room for its worst
+ * case, the rest is held by requests in flight and other agents: these are the
+ * refusals that may turn out to have been needless. */
+static struct str
+refuse_short(const struct request *r, const struct budget_cell *cell)
+{
+	const struct lease *l =
+	    atomic_load_explicit(&cell->current, memory_order_acquire);
+	int64_t limit, spent;
+
+	if (l == NULL || r->f->loop.mono >= atomic_load_explicit(&l->fence_mono,
+						memory_order_acquire))
+		return STR("lease");
+	limit = atomic_load_explicit(&cell->limit, memory_order_relaxed);
+	spent = atomic_load_explicit(&cell->spent, memory_order_relaxed);
+	return spent >= 0 && limit - spent >= r->amount ? STR("rights")
+							: STR("limit");
+}
+
 void
 refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 {
 	char text[320], extra[640], limit[32], spent[32], reset[40];
 	int64_t at =
 	    atomic_load_explicit(&cell->reset_at, memory_order_relaxed);
+	struct str label[2];
 	struct buf b;
 
 	money_format(cell->limit, limit);
@@ -166,7 +186,10 @@ refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 	refuse_prepare(r, code, NULL, text, extra[0] != '\0' ? extra : NULL);
 	(void)snprintf(
 	    r->refused_by, sizeof(r->refused_by), "%.*s", STR_ARG(cell->name));
-	meter_count(&r->f->meter, AM_BUDGET_REJECT, err_name(code));
+	label[0] = str_of(err_name(code));
+	label[1] = refuse_short(r, cell);
+	metric_add(
+	    metric_series(r->f->agent->metrics, AM_BUDGET_REJECT, label, 2), 1);
 	refuse_send(r);
 }
 

@@ -145,6 +145,7 @@ struct request {
 	 * it was not. How often for this request. */
 	int64_t shrunk;
 	unsigned n_shrinks;
+	bool declared; /* the amount is the model's max_request */
 	uint64_t reply_gen;
 	struct timer timer; /* lease wait, lingering call */
 

@@ -21,6 +21,7 @@ shrink_may(const struct request *r)
 		return false;
 	}
 	return r->n_shrinks < SHRINK_MAX_TRIES && r->spool == NULL &&
+	       !r->declared &&
 	       r->worst.n[TC_WEB_SEARCH] == 0 &&
 	       cap_may_shrink(r->scan.op, json_root(buf_str(&r->body)), r->ir);
 }

@@ -240,6 +240,15 @@ static const struct field_def fields_model[] = {
 	.def = "0",
 	.help = "Most tokens of one answer; 0 means unknown.",
 	.example = "16384"},
+    {.name = "max_request_usd",
+	.type = FT_MONEY,
+	.max = INT64_C(1000000) * INT64_C(1000000000),
+	.help = "What a request costs at most whose own text and caps do not "
+		"say so: tools that the provider runs, media and stored "
+		"context of unknown size, no cap on the output. Hard budgets "
+		"reserve it; absent means the context window, and that "
+		"requests which even this does not bound are refused.",
+	.example = "\"2.50\""},
     {.name = "tokenizer",
 	.type = FT_TOKENS,
 	.max = 32,

@@ -241,6 +241,10 @@ spec_model(const struct spec *s, Hg__Item *m)
 	model->max_output_tokens =
 	    spec_int(s->it->spec, "max_output_tokens", 0);
 	model->tokenizer = spec_text(s->it->spec, "tokenizer");
+	if (spec_text(s->it->spec, "max_request_usd")[0] != '\0' &&
+	    money_parse(str_of(spec_text(s->it->spec, "max_request_usd")),
+		&model->max_request) != 0)
+		return spec_bad(s, "max_request_usd");
 	rc = spec_strings(
 	    s, "capabilities", &model->capabilities, &model->n_capabilities);
 	if (rc != 0 || n == 0)

@@ -111,6 +111,7 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 
 	i->model = RIG_NEW(Hg__Model, hg__model);
 	i->model->context_tokens = 100000;
+	i->model->max_request = c->max_request;
 	i->model->max_output_tokens = chat ? 1000 : 0;
 	i->model->capabilities = rig_texts(chat ? "chat" : "embeddings", NULL);
 	i->model->n_capabilities = 1;

@@ -25,6 +25,7 @@ struct rig_config {
 	int64_t budget;		  /* nano-USD, 0 = no budget */
 	bool soft;		  /* that budget only alerts */
 	int64_t rpm, tpm, conc;	  /* of the key's project, 0 = none */
+	int64_t max_request;	  /* of the models, nano-USD; 0 = none */
 	uint32_t max_concurrency; /* of each deployment */
 	uint32_t connect_ms, first_byte_ms, idle_ms; /* 0 = defaults */
 	bool no_stream_options;

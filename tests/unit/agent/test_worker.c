@@ -529,6 +529,30 @@ START_TEST(test_shrink)
 }
 END_TEST
 
+/* Fees of the provider's tools have no bound but a declared one. */
+START_TEST(test_declared)
+{
+	static const char body[] =
+	    "{\"model\":\"chat\",\"messages\":[{\"role\":\"user\","
+	    "\"content\":\"hello there\"}],\"max_tokens\":100,"
+	    "\"web_search_options\":{}}";
+	struct rig_config c = {.budget = 1000000000};
+
+	begin(serve_plain, &c);
+	ck_assert_int_eq(ask(RIG_KEY, "", body), 400);
+	ck_assert_ptr_nonnull(strstr(answer, "\"web_search_options\""));
+	ck_assert_ptr_nonnull(strstr(answer, "max_request_usd"));
+	end();
+	c.max_request = 5000000;
+	begin(serve_plain, &c);
+	ck_assert_int_eq(ask(RIG_KEY, "", body), 200);
+	ck_assert_int_eq(usage(1)->head.reserved, 5000000);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	ck_assert_int_lt(usage(2)[1].head.reserved, 1000000);
+	end();
+}
+END_TEST
+
 START_TEST(test_client_leaves_while_waiting)
 {
 	struct rig_config c = {.budget = 1000000000, .conc = 1};
@@ -719,6 +743,7 @@ main(void)
 	ADD(s, test_provider_refuses);
 	ADD(s, test_budget);
 	ADD(s, test_shrink);
+	ADD(s, test_declared);
 	ADD(s, test_client_leaves_while_waiting);
 	ADD(s, test_limits);
 	ADD(s, test_slow_client_holds_provider_back);

@@ -31,7 +31,8 @@ static const struct {
 	"{\"dialect\":\"openai\",\"base_url\":\"http://u:1\","
 	"\"credential_version\":1}"},
     {6, "m",
-	"{\"max_output_tokens\":100,\"tokenizer\":\"o200k\",\"capabilities\":["
+	"{\"max_output_tokens\":100,\"max_request_usd\":\"2.50\","
+	"\"tokenizer\":\"o200k\",\"capabilities\":["
 	"\"chat\"],\"prices\":"
 	"[{\"class\":\"output\",\"usd_per_mtok\":\"2.50\",\"from\":"
 	"\"2026-01-01T00:00:00Z\",\"tier\":\"flex\",\"above_tokens\":5}]}"},
@@ -182,6 +183,7 @@ START_TEST(fields_arrive)
 	ck_assert_str_eq(m->model->prices[0]->tier, "flex");
 	ck_assert_int_eq(m->model->prices[0]->above_tokens, 5);
 	ck_assert_str_eq(m->model->tokenizer, "o200k");
+	ck_assert_int_eq(m->model->max_request, INT64_C(2500000000));
 	free_item(m);
 	m = item(&d, 9, 11);
 	ck_assert_int_eq(m->budget->limit, INT64_C(12500000000));

@@ -165,6 +165,10 @@ START_TEST(test_canonical)
 	    "{\"context_tokens\":0,\"max_output_tokens\":0,"
 	    "\"tokenizer\":\"bytes:3.6\",\"capabilities\":[\"chat\"],"
 	    "\"prices\":[]}");
+	expect("model", "{\"max_request_usd\":\"2.5\"}",
+	    "{\"context_tokens\":0,\"max_output_tokens\":0,"
+	    "\"max_request_usd\":\"2.50\",\"capabilities\":[\"chat\"],"
+	    "\"prices\":[]}");
 	expect("limit", "{\"scope\":\"a.b.c.d\",\"concurrency\":3}",
 	    "{\"scope\":\"a.b.c.d\",\"requests_per_minute\":0,"
 	    "\"tokens_per_minute\":0,\"concurrency\":3}");
