@@ -90,6 +90,7 @@ intents_add(struct intent_set *s, const uint8_t *record, size_t len)
 	}
 	slot = &s->slots[at - 1];
 	slot->next = *head;
+	slot->turn = s->turn;
 	slot->len = (uint16_t)len;
 	memcpy(slot->record, record, len);
 	*head = at;
@@ -113,6 +114,7 @@ intents_remove(struct intent_set *s, const uint8_t *id)
 			continue;
 		}
 		*link = slot->next;
+		s->removed_turn = slot->turn;
 		slot->len = 0;
 		slot->next = s->free_list;
 		s->free_list = at;

@@ -12,6 +12,7 @@
 
 struct intent_slot {
 	uint32_t next; /* in its chain or the free list; slot number + 1 */
+	uint32_t turn; /* intent_set.turn when it was added */
 	uint16_t len;  /* of the record; 0 = free */
 	uint8_t record[RECORD_INTENT_MAX];
 };
@@ -21,6 +22,8 @@ struct intent_set {
 	uint32_t *heads; /* n_heads chains; slot number + 1 */
 	uint32_t n_slots, cap, n_heads, free_list;
 	uint32_t count; /* open intents */
+	uint32_t turn;	/* the owner's, for its use */
+	uint32_t removed_turn; /* of the slot that was removed last */
 };
 
 void intents_init(struct intent_set *s);

@@ -80,8 +80,6 @@ shard_withdraw(struct journal_shard *s, const uint8_t *id)
 	uint8_t *p = (uint8_t *)s->intents.data;
 	size_t left = s->intents.len, size;
 
-	if (left == 0 || memmem(p, left, id, RECORD_ID) == NULL)
-		return;
 	while (left > 0) {
 		size = RECORD_HEADER + get_u32(p);
 		MUST(size <= left);
@@ -106,7 +104,7 @@ journal_usage(struct journal_shard *s, const struct journal_usage *u)
 	memcpy(id, u->head.request_id, 16);
 	put_u32(id + 16, u->head.attempt);
 	known = intents_remove(&s->open, id);
-	if (known)
+	if (known && s->open.removed_turn == s->open.turn)
 		shard_withdraw(s, id);
 	if (!known &&
 	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s) != 0)) {
@@ -132,6 +130,7 @@ shard_drop_intents(struct journal_shard *s)
 		left -= size;
 	}
 	buf_clear(&s->intents);
+	s->open.turn++;
 }
 
 /* Append bytes to the current segment: all of them or none. */
@@ -381,6 +380,7 @@ shard_write_turn(struct journal_shard *s, uint64_t last_seq)
 	if (rc == 0) {
 		s->usage.len = 0;
 		buf_clear(&s->intents);
+		s->open.turn++;
 		return 0;
 	}
 	atomic_store(&s->j->full, true);
