@@ -86,12 +86,6 @@ buf_add_str(struct buf *b, struct str s)
 }
 
 int
-buf_addz(struct buf *b, const char *z)
-{
-	return buf_add(b, z, strlen(z));
-}
-
-int
 buf_addc(struct buf *b, char c)
 {
 	return buf_add(b, &c, 1);

@@ -25,7 +25,12 @@ void buf_clear(struct buf *b);	 /* len and error to 0, keeps memory */
 int buf_reserve(struct buf *b, size_t extra); /* room for extra bytes */
 int buf_add(struct buf *b, const void *p, size_t n);
 int buf_add_str(struct buf *b, struct str s);
-int buf_addz(struct buf *b, const char *z);
+/* Inline, so that the length of a literal is known. */
+static inline int
+buf_addz(struct buf *b, const char *z)
+{
+	return buf_add(b, z, strlen(z));
+}
 int buf_addc(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int buf_add_i64(struct buf *b, int64_t v);

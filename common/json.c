@@ -129,6 +129,18 @@ json_scan_string(struct json_scan *s, bool *escaped)
 	}
 }
 
+const char *
+json_check_string(const char *p, const char *end)
+{
+	struct json_scan s;
+	bool escaped;
+
+	s.begin = s.p = p;
+	s.end = end;
+	s.e = NULL;
+	return json_scan_string(&s, &escaped) == 0 ? s.p - 1 : NULL;
+}
+
 static inline const char *
 json_skip_digits(const char *p, const char *end)
 {

@@ -69,8 +69,26 @@ json_getz(struct json obj, const char *name, struct json *ret)
 /* Path of member names separated by '.', e.g. "usage.prompt_tokens". */
 bool json_path(struct json obj, const char *path, struct json *ret);
 
+/* json_key_eq() of a key with an escape in it. */
+bool json_key_eq_slow(struct str raw_key, struct str name);
 /* True if the key's raw span means name, escapes resolved. */
-bool json_key_eq(struct str raw_key, struct str name);
+static inline bool
+json_key_eq(struct str raw_key, struct str name)
+{
+	size_t i = 0;
+
+	/* Escapes only make text longer. */
+	if (raw_key.len < name.len)
+		return false;
+	while (i < name.len && raw_key.p[i] == name.p[i] && name.p[i] != '\\')
+		i++;
+	if (i == raw_key.len)
+		return true;
+	return raw_key.p[i] == '\\' && json_key_eq_slow(raw_key, name);
+}
+/* p is behind the opening quote of a string that was not checked: its closing
+ * quote, or NULL when what comes before end is no valid string. */
+const char *json_check_string(const char *p, const char *end);
 /* Raw content between the quotes, escapes not resolved. */
 struct str json_raw_string(struct json v);
 /* Unescape into out (appended); may hold NUL. ERR_INVALID if v is no string,

@@ -181,17 +181,12 @@ json_next_element(struct json_iter *it, struct json *val)
 }
 
 bool
-json_key_eq(struct str raw_key, struct str name)
+json_key_eq_slow(struct str raw_key, struct str name)
 {
 	const char *p = raw_key.p;
 	const char *end = raw_key.p + raw_key.len;
 	size_t at = 0;
 
-	/* Escapes only make text longer. */
-	if (raw_key.len < name.len)
-		return false;
-	if (raw_key.len == name.len)
-		return str_eq(raw_key, name) && str_find(raw_key, '\\') < 0;
 	while (p < end) {
 		char tmp[4];
 		unsigned n = 1;

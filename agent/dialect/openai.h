@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/dialect/openai_same.h"
 #include "agent/dialect/scan.h"
 #include "agent/dialect/sse.h"
 #include "agent/dialect/usage.h"
@@ -105,6 +106,7 @@ struct oai_stream {
 	bool finished;	    /* a finish reason was seen */
 	bool bad_json;	    /* an event was not JSON */
 	struct buf scratch; /* an edited event of several data lines */
+	struct oai_same same;
 	/* Set counter, scratch and left after oai_stream_begin() to have
 	 * generated text counted exactly. */
 	struct oai_count count;

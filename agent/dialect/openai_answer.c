@@ -8,11 +8,9 @@
 #include <string.h>
 
 static void
-oai_note_finish(struct oai_answer *a, struct json choice)
+oai_note_finish(struct oai_answer *a, struct json v)
 {
-	struct json v;
-
-	if (json_getz(choice, "finish_reason", &v) && v.type == JSON_STRING &&
+	if (v.type == JSON_STRING &&
 	    json_copy_string(v, a->finish, sizeof(a->finish)) != 0)
 		memcpy(a->finish, "other", 6);
 }
@@ -39,13 +37,44 @@ oai_generated_bytes(struct json message, struct oai_count *count)
 	return n;
 }
 
+/* In one pass: members are many and long. */
+static void
+oai_read_choice(
+    struct oai_answer *a, struct oai_count *count, struct json choice)
+{
+	struct json delta = {NULL, NULL, JSON_NULL}, message = delta,
+		    text = delta, v;
+	struct json_iter it = json_iter(choice);
+	struct str key;
+
+	while (json_next_member(&it, &key, &v)) {
+		if (json_key_eq(key, STR("delta")))
+			delta = v;
+		else if (json_key_eq(key, STR("message")))
+			message = v;
+		else if (json_key_eq(key, STR("text")))
+			text = v;
+		else if (json_key_eq(key, STR("finish_reason")))
+			oai_note_finish(a, v);
+	}
+	if (delta.p != NULL) {
+		a->text_bytes += oai_generated_bytes(delta, count);
+	} else if (message.p != NULL) {
+		a->text_bytes += oai_generated_bytes(message, count);
+	} else if (text.p != NULL) { /* completions */
+		a->text_bytes += (int64_t)json_text_bytes(text);
+		if (count != NULL)
+			oai_count_delta(count, STR("text"), text);
+	}
+}
+
 /* Look at the choices; returns their number. count may be NULL. */
 static unsigned
 oai_read_choices(
     struct oai_answer *a, struct oai_count *count, struct json choices)
 {
 	struct json_iter it = json_iter(choices);
-	struct json c, m;
+	struct json c;
 	unsigned n = 0;
 
 	if (choices.type != JSON_ARRAY)
@@ -54,14 +83,7 @@ oai_read_choices(
 		if (c.type != JSON_OBJECT)
 			continue;
 		n++;
-		oai_note_finish(a, c);
-		if (json_getz(c, "delta", &m) || json_getz(c, "message", &m)) {
-			a->text_bytes += oai_generated_bytes(m, count);
-		} else if (json_getz(c, "text", &m)) { /* completions */
-			a->text_bytes += (int64_t)json_text_bytes(m);
-			if (count != NULL)
-				oai_count_delta(count, STR("text"), m);
-		}
+		oai_read_choice(a, count, c);
 	}
 	a->has_choices = a->has_choices || n > 0;
 	return n;
@@ -121,23 +143,25 @@ oai_stream_init(struct oai_stream *s, size_t max_event)
 {
 	memset(s, 0, sizeof(*s));
 	buf_init(&s->scratch, max_event);
+	oai_same_init(&s->same);
 }
 
 void
 oai_stream_release(struct oai_stream *s)
 {
 	buf_release(&s->scratch);
+	oai_same_release(&s->same);
 }
 
 void
 oai_stream_begin(struct oai_stream *s, bool wants_usage)
 {
-	struct buf scratch = s->scratch;
-
-	memset(s, 0, sizeof(*s));
+	memset(&s->sum, 0, sizeof(s->sum));
+	memset(&s->count, 0, offsetof(struct oai_count, raw));
 	s->wants_usage = wants_usage;
-	s->scratch = scratch;
+	s->done = s->ending = s->error = s->finished = s->bad_json = false;
 	buf_clear(&s->scratch);
+	oai_same_clear(&s->same);
 }
 
 /* The member with its comma, given where its key's raw text starts. */
@@ -237,13 +261,26 @@ oai_read_chunk(struct oai_stream *s, struct json root, struct json *usage,
 	    *n_choices == 0 || s->finished);
 }
 
+/* A chunk like the one before: only its text counts. */
+static unsigned
+oai_like_before(struct oai_stream *s, const struct sse_event *ev,
+    const struct oai_same_chunk *c, struct str parts[OAI_MAX_PARTS])
+{
+	s->sum.text_bytes += (int64_t)json_text_bytes(c->text);
+	if (s->count.counter.exact != NULL)
+		oai_count_delta(&s->count, c->key, c->text);
+	return c->from == NULL ? 1
+			       : oai_cut_event(s, ev, c->from, c->to, parts);
+}
+
 unsigned
 oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
     const struct json_limits *lim, struct str parts[OAI_MAX_PARTS])
 {
 	struct json root, usage = {NULL, NULL, JSON_NULL};
+	struct oai_same_chunk chunk;
 	struct str usage_key = STR_NULL;
-	const char *from, *to;
+	const char *from = ev->data.p, *to = from;
 	unsigned n_choices = 0;
 
 	parts[0] = ev->raw;
@@ -255,6 +292,8 @@ oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
 		s->done = s->ending = true;
 		return 1;
 	}
+	if (oai_same_match(&s->same, ev->data, &chunk))
+		return oai_like_before(s, ev, &chunk, parts);
 	if (json_validate(ev->data, lim, NULL) != 0) {
 		s->bad_json = true;
 		s->sum.text_bytes += (int64_t)ev->data.len;
@@ -270,8 +309,8 @@ oai_stream_event(struct oai_stream *s, const struct sse_event *ev,
 		s->ending = true;
 		return s->wants_usage ? 1 : 0;
 	}
-	if (usage_key.p == NULL || s->wants_usage)
-		return 1;
-	oai_member_span(root, usage_key, usage, &from, &to);
-	return oai_cut_event(s, ev, from, to, parts);
+	if (usage_key.p != NULL && !s->wants_usage)
+		oai_member_span(root, usage_key, usage, &from, &to);
+	oai_same_learn(&s->same, ev->data, str_make(from, (size_t)(to - from)));
+	return to == from ? 1 : oai_cut_event(s, ev, from, to, parts);
 }

@@ -247,6 +247,61 @@ START_TEST(test_stream_running_usage)
 }
 END_TEST
 
+/* Chunks that repeat are not read again: each must give what it gives when it
+ * comes alone, whatever came before it. */
+static const char *const repeating[] = {CHUNK("a", ",\"usage\":null"),
+    CHUNK("b \\\"c\\u00e9", ",\"usage\":null"), CHUNK("", ",\"usage\":null"),
+    CHUNK("d", ",\"usage\":null,\"obfuscation\":\"xyz\""),
+    CHUNK("ee", ",\"usage\":null,\"obfuscation\":\"\""),
+    CHUNK("e\xff", ",\"usage\":null"), CHUNK("e\n", ",\"usage\":null"),
+    CHUNK("f\",\"tool_calls\":\"x", ",\"usage\":null"),
+    CHUNK("g", ",\"usage\":null "), CHUNK("g", ",\"service_tier\":\"flex\""),
+    CHUNK("h", ",\"service_tier\":\"flex\""), CHUNK("i", ""), CHUNK("jj", ""),
+    "data: {\"obfuscation\":\"q\",\"choices\":[{\"delta\":{\"content\":"
+    "\"k\"}}],\"usage\":null}\n\n",
+    "data: {\"obfuscation\":\"\",\"choices\":[{\"delta\":{\"content\":"
+    "\"kk\"}}],\"usage\":null}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"l\"}},{\"delta\":{"
+    "\"content\":\"m\"}}]}\n\n",
+    "data: {\"choices\":[{\"delta\":{\"content\":\"l\",\"x\":\"y\"}}]}"
+    "\n\n",
+    FINISH(",\"usage\":null")};
+
+#define N_REPEATING (sizeof(repeating) / sizeof(repeating[0]))
+
+START_TEST(test_stream_repeating)
+{
+	static struct client c, alone;
+	char doc[4096], seen[3 * 8192];
+	size_t i, j, k, at[3];
+	int64_t bytes;
+
+	for (i = 0; i < N_REPEATING * N_REPEATING * N_REPEATING * 2; i++) {
+		at[0] = i / 2 % N_REPEATING;
+		at[1] = i / 2 / N_REPEATING % N_REPEATING;
+		at[2] = i / 2 / N_REPEATING / N_REPEATING;
+		doc[0] = seen[0] = '\0';
+		bytes = 0;
+		for (j = 0; j < 3; j++) {
+			stream(&alone, i % 2 != 0, repeating[at[j]]);
+			bytes += alone.s.sum.text_bytes;
+			k = strlen(seen);
+			(void)snprintf(
+			    seen + k, sizeof(seen) - k, "%s", alone.seen);
+			k = strlen(doc);
+			(void)snprintf(
+			    doc + k, sizeof(doc) - k, "%s", repeating[at[j]]);
+		}
+		stream(&c, i % 2 != 0, doc);
+		ck_assert_str_eq(c.seen, seen);
+		ck_assert_int_eq(c.s.sum.text_bytes, bytes);
+		ck_assert(!alone.s.bad_json || c.s.bad_json);
+		if (alone.s.sum.usage.usage.tier[0] != '\0')
+			ck_assert_str_eq(c.s.sum.usage.usage.tier, "flex");
+	}
+}
+END_TEST
+
 START_TEST(test_stream_odd)
 {
 	struct client c;
@@ -309,6 +364,7 @@ main(void)
 	UNIT_ADD(s, test_stream_usage_shown);
 	UNIT_ADD(s, test_stream_usage_places);
 	UNIT_ADD(s, test_stream_running_usage);
+	UNIT_ADD(s, test_stream_repeating);
 	UNIT_ADD(s, test_stream_odd);
 	UNIT_ADD(s, test_errors);
 	return unit_run(s);
