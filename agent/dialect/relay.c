@@ -8,8 +8,6 @@
  */
 #include "agent/dialect/relay.h"
 
-#include <stdio.h>
-
 void
 relay_init(struct relay *r, size_t max_event)
 {
@@ -17,6 +15,7 @@ relay_init(struct relay *r, size_t max_event)
 	sse_init(&r->sse, max_event);
 	oai_stream_init(&r->chat, max_event + 1024);
 	buf_init(&r->swapped, 2 * max_event + 1024);
+	r->clean = true;
 }
 
 static void
@@ -42,15 +41,30 @@ relay_release(struct relay *r)
 void
 relay_clear(struct relay *r)
 {
-	struct sse sse = r->sse;
-
 	relay_drop(r);
 	oai_stream_begin(&r->chat, false);
 	buf_release(&r->swapped);
-	memset((char *)r, 0, offsetof(struct relay, sse));
-	memset(&r->finish, 0, sizeof(*r) - offsetof(struct relay, finish));
-	r->sse = sse;
+	memset(&r->o, 0, sizeof(r->o));
+	memset(r->finish, 0,
+	    offsetof(struct relay, id) - offsetof(struct relay, finish));
+	r->id[0] = r->own[0] = r->error_type[0] = r->error_text[0] = '\0';
 	sse_clear(&r->sse);
+	r->clean = true;
+}
+
+static void
+relay_trim_one(struct buf *b, size_t keep)
+{
+	if (b->cap > keep)
+		buf_release(b);
+}
+
+void
+relay_trim(struct relay *r, size_t keep)
+{
+	relay_trim_one(&r->sse.raw, keep);
+	relay_trim_one(&r->sse.data, keep);
+	relay_trim_one(&r->chat.scratch, keep);
 }
 
 int
@@ -58,10 +72,12 @@ relay_begin(struct relay *r, const struct relay_opts *o)
 {
 	struct answer_opts a = o->answer;
 
-	relay_clear(r);
+	if (!r->clean)
+		relay_clear(r);
+	r->clean = false;
 	r->o = *o;
 	r->begun = true;
-	oai_stream_begin(&r->chat, o->answer.include_usage);
+	r->chat.wants_usage = o->answer.include_usage;
 	r->count_text = o->stream;
 	if (o->mode != RELAY_PASS && o->mode != RELAY_TRANSLATE)
 		return 0;
@@ -81,7 +97,11 @@ relay_begin(struct relay *r, const struct relay_opts *o)
 static void
 relay_copy(char *dst, size_t cap, struct str s)
 {
-	(void)snprintf(dst, cap, "%.*s", STR_ARG(s));
+	size_t n = s.len < cap - 1 ? s.len : cap - 1;
+
+	if (n > 0)
+		memcpy(dst, s.p, n);
+	dst[n] = '\0';
 }
 
 static void

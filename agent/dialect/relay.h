@@ -48,8 +48,6 @@ struct relay {
 	struct answer_writer *writer;
 	struct buf swapped; /* an event with our ids */
 	char finish[24];    /* provider's word, "" = none */
-	char id[RELAY_ID_MAX], own[RELAY_ID_MAX]; /* of the answer */
-	char error_type[48], error_text[160];
 	int error_status;
 	int64_t text_bytes; /* generated */
 	int64_t n_finished; /* choices */
@@ -62,6 +60,10 @@ struct relay {
 	bool finished;	 /* a finish reason was seen */
 	bool error;	 /* the provider reported an error in the answer */
 	bool unreadable; /* the reader gave up (PASS) */
+	bool clean;	 /* relay_clear() has nothing to do */
+	/* Only the first bytes are cleared of what follows. */
+	char id[RELAY_ID_MAX], own[RELAY_ID_MAX]; /* of the answer */
+	char error_type[48], error_text[160];
 };
 
 /* Uses no memory yet. */
@@ -69,6 +71,8 @@ void relay_init(struct relay *r, size_t max_event);
 void relay_release(struct relay *r);
 /* Between answers: keeps small memory. */
 void relay_clear(struct relay *r);
+/* Give buffers above that size back; after relay_clear(). */
+void relay_trim(struct relay *r, size_t keep);
 /* Forget what came and expect an answer. Set chat.count afterwards. ERR_NOMEM.
  */
 int relay_begin(struct relay *r, const struct relay_opts *o) MUST_CHECK;

@@ -86,7 +86,8 @@ call_start(struct request *r)
 	r->n_calls++;
 	buf_clear(&r->out);
 	buf_clear(&r->held);
-	relay_clear(&r->relay);
+	if (r->att.number > 1)
+		relay_clear(&r->relay);
 	call_begin(r);
 }
 

@@ -146,8 +146,10 @@ conn_keep_sim(struct request *r)
 		(void)buf_add_str(&b, r->head.sim[i][1]);
 		(void)buf_addz(&b, "\r\n");
 	}
-	if (buf_error(&b) == 0 && b.len > 0)
+	if (buf_error(&b) == 0 && b.len > 0) {
 		memcpy(r->sim, b.data, b.len);
+		r->sim[b.len] = '\0';
+	}
 	buf_release(&b);
 }
 

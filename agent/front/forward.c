@@ -136,12 +136,31 @@ forward_prepare(struct request *r, struct error *e)
 {
 	int rc = forward_plan(r, r->att.dep, &r->plan);
 
-	memset(&r->lost, 0, sizeof(r->lost));
+	r->lost.n = 0;
+	r->lost.text[0] = '\0';
 	if (rc != 0)
 		return err_set(e, rc, "the provider has no such operation");
 	if (r->plan.mode == RELAY_TRANSLATE)
 		return forward_translate(r, e);
 	return r->shrunk > 0 ? forward_shrink(r, e) : 0;
+}
+
+/* A name that needs no escapes, with quotes; 0: it does, or does not fit. */
+static size_t
+forward_quote(struct str name, char *dst, size_t cap)
+{
+	size_t i;
+
+	if (name.len == 0 || name.len + 2 > cap)
+		return 0;
+	for (i = 0; i < name.len; i++) {
+		if (name.p[i] < ' ' || name.p[i] > '~' || name.p[i] == '"' ||
+		    name.p[i] == '\\')
+			return 0;
+		dst[i + 1] = name.p[i];
+	}
+	dst[0] = dst[name.len + 1] = '"';
+	return name.len + 2;
 }
 
 /* "model-name" with quotes, in r->model_json; empty: leave it as it is. */
@@ -155,6 +174,10 @@ forward_model_json(struct request *r)
 		return r->scan.model_span;
 	if (r->scan.op == OP_GENERATE || r->scan.op == OP_GEMINI_EMBED)
 		return STR_NULL;
+	n = forward_quote(
+	    forward_model(r), r->model_json, sizeof(r->model_json));
+	if (n > 0)
+		return str_make(r->model_json, n);
 	buf_init(&b, sizeof(r->model_json));
 	(void)buf_add_json(&b, forward_model(r));
 	n = b.len;

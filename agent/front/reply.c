@@ -14,7 +14,7 @@ struct reply_text {
 	size_t n, cap;
 };
 
-static void
+static inline void
 reply_add(struct reply_text *t, const char *z, size_t len)
 {
 	MUST(len <= t->cap - t->n);
@@ -24,7 +24,7 @@ reply_add(struct reply_text *t, const char *z, size_t len)
 
 #define REPLY_LIT(t, lit) reply_add((t), "" lit, sizeof(lit) - 1)
 
-static void
+static inline void
 reply_addz(struct reply_text *t, const char *z)
 {
 	reply_add(t, z, strlen(z));
@@ -33,20 +33,28 @@ reply_addz(struct reply_text *t, const char *z)
 static void
 reply_add_i64(struct reply_text *t, int64_t v)
 {
+	static const char pairs[] = "0001020304050607080910111213141516171819"
+				    "2021222324252627282930313233343536373839"
+				    "4041424344454647484950515253545556575859"
+				    "6061626364656667686970717273747576777879"
+				    "8081828384858687888990919293949596979899";
 	char digits[24];
 	size_t i = sizeof(digits);
 	uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
 
-	do {
-		digits[--i] = (char)('0' + u % 10);
-		u /= 10;
-	} while (u > 0);
+	for (; u >= 100; u /= 100)
+		memcpy(digits + (i -= 2), pairs + 2 * (u % 100), 2);
+	if (u >= 10)
+		memcpy(digits + (i -= 2), pairs + 2 * u, 2);
+	else
+		digits[--i] = (char)('0' + u);
 	if (v < 0)
 		digits[--i] = '-';
 	reply_add(t, digits + i, sizeof(digits) - i);
 }
 
-static void
+/* Inlined, so that the lengths of literal names are known. */
+static inline void
 reply_field(struct reply_text *t, const char *name, const char *value)
 {
 	reply_addz(t, name);
@@ -55,7 +63,7 @@ reply_field(struct reply_text *t, const char *name, const char *value)
 	REPLY_LIT(t, "\r\n");
 }
 
-static void
+static inline void
 reply_number(struct reply_text *t, const char *name, int64_t value)
 {
 	reply_addz(t, name);

@@ -102,41 +102,27 @@ request_trim(struct buf *b)
 		buf_clear(b);
 }
 
-/* Back to what request_new() expects: all zero but the buffers. */
+/* Back to what request_new() expects. */
 static void
 request_wipe(struct request *r)
 {
-	struct buf body = r->body, out = r->out, held = r->held;
-	struct buf up_body = r->up_body, up_head = r->up_head,
-		   fields = r->fields;
-	struct sse sse;
-	struct buf scratch;
-
 	r->f->bodies -= r->body_bytes;
 	relay_clear(&r->relay);
+	relay_trim(&r->relay, REQUEST_KEEP);
 	spool_free(r->spool);
-	sse = r->relay.sse;
-	scratch = r->relay.chat.scratch;
 	if (r->ir != NULL)
 		arena_release(&r->arena);
-	request_trim(&body);
-	request_trim(&out);
-	request_trim(&held);
-	request_trim(&up_body);
-	request_trim(&up_head);
-	request_trim(&fields);
-	request_trim(&sse.raw);
-	request_trim(&sse.data);
-	request_trim(&scratch);
-	memset(r, 0, sizeof(*r));
-	r->body = body;
-	r->out = out;
-	r->held = held;
-	r->up_body = up_body;
-	r->up_head = up_head;
-	r->fields = fields;
-	r->relay.sse = sse;
-	r->relay.chat.scratch = scratch;
+	request_trim(&r->body);
+	request_trim(&r->out);
+	request_trim(&r->held);
+	request_trim(&r->up_body);
+	request_trim(&r->up_head);
+	request_trim(&r->fields);
+	r->lost.n = 0;
+	r->lost.text[0] = r->stored[0] = r->stored_own[0] = '\0';
+	r->cannot_field[0] = r->cannot_text[0] = r->sim[0] = '\0';
+	r->error_code[0] = r->reason[0] = r->refused_by[0] = '\0';
+	memset(r, 0, offsetof(struct request, relay));
 }
 
 static void

@@ -113,23 +113,18 @@ struct request {
 	const struct b_route *route;
 
 	size_t body_bytes;   /* counted in front.bodies */
-	struct buf body;     /* as received */
 	struct spool *spool; /* a form with files instead, or NULL */
 	struct scan scan;
 	struct arena arena;	/* of ir */
 	struct ir_request *ir;	/* the request in neutral form, or NULL */
 	struct codec_plan plan; /* of the current attempt */
-	struct carry_lost lost; /* what a translation dropped */
 	/* Stored responses (stored.h): where this one must go, or NULL; the
 	 * provider's id of the other response behind a quote, and its length
 	 * with the quote; what the client called it. */
 	const struct b_deployment *pin;
 	bool keeps_id; /* ids of the answer are sealed */
-	char stored[200], stored_own[200];
 	size_t stored_len;
-	/* The first target that could not carry the request. */
-	int cannot;
-	char cannot_field[96], cannot_text[200];
+	int cannot; /* why the first target could not carry the request */
 	struct attempt att;
 	uint64_t tried; /* targets */
 	unsigned n_calls;
@@ -149,22 +144,28 @@ struct request {
 	uint64_t reply_gen;
 	struct timer timer; /* lease wait, lingering call */
 
-	struct relay relay;
 	int relay_error; /* 0, or why it cannot go on */
-	struct buf out;	 /* body of the answer, or what the stream owes */
 	size_t out_pos;	 /* sent part of out */
-	struct buf held; /* end of a stream, until its usage is on disk */
 	struct answer answer;
-	char model_json[2 * SURFACE_MODEL_MAX];
+	char version[24]; /* its anthropic-version, or "" */
+	int error;	  /* ERR_* that ended it */
+	unsigned n_attempts;
+
+	/* What follows is not zeroed between lives: buffers keep small memory,
+	 * of texts the first byte is cleared. request_wipe() must know it. */
+	struct relay relay;
+	struct buf body;    /* as received */
+	struct buf out;	    /* body of the answer, or what the stream owes */
+	struct buf held;    /* end of a stream, until its usage is on disk */
 	struct buf up_body; /* of the attempt, when it is translated */
 	struct buf up_head; /* its path and header lines */
 	struct buf fields;  /* of the client's, passed on: ready lines */
-	char version[24];   /* its anthropic-version, or "" */
-	char sim[512];	    /* tests: x-sim-* lines, NUL-ended */
-
-	int error; /* ERR_* that ended it */
+	struct carry_lost lost; /* what a translation dropped */
+	char stored[200], stored_own[200];
+	char cannot_field[96], cannot_text[200];
+	char model_json[2 * SURFACE_MODEL_MAX];
+	char sim[512]; /* tests: x-sim-* lines, NUL-ended */
 	char error_code[32], reason[160], refused_by[EXPLAIN_NAME];
-	unsigned n_attempts;
 	struct explain_attempt attempts[EXPLAIN_MAX_ATTEMPTS];
 };
 

@@ -271,6 +271,15 @@ settle_names(const struct request *r, struct meter_names *n)
 }
 
 static void
+settle_copy(char *dst, size_t cap, struct str s)
+{
+	size_t n = s.len < cap - 1 ? s.len : cap - 1;
+
+	memcpy(dst, s.len > 0 ? s.p : "", n);
+	dst[n] = '\0';
+}
+
+static void
 settle_explain_attempt(struct request *r, int error)
 {
 	struct explain_attempt *a;
@@ -284,10 +293,8 @@ settle_explain_attempt(struct request *r, int error)
 	a->error = error;
 	a->duration_us =
 	    att->started > 0 ? (r->f->loop.mono - att->started) / 1000 : 0;
-	(void)snprintf(a->deployment, sizeof(a->deployment), "%.*s",
-	    STR_ARG(att->dep->name));
-	(void)snprintf(
-	    a->region, sizeof(a->region), "%.*s", STR_ARG(att->dep->region));
+	settle_copy(a->deployment, sizeof(a->deployment), att->dep->name);
+	settle_copy(a->region, sizeof(a->region), att->dep->region);
 }
 
 static uint32_t
@@ -330,7 +337,7 @@ settle_price(struct request *r, struct journal_usage *u)
 	const struct ir_usage *told = &relay_usage(&r->relay)->usage;
 	struct price price;
 
-	(void)snprintf(u->tier, sizeof(u->tier), "%s", told->tier);
+	settle_copy(u->tier, sizeof(u->tier), str_of(told->tier));
 	if (!b_model_price_for(r->att.dep->model, u->head.started_at,
 		str_of(u->tier), tokens_input(&u->tokens), &price))
 		price = r->att.price;
@@ -359,8 +366,8 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	memcpy(u.finish_reason, r->relay.finish, sizeof(u.finish_reason));
 	if (r->gone)
 		error = ERR_CLIENT_GONE;
-	(void)snprintf(u.error_code, sizeof(u.error_code), "%s",
-	    error != 0 ? err_name(error) : "");
+	settle_copy(u.error_code, sizeof(u.error_code),
+	    str_of(error != 0 ? err_name(error) : ""));
 	memcpy(u.upstream_request_id, att->head.request_id,
 	    sizeof(u.upstream_request_id));
 	journal_usage(r->f->shard, &u);
@@ -406,15 +413,6 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 	att->place = NULL;
 	settle_explain_attempt(r, error);
 	att->state = ATT_NONE;
-}
-
-static void
-settle_copy(char *dst, size_t cap, struct str s)
-{
-	size_t n = s.len < cap - 1 ? s.len : cap - 1;
-
-	memcpy(dst, s.len > 0 ? s.p : "", n);
-	dst[n] = '\0';
 }
 
 static void
@@ -491,7 +489,7 @@ settle_explain(struct request *r, int status)
 		    e.provider, sizeof(e.provider), att->dep->provider->name);
 	}
 	e.n_attempts = r->n_attempts;
-	memcpy(e.attempts, r->attempts, sizeof(e.attempts));
+	memcpy(e.attempts, r->attempts, r->n_attempts * sizeof(e.attempts[0]));
 	explain_put(r->f->agent->explain, r->f->index, &e);
 }
 

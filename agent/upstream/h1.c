@@ -508,51 +508,65 @@ h1_ready(struct h1_conn *conn, uint32_t events)
 		    conn, (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0);
 }
 
+/* Append to h->request_head; a head that is too long ends above its size. */
+static inline void
+h1_put(struct h1 *h, size_t *n, const char *p, size_t len)
+{
+	if (len > sizeof(h->request_head) || *n > sizeof(h->request_head) - len)
+		*n = sizeof(h->request_head) + 1;
+	else if (len > 0)
+		memcpy(h->request_head + *n, p, len);
+	*n += len;
+}
+
+#define H1_PUT(h, n, lit) h1_put(h, n, "" lit, sizeof(lit) - 1)
+
+static void
+h1_put_length(struct h1 *h, size_t *n, uint64_t v)
+{
+	char digits[24];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	H1_PUT(h, n, "Content-Length: ");
+	h1_put(h, n, digits + i, sizeof(digits) - i);
+	H1_PUT(h, n, "\r\n");
+}
+
 /* Write the request head into h->request_head. 0 = too long. */
 static size_t
 h1_write_head(struct h1 *h, const struct up_request *rq,
     const struct h1_origin *o, uint64_t body_len)
 {
 	const struct b_provider *p = rq->provider;
-	size_t n, cap = sizeof(h->request_head);
 	const char *method = rq->method != NULL ? rq->method : "POST";
-	char *dst = h->request_head;
+	size_t n = 0;
 	unsigned i;
-	int k;
 
-	k = snprintf(dst, cap,
-	    "%s %.*s%.*s HTTP/1.1\r\nHost: %s\r\n"
-	    "Accept-Encoding: identity\r\n",
-	    method, STR_ARG(p->path_prefix), STR_ARG(rq->path), o->authority);
-	if (k < 0 || (size_t)k >= cap)
-		return 0;
-	n = (size_t)k;
-	if (strcmp(method, "POST") == 0) {
-		k = snprintf(dst + n, cap - n, "Content-Length: %llu\r\n",
-		    (unsigned long long)body_len);
-		if (k < 0 || (size_t)k >= cap - n)
-			return 0;
-		n += (size_t)k;
-	}
+	h1_put(h, &n, method, strlen(method));
+	H1_PUT(h, &n, " ");
+	h1_put(h, &n, p->path_prefix.p, p->path_prefix.len);
+	h1_put(h, &n, rq->path.p, rq->path.len);
+	H1_PUT(h, &n, " HTTP/1.1\r\nHost: ");
+	h1_put(h, &n, o->authority, strlen(o->authority));
+	H1_PUT(h, &n, "\r\nAccept-Encoding: identity\r\n");
+	if (strcmp(method, "POST") == 0)
+		h1_put_length(h, &n, body_len);
 	for (i = 0; i <= p->n_headers; i++) {
 		struct str s =
 		    i < p->n_headers ? p->headers[i] : p->auth_header;
 
 		if (s.len == 0)
 			continue;
-		if (s.len + 2 > cap - n)
-			return 0;
-		memcpy(dst + n, s.p, s.len);
-		memcpy(dst + n + s.len, "\r\n", 2);
-		n += s.len + 2;
+		h1_put(h, &n, s.p, s.len);
+		H1_PUT(h, &n, "\r\n");
 	}
-	if (rq->headers.len + 2 > cap - n)
-		return 0;
-	if (rq->headers.len > 0)
-		memcpy(dst + n, rq->headers.p, rq->headers.len);
-	n += rq->headers.len;
-	memcpy(dst + n, "\r\n", 2);
-	return n + 2;
+	h1_put(h, &n, rq->headers.p, rq->headers.len);
+	H1_PUT(h, &n, "\r\n");
+	return n <= sizeof(h->request_head) ? n : 0;
 }
 
 static int
