@@ -22,7 +22,8 @@ const struct cli_kind cli_kinds[] = {
 	"name,model,provider,upstream_model,region,agent_groups,version#"},
     {"route", "routes", "name,targets,on_disconnect,version#"},
     {"budget", "budgets",
-	"name,scope,limit usd:limit_usd,mode,period,time_zone,version#"},
+	"name,scope,model,provider,route,limit usd:limit_usd,mode,period,"
+	"time_zone,version#"},
     {"limit", "limits",
 	"name,scope,rpm:requests_per_minute#,tpm:tokens_per_minute#,"
 	"concurrency#,version#"},

@@ -33,6 +33,11 @@ struct b_tenant {
 	struct str name;
 };
 
+/* What a budget counts, or what a request is; 0 = any. */
+struct b_filter {
+	uint64_t route_uid, provider_uid, model_uid;
+};
+
 struct b_key {
 	uint8_t digest[32];
 	uint64_t uid, project_uid, team_uid, tenant_uid;
@@ -43,6 +48,8 @@ struct b_key {
 	unsigned n_budgets, n_limits;
 	struct budget_cell *budgets[BUNDLE_MAX_BUDGETS];
 	struct limit_cell *limits[BUNDLE_MAX_LIMITS];
+	/* One for each budget; NULL: every budget counts every request. */
+	const struct b_filter *filters;
 	/* May the key use the route (index in bundle->routes)? Bit set of
 	 * n_routes bits, shared between keys with equal rights. */
 	const uint64_t *routes;

@@ -29,6 +29,7 @@ struct owner {
 	bool has_hard;
 	unsigned n_budgets, n_limits;
 	struct budget_cell *budgets[BUNDLE_MAX_BUDGETS];
+	struct b_filter *filters; /* BUNDLE_MAX_BUDGETS of them, or NULL */
 	struct limit_cell *limits[BUNDLE_MAX_LIMITS];
 };
 

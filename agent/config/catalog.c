@@ -303,6 +303,8 @@ compile_budget(struct compile *c, const Hg__Item *item, size_t i)
 		return compile_nomem(c);
 	s->limit = body->limit;
 	s->soft = body->mode == HG__BUDGET_MODE__BUDGET_SOFT;
+	s->filter = (struct b_filter){
+	    body->route_uid, body->provider_uid, body->model_uid};
 	c->budget_refs[i] =
 	    (struct scope_ref){body->scope_uid, body->scope_kind, (uint32_t)i};
 	return 0;

@@ -198,6 +198,29 @@ scope_is(
 	return i < n && v[i].scope_uid == uid && v[i].scope_kind == kind;
 }
 
+/* The filter of the owner's next budget. Its own list of them is made when
+ * the first one that filters comes; a child has its parent's until then. */
+static int
+owner_add_filter(
+    struct compile *c, struct owner *o, const struct budget_setting *s)
+{
+	const struct b_filter *f = &s->filter;
+	struct b_filter *own;
+
+	if (o->filters == NULL && f->route_uid == 0 && f->provider_uid == 0 &&
+	    f->model_uid == 0)
+		return 0;
+	own = arena_zalloc(
+	    &c->p->arena, BUNDLE_MAX_BUDGETS * sizeof(struct b_filter));
+	if (own == NULL)
+		return compile_nomem(c);
+	if (o->filters != NULL)
+		memcpy(own, o->filters, o->n_budgets * sizeof(*own));
+	own[o->n_budgets] = *f;
+	o->filters = own;
+	return 0;
+}
+
 static int
 owner_add_scopes(struct compile *c, const Hg__Item *item, struct owner *o)
 {
@@ -213,6 +236,8 @@ owner_add_scopes(struct compile *c, const Hg__Item *item, struct owner *o)
 			return compile_reject(c, item,
 			    "more than %d budgets on its path",
 			    BUNDLE_MAX_BUDGETS);
+		if (owner_add_filter(c, o, s) != 0)
+			return ERR_NOMEM;
 		o->budgets[o->n_budgets++] = s->cell;
 		o->has_hard = o->has_hard || !s->soft;
 	}
@@ -336,6 +361,7 @@ compile_key(struct compile *c, const Hg__Item *item, struct b_key *k)
 	k->n_budgets = o.n_budgets;
 	k->n_limits = o.n_limits;
 	memcpy(k->budgets, o.budgets, sizeof(k->budgets));
+	k->filters = o.filters;
 	memcpy(k->limits, o.limits, sizeof(k->limits));
 	k->name = compile_str(c, item->name);
 	k->routes = routes_narrow(c, o.routes, body->routes, body->n_routes);

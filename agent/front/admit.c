@@ -194,13 +194,48 @@ admit_unpark(struct request *r)
 	r->wait_next = r->wait_prev = NULL;
 }
 
+/* The budgets that count the attempt. */
+static unsigned
+admit_path(const struct request *r, struct budget_cell **path)
+{
+	const struct b_deployment *d = r->att.dep;
+	struct b_filter what = {r->route->uid, d->provider->uid, d->model->uid};
+
+	return lease_path(r->key, &what, path);
+}
+
+static int
+admit_rights(struct request *r, struct budget_cell **short_of)
+{
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	unsigned n = admit_path(r, path);
+
+	return lease_reserve_path(
+	    path, n, r->amount, r->f->loop.mono, &r->att.rights, short_of);
+}
+
+/* Is one of them a ceiling? */
+static bool
+admit_is_hard(const struct request *r)
+{
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	unsigned n;
+
+	if (!r->key->has_hard_budget || r->key->filters == NULL)
+		return r->key->has_hard_budget;
+	for (n = admit_path(r, path); n > 0; n--)
+		if (!atomic_load_explicit(
+			&path[n - 1]->soft, memory_order_relaxed))
+			return true;
+	return false;
+}
+
 /* Reserve, then go on, park or refuse. The request is in REQ_ADMIT. */
 static void
 admit_reserve(struct request *r)
 {
 	struct budget_cell *cell = NULL;
-	int rc = lease_reserve(
-	    r->key, r->amount, r->f->loop.mono, &r->att.rights, &cell);
+	int rc = admit_rights(r, &cell);
 
 	if (rc == 0) {
 		if (r->wait_since != 0)
@@ -248,8 +283,7 @@ admit_retry(struct request *r)
 	uint64_t gen;
 	int rc;
 
-	rc = lease_reserve(
-	    r->key, r->amount, r->f->loop.mono, &r->att.rights, &other);
+	rc = admit_rights(r, &other);
 	if (rc == 0) {
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);
@@ -341,7 +375,7 @@ admit_declared(struct request *r)
 static bool
 admit_has_cap(struct request *r)
 {
-	if (!r->key->has_hard_budget || !scan_bills_output(r->scan.op) ||
+	if (!admit_is_hard(r) || !scan_bills_output(r->scan.op) ||
 	    r->worst.n[TC_OUTPUT] > 0 || price_worst_output(&r->att.price) <= 0)
 		return true;
 	if (admit_declared(r))
@@ -379,7 +413,7 @@ admit_bound(struct request *r)
 	struct bound b;
 	int64_t most;
 
-	if (!r->key->has_hard_budget || !op_is_generation(r->scan.op))
+	if (!admit_is_hard(r) || !op_is_generation(r->scan.op))
 		return true;
 	bound_read(r->scan.op, json_root(buf_str(&r->body)), r->ir, &b);
 	if (b.input[0] == '\0' &&

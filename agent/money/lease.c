@@ -166,15 +166,46 @@ lease_undo(struct reservation *r, int64_t mono_now)
 	}
 }
 
+static bool
+filter_takes(const struct b_filter *f, const struct b_filter *what)
+{
+	return (f->route_uid == 0 || f->route_uid == what->route_uid) &&
+	       (f->provider_uid == 0 ||
+		   f->provider_uid == what->provider_uid) &&
+	       (f->model_uid == 0 || f->model_uid == what->model_uid);
+}
+
+unsigned
+lease_path(const struct b_key *key, const struct b_filter *what,
+    struct budget_cell **path)
+{
+	unsigned n = 0;
+
+	MUST(key->n_budgets <= BUNDLE_MAX_BUDGETS);
+	for (unsigned i = 0; i < key->n_budgets; i++)
+		if (key->filters == NULL ||
+		    filter_takes(&key->filters[i], what))
+			path[n++] = key->budgets[i];
+	return n;
+}
+
 int
 lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
     struct reservation *r, struct budget_cell **short_of)
 {
-	MUST(amount >= 0 && key->n_budgets <= BUNDLE_MAX_BUDGETS);
+	return lease_reserve_path(
+	    key->budgets, key->n_budgets, amount, mono_now, r, short_of);
+}
+
+int
+lease_reserve_path(struct budget_cell *const *path, unsigned n, int64_t amount,
+    int64_t mono_now, struct reservation *r, struct budget_cell **short_of)
+{
+	MUST(amount >= 0 && n <= BUNDLE_MAX_BUDGETS);
 	r->n = 0;
 	r->amount = amount;
-	for (unsigned i = 0; i < key->n_budgets; i++) {
-		struct budget_cell *cell = key->budgets[i];
+	for (unsigned i = 0; i < n; i++) {
+		struct budget_cell *cell = path[i];
 		struct lease *l =
 		    atomic_load_explicit(&cell->current, memory_order_acquire);
 

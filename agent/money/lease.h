@@ -93,6 +93,14 @@ struct reservation {
  * A key without budgets succeeds with n = 0. */
 int lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
     struct reservation *r, struct budget_cell **short_of);
+/* W. The key's budgets that count a request like `what`, in their order, into
+ * path[BUNDLE_MAX_BUDGETS]; returns their number. */
+unsigned lease_path(const struct b_key *key, const struct b_filter *what,
+    struct budget_cell **path);
+/* W. As lease_reserve() on the budgets of a path. */
+int lease_reserve_path(struct budget_cell *const *path, unsigned n,
+    int64_t amount, int64_t mono_now, struct reservation *r,
+    struct budget_cell **short_of);
 /* W. Real cost known: S += cost, I -= amount, rest back to left. Exactly once
  * for each reservation. */
 void lease_settle(struct reservation *r, int64_t cost);

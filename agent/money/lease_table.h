@@ -47,6 +47,7 @@ struct budget_setting {
 	struct budget_cell *cell;
 	int64_t limit;
 	bool soft;
+	struct b_filter filter;
 };
 void lease_table_publish(
     struct lease_table *t, const struct budget_setting *v, size_t n);

@@ -412,6 +412,20 @@ static const struct field_def fields_route[] = {
 	}
 
 static const struct field_def fields_budget[] = {F_SCOPE,
+    {.name = "model",
+	.type = FT_REF,
+	.ref = KIND_MODEL,
+	.help = "Only requests that this model serves count; absent means "
+		"all."},
+    {.name = "provider",
+	.type = FT_REF,
+	.ref = KIND_PROVIDER,
+	.help = "Only requests that this provider serves count; absent means "
+		"all."},
+    {.name = "route",
+	.type = FT_REF,
+	.ref = KIND_ROUTE,
+	.help = "Only requests for this route count; absent means all."},
     {.name = "limit_usd",
 	.type = FT_MONEY,
 	.max = INT64_C(1000000000) * INT64_C(1000000000),

@@ -369,12 +369,25 @@ spec_scope(const struct spec *s, uint64_t *uid, uint32_t *kind)
 	return *uid != 0 ? 0 : spec_bad(s, "scope: it is missing");
 }
 
+/* Uid of the item that an optional field names, 0 = absent. */
+static int
+spec_only(const struct spec *s, const char *field, uint32_t kind, uint64_t *uid)
+{
+	const char *name = spec_text(s->it->spec, field);
+
+	if (name == NULL || name[0] == '\0')
+		return 0;
+	*uid = world_uid(s->w, kind, name);
+	return *uid != 0 ? 0 : spec_bad(s, "filter: it is missing");
+}
+
 static int
 spec_budget(const struct spec *s, Hg__Item *m)
 {
 	const json_t *spec = s->it->spec;
 	Hg__Budget *b = arena_alloc(s->a, sizeof(*b));
 	bool unlimited;
+	int rc;
 
 	if (b == NULL)
 		return spec_nomem(s);
@@ -389,6 +402,15 @@ spec_budget(const struct spec *s, Hg__Item *m)
 		b->mode = HG__BUDGET_MODE__BUDGET_SOFT;
 	else if (strcmp(spec_text(spec, "mode"), "bounded") == 0)
 		b->mode = HG__BUDGET_MODE__BUDGET_BOUNDED;
+	rc = spec_only(s, "model", HG__ITEM_KIND__ITEM_MODEL, &b->model_uid);
+	if (rc == 0)
+		rc = spec_only(s, "provider", HG__ITEM_KIND__ITEM_PROVIDER,
+		    &b->provider_uid);
+	if (rc == 0)
+		rc = spec_only(
+		    s, "route", HG__ITEM_KIND__ITEM_ROUTE, &b->route_uid);
+	if (rc != 0)
+		return rc;
 	return spec_scope(s, &b->scope_uid, &b->scope_kind);
 }
 

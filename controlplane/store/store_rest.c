@@ -57,20 +57,22 @@ static const struct db_stmt st_scope = {
     "AND i.spec->>'scope' = t.name LIMIT $2"};
 static const struct db_stmt st_provider = {
     "SELECT t.name, i.kind, i.name FROM unnest($1::text[]) AS t(name) "
-    "JOIN config_item i ON i.kind = 7 "
+    "JOIN config_item i ON i.kind IN (7, 9) "
     "AND i.spec->>'provider' = t.name LIMIT $2"};
 static const struct db_stmt st_model = {
     "SELECT t.name, i.kind, i.name FROM unnest($1::text[]) AS t(name) "
-    "JOIN config_item i ON i.kind = 7 "
+    "JOIN config_item i ON i.kind IN (7, 9) "
     "AND i.spec->>'model' = t.name LIMIT $2"};
 static const struct db_stmt st_deployment = {
     "SELECT x->>'deployment', i.kind, i.name FROM config_item i, "
     "json_array_elements(i.spec->'targets') AS x WHERE i.kind = 8 "
     "AND x->>'deployment' = ANY($1::text[]) LIMIT $2"};
 static const struct db_stmt st_route = {
-    "SELECT x, i.kind, i.name FROM config_item i, "
+    "(SELECT x, i.kind, i.name FROM config_item i, "
     "json_array_elements_text(i.spec->'routes') AS x WHERE i.kind <= 4 "
-    "AND x = ANY($1::text[]) LIMIT $2"};
+    "AND x = ANY($1::text[]) LIMIT $2) UNION ALL "
+    "(SELECT i.spec->>'route', i.kind, i.name FROM config_item i "
+    "WHERE i.kind = 9 AND i.spec->>'route' = ANY($1::text[]) LIMIT $2)"};
 
 static int
 referrers_run(struct db *db, const struct db_stmt *st,

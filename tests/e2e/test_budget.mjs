@@ -42,6 +42,10 @@ test('the stack starts: two agents, two budgets', async () => {
     item('budget', 'nested.project', {
       scope: 'nested.team.project', limit_usd: '0.04', mode: 'hard', period: 'day',
     }),
+    ...tenant('mixed', ['app'], { budget: '0.50' }),
+    item('budget', 'mixed.large', {
+      scope: 'mixed', limit_usd: '0.01', mode: 'hard', period: 'month', model: 'sim-large',
+    }),
     ...tenant('vectors', ['app'], { budget: '0.0004' }),
     ...['anthropic', 'gemini'].flatMap((dialect) => [
       item('provider', dialect, { dialect, base_url: stack.provider.url, credential: providerKey }),
@@ -107,6 +111,21 @@ test('the project\'s budget ends first, the tenant\'s goes on', async () => {
   const outer = await stack.rest.get('/v1/budgets/nested.main/status');
   const inner = await stack.rest.get('/v1/budgets/nested.project/status');
   equal(outer.spent_nanousd, inner.spent_nanousd, 'both budgets saw the same money');
+}, { timeout: 120000 });
+
+test('a budget for one model ends, the other models go on', async () => {
+  const key = secrets['mixed.team.project.app'];
+  const count = await race(key, 16, 8);
+  await check('mixed.large', count);
+  const before = await stack.rest.get('/v1/budgets/mixed.main/status');
+  const r = await agents[0].chat(key, prompt('Still here?', { model: 'sim-small', max_completion_tokens: 20 }));
+  await r.text();
+  equal(r.status, 200, 'sim-small is not limited by the budget of sim-large');
+  await reconcile(stack);
+  const large = await stack.rest.get('/v1/budgets/mixed.large/status');
+  const main = await stack.rest.get('/v1/budgets/mixed.main/status');
+  equal(before.spent_nanousd, large.spent_nanousd, 'both saw what sim-large cost');
+  assert(main.spent_nanousd > before.spent_nanousd, 'only the tenant\'s budget saw sim-small');
 }, { timeout: 120000 });
 
 test('embeddings of token ids, which hold no text, are reserved for too', async () => {

@@ -89,7 +89,8 @@ sim_agent_config(struct sim_agent *a)
 		(void)snprintf(names[i], sizeof(names[i]), "b%u", i);
 		c = lease_table_cell(a->leases, b->uid, str_of(names[i]));
 		MUST(c != NULL);
-		v[n++] = (struct budget_setting){c, b->limit, b->soft};
+		v[n++] = (struct budget_setting){
+		    .cell = c, .limit = b->limit, .soft = b->soft};
 		for (unsigned k = 0; k < SIM_KEYS; k++)
 			if (s->paths[k] & (1u << i))
 				a->keys[k].budgets[a->keys[k].n_budgets++] = c;

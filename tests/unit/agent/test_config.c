@@ -109,6 +109,41 @@ START_TEST(test_compile)
 }
 END_TEST
 
+/* A budget for one model only, on a key that has another one. */
+START_TEST(test_filters)
+{
+	struct b_filter what = {W_ROUTE, W_PROVIDER, W_MODEL};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	const struct b_key *k;
+	uint8_t digest[32];
+	struct bench x;
+	struct world w;
+	Hg__Item *b;
+
+	world_init(&w);
+	bench_init(&x);
+	b = world_find(&w, KIND(BUDGET), W_BUDGET);
+	b->budget->model_uid = W_MODEL;
+	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
+	world_digest(W_KEY, digest);
+	k = bundle_find_key(x.b, digest);
+	ck_assert_uint_eq(lease_path(k, &what, path), 2);
+	what.model_uid++;
+	ck_assert_uint_eq(lease_path(k, &what, path), 1);
+	ck_assert_ptr_eq(path[0], k->budgets[1]);
+	b->budget->model_uid = 0;
+	b->budget->provider_uid = W_PROVIDER;
+	b->budget->route_uid = W_ROUTE2;
+	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
+	k = bundle_find_key(x.b, digest);
+	ck_assert_uint_eq(lease_path(k, &what, path), 1);
+	what.route_uid = W_ROUTE2; /* the tenant's, no filter now */
+	ck_assert_uint_eq(lease_path(k, &what, path), 2);
+	bench_release(&x);
+	world_release(&w);
+}
+END_TEST
+
 START_TEST(test_rights)
 {
 	const struct b_key *k, *k2;
@@ -750,6 +785,7 @@ main(void)
 	Suite *s = suite_create("agent/config");
 
 	UNIT_ADD(s, test_compile);
+	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_rights);
 	UNIT_ADD(s, test_rejects);
 	UNIT_ADD(s, test_dangling_scope);

@@ -42,7 +42,8 @@ cell_new(struct lease_table *t, uint64_t uid, bool soft)
 	snprintf(name, sizeof(name), "acme.b%d", (int)uid);
 	c = lease_table_cell(t, uid, str_of(name));
 	ck_assert_ptr_nonnull(c);
-	s = (struct budget_setting){c, 100 * USD, soft};
+	s = (struct budget_setting){
+	    .cell = c, .limit = 100 * USD, .soft = soft};
 	lease_table_publish(t, &s, 1);
 	return c;
 }

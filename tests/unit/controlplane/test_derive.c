@@ -47,7 +47,7 @@ static const struct {
 	"\"drain\",\"drain_max_tokens\":7}"},
     {9, "acme.month",
 	"{\"scope\":\"acme.res\",\"limit_usd\":\"12.50\",\"mode\":\"hard\","
-	"\"period\":\"month\"}"},
+	"\"period\":\"month\",\"model\":\"m\",\"route\":\"gpt\"}"},
     {10, "acme.rate",
 	"{\"scope\":\"acme.res.chat.ci\",\"requests_per_minute\":60}"},
 };
@@ -189,6 +189,9 @@ START_TEST(fields_arrive)
 	ck_assert_int_eq(m->budget->limit, INT64_C(12500000000));
 	ck_assert_uint_eq(m->budget->scope_kind, 2);
 	ck_assert_uint_eq(m->budget->scope_uid, 2);
+	ck_assert_uint_eq(m->budget->model_uid, 7);
+	ck_assert_uint_eq(m->budget->provider_uid, 0);
+	ck_assert_uint_eq(m->budget->route_uid, 10);
 	free_item(m);
 	m = item(&d, 10, 12);
 	ck_assert_int_eq(m->limit->requests_per_minute, 60);
