@@ -49,8 +49,9 @@ export class Control {
   constructor(stack, options) {
     this.stack = stack;
     this.options = options;
-    this.proc = stack.proc('control');
-    this.portsFile = path.join(stack.dir, 'control.ports');
+    const name = options.name ?? 'control';
+    this.proc = stack.proc(name);
+    this.portsFile = path.join(stack.dir, `${name}.ports`);
     this.tokenFile = path.join(stack.dir, 'owner.token');
     this.store = options.store ?? `embedded:${path.join(stack.dir, 'pg')}`;
     this.ports = options.ports ?? { rest: 0, channel: 0, publish: 0 };
@@ -197,6 +198,11 @@ export class Stack {
   async startProvider(options = {}) {
     this.provider = await new Provider(this, options.name ?? 'provider', options).start();
     return this.provider;
+  }
+
+  // Another control plane on the store of the first one.
+  startReplica(name, options = {}) {
+    return new Control(this, { name, store: this.control.conninfo(), ...options }).start();
   }
 
   async startControl(options = {}) {
