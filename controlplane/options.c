@@ -60,6 +60,9 @@ static const struct cfg_option control_option_table[] = {
 	"DURATION",
 	"How often usage, ledger, sums, budgets and leases are compared with "
 	"each other (by one replica); 0s: only on demand."},
+    {"usage-retention", CFG_INT, OPT(usage_retention), "0", 0, 36500, "DAYS",
+	"Drop single usage records after so many days; never the ledger, the "
+	"sums, or days that differ. 0: keep them."},
     {"stop-timeout", CFG_DURATION, OPT(stop_ms), "20s", 1000, 600000,
 	"DURATION", "Longest clean stop; then the process ends at once."},
     {"user", CFG_STRING, OPT(user), "", 0, 0, "USER",

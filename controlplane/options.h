@@ -23,6 +23,7 @@ struct control_options {
 	int64_t max_body;	       /* bytes */
 	int64_t heartbeat_ms, stop_ms; /* milliseconds */
 	int64_t reconcile_ms;
+	int64_t usage_retention; /* days; 0 = for ever */
 	bool store_unsafe_fast;
 	/* sub-command admin-token */
 	const char *name, *role, *expires_in;

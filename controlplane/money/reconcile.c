@@ -115,6 +115,23 @@ reconcile_look(struct reconcile *r, struct reconcile_latest *l, struct error *e)
 	return rc;
 }
 
+/* Days that were found to agree may go. */
+static int
+reconcile_retention(struct reconcile *r, struct error *e)
+{
+	struct retention gone;
+	int rc;
+
+	if (r->o.retention_days == 0)
+		return 0;
+	rc = store_retention(r->o.store, r->o.retention_days,
+	    clock_wall(clock_system()), &gone, e);
+	if (gone.days > 0 || gone.leases > 0)
+		log_info("old usage dropped", LFI("days", gone.days),
+		    LFI("leases", gone.leases));
+	return rc;
+}
+
 static void
 reconcile_once(struct reconcile *r)
 {
@@ -133,9 +150,11 @@ reconcile_once(struct reconcile *r)
 		rc = money_audit_run(r->o.store, &q, &id, &e);
 		if (rc == 0)
 			rc = reconcile_look(r, &latest, &e);
+		if (rc == 0)
+			rc = reconcile_retention(r, &e);
 	}
-	/* Another replica, or it was stopped. */
-	if (rc == ERR_CONFLICT || rc == ERR_AGAIN)
+	/* Another replica, it was stopped, or others were in the way. */
+	if (rc == ERR_CONFLICT || rc == ERR_AGAIN || rc == ERR_TIMEOUT)
 		return;
 	if (rc != 0)
 		log_warn("money cannot be audited, will be tried again",

@@ -16,6 +16,7 @@ struct reconcile_options {
 	struct store *store;
 	struct metric_set *metrics; /* of controlplane/metrics.h; NULL ok */
 	int64_t interval_ms;	    /* 0 = never */
+	int64_t retention_days;	    /* of usage rows; 0 = for ever */
 };
 
 /* Start the thread. Caller: reconcile_stop(). */

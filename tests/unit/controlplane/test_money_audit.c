@@ -189,7 +189,7 @@ world(void)
 	lease(s, INT64_C(5000000000), 1);
 	ship(s, 1, 0, 301, 300, T0 - DAY);
 	ship(s, 1, 1, 301, 300, T0);
-	lease(s, INT64_C(1000000), 2);
+	lease(s, INT64_C(3000000000), 2);
 	b = usagegen_batch(&gen, 2, 0, 1, 10, T0);
 	for (int i = 0; i < 3; i++)
 		b->records[i]->source = HG__USAGE_SOURCE__SOURCE_ESTIMATED;
@@ -457,6 +457,89 @@ START_TEST(test_one_at_a_time)
 }
 END_TEST
 
+/* ---- retention ---- */
+
+static struct retention
+expire(struct store *s, int64_t days)
+{
+	struct retention gone;
+	struct error e;
+
+	OK(store_retention(s, days, NOW, &gone, &e));
+	return gone;
+}
+
+static int64_t
+partitions(struct store *s)
+{
+	return pgtest_number(s, "SELECT count(*) FROM pg_inherits WHERE "
+				"inhparent = 'usage'::regclass");
+}
+
+START_TEST(test_retention)
+{
+	struct store *s = world();
+	int64_t n = partitions(s), ledger;
+
+	/* nothing that was not audited, and nothing young */
+	ck_assert_int_eq(expire(s, 1).days, 0);
+	healthy(s, MONEY_AUDIT_CHANGED);
+	ck_assert_int_eq(expire(s, 30).days, 0);
+	/* nor a day that differs */
+	pgtest_sql(s, "UPDATE usage_daily SET cost = cost + 1 WHERE day = "
+		      "'2026-03-13 00:00+00' AND (key_uid, model_uid) = "
+		      "(SELECT key_uid, model_uid FROM usage_daily WHERE day "
+		      "= '2026-03-13 00:00+00' ORDER BY 1, 2 LIMIT 1)");
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 1);
+	ck_assert_int_eq(expire(s, 1).days, 0);
+	pgtest_sql(s, "UPDATE usage_daily SET cost = cost - 1 WHERE day = "
+		      "'2026-03-13 00:00+00' AND (key_uid, model_uid) = "
+		      "(SELECT key_uid, model_uid FROM usage_daily WHERE day "
+		      "= '2026-03-13 00:00+00' ORDER BY 1, 2 LIMIT 1)");
+	healthy(s, MONEY_AUDIT_FULL);
+	ledger = pgtest_number(s, "SELECT sum(amount) FROM ledger");
+	ck_assert_int_eq(expire(s, 1).days, 1);
+	ck_assert_int_eq(partitions(s), n - 1);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT sum(amount) FROM ledger"), ledger);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT sum(cost)::bigint FROM usage_daily"),
+	    ledger);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 0);
+	/* late records for that day are booked and audited, and go again */
+	ship(s, 1, 0, 601, 50, T0 - 2 * DAY);
+	ck_assert_int_eq(partitions(s), n);
+	ck_assert_int_eq(expire(s, 1).days, 0);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_CHANGED).n, 0);
+	ck_assert_int_eq(expire(s, 1).days, 1);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 0);
+	/* what was charged is still compared with leases */
+	pgtest_sql(s, "UPDATE lease SET settled = settled + 1, granted = "
+		      "granted + 1 WHERE boot_epoch = 1");
+	ck_assert_str_eq(run(s, MONEY_AUDIT_FULL).list, "lease_usage/cost ");
+	pgtest_close(s);
+}
+END_TEST
+
+START_TEST(test_retention_leases)
+{
+	struct store *s = world();
+
+	healthy(s, MONEY_AUDIT_FULL);
+	pgtest_sql(s, "UPDATE budget_period SET period_end = 5");
+	/* what is out on a lease keeps it */
+	pgtest_sql(s, "UPDATE lease l SET returned = granted - settled WHERE "
+		      "boot_epoch = 1; UPDATE budget_period SET free = free + "
+		      "(SELECT returned FROM lease WHERE boot_epoch = 1)");
+	healthy(s, MONEY_AUDIT_FULL);
+	ck_assert_int_eq(expire(s, 100).leases, 1);
+	ck_assert_int_eq(pgtest_number(s, "SELECT boot_epoch FROM lease"), 2);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_CHANGED).n, 0);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 0);
+	pgtest_close(s);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -474,6 +557,8 @@ suite(void)
 	UNIT_ADD(s, test_period_corrupted);
 	UNIT_ADD(s, test_watermark);
 	UNIT_ADD(s, test_one_at_a_time);
+	UNIT_ADD(s, test_retention);
+	UNIT_ADD(s, test_retention_leases);
 	return s;
 }
 
