@@ -66,31 +66,35 @@ enum kind {
 };
 
 struct field {
-	const char *name;
+	struct str name; /* NULL: the end */
 	enum kind kind;
 	enum raw raw;
 	const struct field *sub;
 };
 
-#define COUNT(name, raw)                 \
-	{                                \
-		name, F_COUNT, raw, NULL \
+#define NAME(z)                  \
+	{                        \
+		z, sizeof(z) - 1 \
 	}
-#define ALT(name, raw)                 \
-	{                              \
-		name, F_ALT, raw, NULL \
+#define COUNT(name, raw)                       \
+	{                                      \
+		NAME(name), F_COUNT, raw, NULL \
 	}
-#define OBJECT(name, sub)                \
-	{                                \
-		name, F_OBJECT, R_N, sub \
+#define ALT(name, raw)                       \
+	{                                    \
+		NAME(name), F_ALT, raw, NULL \
 	}
-#define OTHER(name, kind)             \
-	{                             \
-		name, kind, R_N, NULL \
+#define OBJECT(name, sub)                      \
+	{                                      \
+		NAME(name), F_OBJECT, R_N, sub \
 	}
-#define END                              \
-	{                                \
-		NULL, F_COUNT, R_N, NULL \
+#define OTHER(name, kind)                   \
+	{                                   \
+		NAME(name), kind, R_N, NULL \
+	}
+#define END                                   \
+	{                                     \
+		{NULL, 0}, F_COUNT, R_N, NULL \
 	}
 
 static const struct field openai_cached[] = {
@@ -111,9 +115,9 @@ static const struct field openai_fields[] = {COUNT("prompt_tokens", R_IN),
     ALT("cached_tokens", R_CACHE_READ),		  /* Moonshot */
     ALT("reasoning_tokens", R_REASONING),	  /* Perplexity, older xAI */
     ALT("input_tokens", R_IN), ALT("output_tokens", R_OUT),
-    COUNT("num_search_queries", R_SEARCHES),		  /* Perplexity */
-    ALT("num_sources_used", R_SEARCHES),		  /* xAI */
-    {"prompt_audio_seconds", F_SECONDS, R_SECONDS, NULL}, /* Mistral */
+    COUNT("num_search_queries", R_SEARCHES),			/* Perplexity */
+    ALT("num_sources_used", R_SEARCHES),			/* xAI */
+    {NAME("prompt_audio_seconds"), F_SECONDS, R_SECONDS, NULL}, /* Mistral */
     OTHER("service_tier", F_TIER), END};
 static const struct field responses_fields[] = {COUNT("input_tokens", R_IN),
     COUNT("output_tokens", R_OUT), COUNT("total_tokens", R_TOTAL),
@@ -122,7 +126,7 @@ static const struct field responses_fields[] = {COUNT("input_tokens", R_IN),
     OBJECT("output_tokens_details", openai_out),
     OBJECT("output_token_details", openai_out), ALT("prompt_tokens", R_IN),
     ALT("completion_tokens", R_OUT), ALT("num_sources_used", R_SEARCHES),
-    {"seconds", F_SECONDS, R_SECONDS, NULL}, /* transcriptions */
+    {NAME("seconds"), F_SECONDS, R_SECONDS, NULL}, /* transcriptions */
     OTHER("service_tier", F_TIER), END};
 
 static const struct field anthropic_writes[] = {
@@ -147,9 +151,9 @@ static const struct field gemini_fields[] = {COUNT("promptTokenCount", R_IN),
     COUNT("thoughtsTokenCount", R_REASONING),
     COUNT("cachedContentTokenCount", R_CACHE_READ),
     COUNT("toolUsePromptTokenCount", R_TOOL_USE),
-    {"promptTokensDetails", F_MODAL, R_AUDIO_IN, NULL},
-    {"candidatesTokensDetails", F_MODAL, R_AUDIO_OUT, NULL},
-    {"cacheTokensDetails", F_CACHED, R_AUDIO_CACHED, NULL},
+    {NAME("promptTokensDetails"), F_MODAL, R_AUDIO_IN, NULL},
+    {NAME("candidatesTokensDetails"), F_MODAL, R_AUDIO_OUT, NULL},
+    {NAME("cacheTokensDetails"), F_CACHED, R_AUDIO_CACHED, NULL},
     ALT("responseTokenCount", R_OUT), OTHER("trafficType", F_TIER),
     OTHER("serviceTier", F_TIER), END};
 
@@ -346,10 +350,10 @@ read_members(struct reading *r, const struct field *fields, struct json obj)
 	struct str key;
 
 	while (json_next_member(&it, &key, &v)) {
-		for (f = fields; f->name != NULL; f++)
-			if (json_key_eq(key, str_of(f->name)))
+		for (f = fields; f->name.p != NULL; f++)
+			if (json_key_eq(key, f->name))
 				break;
-		if (f->name == NULL)
+		if (f->name.p == NULL)
 			continue;
 		if (f->kind <= F_SECONDS)
 			read_count(r, f, v);
