@@ -170,6 +170,7 @@ oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 {
 	struct json_iter it;
 	struct json item;
+	int64_t n_plain = 0;
 
 	if (v.type == JSON_STRING) {
 		r->n_messages = 1;
@@ -182,6 +183,7 @@ oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 	it = json_iter(v);
 	while (json_next_element(&it, &item)) {
 		r->n_messages++;
+		n_plain += item.type == JSON_NUMBER;
 		if (item.type == JSON_OBJECT && oai_is_medium(item))
 			r->n_media++;
 	}
@@ -189,6 +191,8 @@ oai_read_input(struct json v, const char *name, struct scan *r, struct error *e)
 		return oai_bad(e, name, "must not be empty");
 	r->n_numbers = oai_count_numbers(v);
 	r->text_bytes += 4 * r->n_numbers;
+	if (r->op == OP_COMPLETIONS && n_plain == r->n_messages)
+		r->n_messages = 1; /* one prompt, of tokens */
 	return 0;
 }
 

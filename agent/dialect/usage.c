@@ -492,6 +492,7 @@ usage_tier_asked(struct json body, char dst[IR_TIER_MAX])
 	struct json v;
 	struct str key;
 	bool fast = false;
+	unsigned n = 0;
 
 	dst[0] = '\0';
 	if (body.type != JSON_OBJECT)
@@ -499,14 +500,18 @@ usage_tier_asked(struct json body, char dst[IR_TIER_MAX])
 	while (json_next_member(&it, &key, &v)) {
 		if (json_key_eq(key, STR("speed")))
 			fast = v.type == JSON_STRING &&
-			       str_eqz(json_raw_string(v), "fast");
-		else if ((json_key_eq(key, STR("service_tier")) ||
-			     json_key_eq(key, STR("serviceTier"))) &&
-			 tier_normal(v, tier))
-			memcpy(dst, tier, sizeof(tier));
+			       json_key_eq(json_raw_string(v), STR("fast"));
+		else if (json_key_eq(key, STR("service_tier")) ||
+			 json_key_eq(key, STR("serviceTier"))) {
+			n++;
+			if (tier_normal(v, tier))
+				memcpy(dst, tier, sizeof(tier));
+		}
 	}
 	if (fast)
 		memcpy(dst, "fast", 5);
+	if (n > 1) /* nobody knows which one counts */
+		memcpy(dst, "*", 2);
 }
 
 /* ---- deriving ---- */

@@ -55,7 +55,8 @@ bool usage_update(struct usage_state *s, enum usage_shape shape,
  * Null changes nothing. */
 void usage_tier(struct usage_state *s, struct json word);
 /* What a request asks for, in the words of usage.tier, from the members
- * service_tier, serviceTier and speed of its body (any dialect); "" = nothing.
+ * service_tier, serviceTier and speed of its body (any dialect); "" = nothing,
+ * "*" = two spellings at once.
  * For b_model_price_bound(): what must be asked for is not reserved for
  * otherwise. */
 void usage_tier_asked(struct json body, char dst[IR_TIER_MAX]);

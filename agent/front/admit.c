@@ -462,6 +462,11 @@ admit_worst(struct request *r)
 		    (q->n_messages + q->text_bytes / ADMIT_RERANK_CHUNK + 99) /
 		    100;
 		w->n[TC_INPUT] += again < ADMIT_MOST ? again : ADMIT_MOST;
+	} else if (q->op == OP_COMPLETIONS && q->n_messages > 1) {
+		/* every prompt is answered, n times */
+		w->n[TC_OUTPUT] *= q->n_messages;
+		if (w->n[TC_OUTPUT] > ADMIT_MOST)
+			w->n[TC_OUTPUT] = ADMIT_MOST;
 	} else if (q->n_seconds > 0 && w->n[TC_OUTPUT] == 0) {
 		w->n[TC_OUTPUT] = q->n_seconds * ADMIT_WORDS_PER_SECOND;
 	}

@@ -20,9 +20,11 @@ shrink_may(const struct request *r)
 	default:
 		return false;
 	}
+	/* Each of several prompts would take the cap that fits all. */
+	if (r->scan.op == OP_COMPLETIONS && r->scan.n_messages > 1)
+		return false;
 	return r->n_shrinks < SHRINK_MAX_TRIES && r->spool == NULL &&
-	       !r->declared &&
-	       r->worst.n[TC_WEB_SEARCH] == 0 &&
+	       !r->declared && r->worst.n[TC_WEB_SEARCH] == 0 &&
 	       cap_may_shrink(r->scan.op, json_root(buf_str(&r->body)), r->ir);
 }
 

@@ -461,7 +461,10 @@ START_TEST(test_asked)
 	    {"{\"service_tier\":\"ultrafast\",\"n\":1}", "ultrafast"},
 	    {"{\"serviceTier\":\"FLEX\"}", "flex"},
 	    {"{\"speed\":\"fast\",\"service_tier\":\"auto\"}", "fast"},
-	    {"{\"speed\":\"standard\"}", ""}};
+	    {"{\"speed\":\"standard\"}", ""},
+	    {"{\"speed\":\"\\u0066ast\"}", "fast"},
+	    {"{\"service_tier\":\"ultrafast\",\"serviceTier\":\"default\"}",
+		"*"}};
 	char got[IR_TIER_MAX];
 
 	for (size_t i = 0; i < sizeof(t) / sizeof(*t); i++) {
