@@ -154,6 +154,10 @@ const struct cli_cmd cli_commands[] = {
     {"budget status", "NAME", "Show limit, spend and leases of a budget",
 	"headgate budget status acme.monthly", f_none, 1, 1, false,
 	cmd_budget_status},
+    {"budget events", "[NAME]",
+	"List thresholds and forecasts that were noticed",
+	"headgate budget events\nheadgate budget events acme.monthly", f_limit,
+	0, 1, false, cmd_budget_events},
     {"budget doubt", "NAME [AGENT BOOT-EPOCH] release|book",
 	"Decide about rights that a vanished agent may have spent",
 	"headgate budget status acme.monthly -o json\n"

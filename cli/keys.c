@@ -277,6 +277,38 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 	return rc;
 }
 
+int
+cmd_budget_events(struct cli *c, const struct cli_args *a)
+{
+	json_t *reply = NULL;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, 4096);
+	if (a->n_pos > 0) {
+		buf_addz(&path, "/v1/budgets/");
+		client_encode(&path, a->pos[0]);
+		buf_addz(&path, "/events");
+	} else {
+		buf_addz(&path, "/v1/events");
+	}
+	if (args_has(a, "limit")) {
+		buf_addz(&path, "?limit=");
+		client_encode(&path, args_get(a, "limit"));
+	}
+	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
+	if (rc == 0 && c->output == OUT_JSON)
+		show_json(c, reply);
+	else if (rc == 0)
+		show_list(c, json_object_get(reply, "items"),
+		    "at,budget,kind,percent#,limit:limit_nanousd$,"
+		    "spent:spent_nanousd$,forecast:forecast_nanousd$,"
+		    "period_start");
+	json_decref(reply);
+	buf_release(&path);
+	return rc;
+}
+
 /* NAME AGENT BOOT-EPOCH release|book, or NAME release|book for what is held
  * behind estimates. */
 int

@@ -247,6 +247,7 @@ control_watch_budgets(struct control *c, int64_t now)
 		log_warn("the watch over budgets failed, will be tried again",
 		    LF("error", e.text));
 	metric_inc(c->metrics, CM_DOUBT_RELEASED, w.released);
+	metric_inc(c->metrics, CM_BUDGET_EVENTS, w.events);
 	if (w.released > 0)
 		log_warn("rights of vanished agents were given back",
 		    LFI("nanousd", w.released));

@@ -146,6 +146,12 @@ const struct metric_def control_metrics[CM_COUNT] = {
 		"back, in nano-USD.",
 	.labels = "",
 	.max_series = 1},
+    [CM_BUDGET_EVENTS] = {.name = "headgate_budget_threshold_events_total",
+	.type = METRIC_COUNTER,
+	.help = "Events about thresholds and forecasts of budgets that this "
+		"process raised.",
+	.labels = "",
+	.max_series = 1},
 };
 
 struct metric_set *

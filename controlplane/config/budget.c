@@ -32,6 +32,7 @@ static const struct {
     {"anchor_day", P_WEEK | P_MONTH | P_QUARTER | P_YEAR, 0},
     {"anchor_month", P_QUARTER | P_YEAR, 0},
     {"anchor_time", P_CALENDAR, 0},
+    {"thresholds", P_CALENDAR | P_ROLLING | P_ONCE, 0},
     {"rolling_hours", P_ROLLING, P_ROLLING},
     {"from", P_ONCE, 0},
     {"to", P_ONCE, 0},

@@ -30,25 +30,26 @@ enum kind {
 };
 
 enum field_type {
-	FT_STRING,  /* min..max bytes, no control characters */
-	FT_BOOL,    /* true or false */
-	FT_INT,	    /* min..max */
-	FT_ENUM,    /* one of values */
-	FT_MONEY,   /* decimal USD as a string, stored in canonical form */
-	FT_TIME,    /* RFC 3339 or a date; stored as UTC with seconds */
-	FT_URL,	    /* base URL of a provider */
-	FT_PEM,	    /* PEM blocks, at most max bytes; LF line ends */
-	FT_SECRET,  /* printable text of min..max bytes, or JSON made compact */
-	FT_ZONE,    /* IANA time zone name */
-	FT_CLOCK,   /* time of day, HH:MM */
-	FT_TOKENS,  /* how tokens are counted: o200k, cl100k, bytes:RATIO */
-	FT_REF,	    /* name of an item of kind ref */
-	FT_SCOPE,   /* name of a tenant, team, project or key */
-	FT_STRINGS, /* min..max short words */
-	FT_ENUMS,   /* min..max of values, no duplicates */
-	FT_REFS,    /* min..max names of items of kind ref, no duplicates */
-	FT_MAP,	    /* at most max header names with values */
-	FT_OBJECTS  /* min..max objects made of sub */
+	FT_STRING, /* min..max bytes, no control characters */
+	FT_BOOL,   /* true or false */
+	FT_INT,	   /* min..max */
+	FT_ENUM,   /* one of values */
+	FT_MONEY,  /* decimal USD as a string, stored in canonical form */
+	FT_TIME,   /* RFC 3339 or a date; stored as UTC with seconds */
+	FT_URL,	   /* base URL of a provider */
+	FT_PEM,	   /* PEM blocks, at most max bytes; LF line ends */
+	FT_SECRET, /* printable text of min..max bytes, or JSON made compact */
+	FT_ZONE,   /* IANA time zone name */
+	FT_CLOCK,  /* time of day, HH:MM */
+	FT_TOKENS, /* how tokens are counted: o200k, cl100k, bytes:RATIO */
+	FT_REF,	   /* name of an item of kind ref */
+	FT_SCOPE,  /* name of a tenant, team, project or key */
+	FT_PERCENTS, /* min..max whole numbers of 1 to 1000, no duplicates */
+	FT_STRINGS,  /* min..max short words */
+	FT_ENUMS,    /* min..max of values, no duplicates */
+	FT_REFS,     /* min..max names of items of kind ref, no duplicates */
+	FT_MAP,	     /* at most max header names with values */
+	FT_OBJECTS   /* min..max objects made of sub */
 };
 
 enum {

@@ -400,6 +400,21 @@ spec_list(struct spec_ctx *c, const struct field_def *f, const json_t *v,
 }
 
 static json_t *
+spec_percent(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	static const struct field_def percent = {.min = 1, .max = 1000};
+
+	(void)f;
+	return spec_int(c, &percent, v);
+}
+
+static json_t *
+spec_percents(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	return spec_list(c, f, v, spec_percent);
+}
+
+static json_t *
 spec_strings(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 {
 	return spec_list(c, f, v, spec_word);
@@ -507,6 +522,7 @@ static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_TOKENS] = spec_tokens,
     [FT_REF] = spec_ref,
     [FT_SCOPE] = spec_scope,
+    [FT_PERCENTS] = spec_percents,
     [FT_STRINGS] = spec_strings,
     [FT_ENUMS] = spec_enums,
     [FT_REFS] = spec_refs,

@@ -6,13 +6,16 @@
 
 #include <string.h>
 
+#include "controlplane/store/store_budget.h"
 #include "controlplane/store/store_lease.h"
 
 int
 watch_budgets(
     struct store *s, int64_t now, struct watch_result *ret, struct error *e)
 {
+	int rc;
+
 	memset(ret, 0, sizeof(*ret));
-	return store_doubt_timer(
-	    s, now, WATCH_DOUBT_GRACE_NS, &ret->released, e);
+	rc = store_doubt_timer(s, now, WATCH_DOUBT_GRACE_NS, &ret->released, e);
+	return rc != 0 ? rc : store_budget_raise(s, now, &ret->events, e);
 }

@@ -17,6 +17,7 @@ struct store;
 
 struct watch_result {
 	int64_t released; /* nano-USD of doubt, bounded budgets */
+	int64_t events;	  /* raised: thresholds, forecasts */
 };
 
 /* One round at wall time `now`. Results count also when it fails midway. */

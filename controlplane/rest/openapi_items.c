@@ -45,6 +45,9 @@ items_list(const struct field_def *f, enum openapi_use use)
 	else if (f->type == FT_ENUMS)
 		of = json_pack("{s:s, s:o}", "type", "string", "enum",
 		    items_values(f->values));
+	else if (f->type == FT_PERCENTS)
+		of = json_pack("{s:s, s:i, s:i}", "type", "integer", "minimum",
+		    1, "maximum", 1000);
 	else
 		of = json_pack("{s:s}", "type", "string");
 	(void)json_object_set_new(o, "items", of);
@@ -89,6 +92,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 	case FT_MAP:
 		return json_pack("{s:s, s:{s:s}}", "type", "object",
 		    "additionalProperties", "type", "string");
+	case FT_PERCENTS:
 	case FT_STRINGS:
 	case FT_ENUMS:
 	case FT_REFS:

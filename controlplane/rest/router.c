@@ -64,6 +64,12 @@ const struct rest_route rest_routes[] = {
 	"Decide about rights that a vanished agent may have spent",
 	budget_doubt, A, RR_WRITE | RR_BODY | RR_IDEMPOTENT, "",
 	"DoubtDecision", "DoubtResult", 200, KIND_BUDGET},
+    {"GET", "/v1/budgets/{name}/events", "listBudgetEvents", "Money",
+	"List a budget's thresholds and forecasts, newest first", budget_events,
+	F, 0, "limit cursor", NULL, "BudgetEventList", 200, KIND_BUDGET},
+    {"GET", "/v1/events", "listEvents", "Money",
+	"List the events of all budgets, newest first", events_list, F, 0,
+	"limit cursor", NULL, "BudgetEventList", 200, KIND_NONE},
 
     {"POST", "/v1/apply", "apply", "Configuration",
 	"Apply a set of items as one version, all or nothing", apply_post, A,

@@ -113,6 +113,51 @@ START_TEST(test_hard_is_left_alone)
 }
 END_TEST
 
+static int64_t
+events(struct asker *a)
+{
+	struct watch_result w;
+
+	ck_assert_msg(
+	    watch_budgets(a->l.store, a->now, &w, &e) == 0, "%s", e.text);
+	return w.events;
+}
+
+/* Each threshold once in a period, a forecast after a tenth of it. */
+START_TEST(test_events)
+{
+	struct asker a;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"month\",\"thresholds\":[50,80,100],"
+		       "\"forecast\":true}");
+	ck_assert_int_eq(time_parse(STR("2026-03-03T00:00:00Z"), &a.now), 0);
+	ck_assert_int_eq(events(&a), 0);
+	(void)asker_ask(&a, 1000);
+	asker_charge(&a, a.period, 499);
+	ck_assert_int_eq(events(&a), 0);
+	asker_charge(&a, a.period, 1);
+	ck_assert_int_eq(events(&a), 1);
+	ck_assert_int_eq(events(&a), 0);
+	a.now += 48 * 60 * MINUTE; /* 500 in 4 days of 31 */
+	ck_assert_int_eq(events(&a), 1);
+	ck_assert_int_eq(
+	    pgtest_number(a.l.store, "SELECT forecast_nano FROM budget_event "
+				     "WHERE kind = 'forecast'"),
+	    3875);
+	asker_charge(&a, a.period, 500);
+	ck_assert_int_eq(events(&a), 2);
+	ck_assert_int_eq(events(&a), 0);
+	a.now += 30 * 24 * 60 * MINUTE;
+	ck_assert_int_eq(events(&a), 0);
+	a.period = a.granted = a.spent = 0;
+	(void)asker_ask(&a, 1000);
+	asker_charge(&a, a.period, 900);
+	ck_assert_int_eq(events(&a), 3);
+	asker_close(&a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -121,5 +166,6 @@ main(void)
 	UNIT_ADD(s, test_release);
 	UNIT_ADD(s, test_comes_back);
 	UNIT_ADD(s, test_hard_is_left_alone);
+	UNIT_ADD(s, test_events);
 	return pgtest_run(s);
 }

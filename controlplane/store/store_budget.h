@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Budgets beyond leases: events about thresholds and forecasts. Money is
+ * int64 nano-USD; instants are int64 nanoseconds since 1970.
+ */
+#ifndef CONTROLPLANE_STORE_STORE_BUDGET_H
+#define CONTROLPLANE_STORE_STORE_BUDGET_H
+
+#include "controlplane/store/store.h"
+
+/* Raise the events that are due at wall time `now`; *n = how many. Own
+ * transaction. */
+int store_budget_raise(
+    struct store *s, int64_t now, int64_t *n, struct error *e) MUST_CHECK;
+
+struct budget_event {
+	int64_t id, at, period_start, limit, spent;
+	struct str budget; /* name; empty when it was deleted */
+	uint64_t budget_uid;
+	struct str kind; /* threshold, forecast */
+	int percent;
+	int64_t forecast; /* by the end of the period, -1 = none */
+};
+typedef int budget_event_fn(void *ctx, const struct budget_event *ev);
+/* Newest first, ids below `before` (0 = all), of one budget (0 = all). */
+int store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
+    int limit, budget_event_fn *fn, void *ctx, struct error *e) MUST_CHECK;
+
+#endif
