@@ -55,15 +55,12 @@ bound_say(char dst[BOUND_FIELD], const char *field)
 }
 
 static bool
-bound_asks(struct json root, const char *name)
+bound_asks(struct json v)
 {
-	struct json_iter it;
-	struct json v, item;
+	struct json_iter it = json_iter(v);
+	struct json item;
 	struct str key;
 
-	if (!json_getz(root, name, &v))
-		return false;
-	it = json_iter(v);
 	if (v.type == JSON_ARRAY)
 		return json_next_element(&it, &item);
 	if (v.type == JSON_OBJECT)
@@ -147,17 +144,16 @@ bound_gemini_tool(struct json tool, const char *field, struct bound *b)
 }
 
 static void
-bound_tools(enum op op, struct json root, struct bound *b)
+bound_tools(enum op op, struct json root, struct json v, struct bound *b)
 {
-	struct json_iter it;
-	struct json v, tool, type;
+	struct json_iter it = json_iter(v);
+	struct json tool, type;
 	char field[BOUND_FIELD];
 	bool capped = false;
 	unsigned i;
 
-	if (!json_getz(root, "tools", &v) || v.type != JSON_ARRAY)
+	if (v.type != JSON_ARRAY)
 		return;
-	it = json_iter(v);
 	for (i = 0; json_next_element(&it, &tool); i++) {
 		(void)snprintf(field, sizeof(field), "tools[%u]", i);
 		type = (struct json){NULL, NULL, JSON_NULL};
@@ -210,40 +206,92 @@ bound_others(const struct ir_request *ir, struct bound *b)
 	}
 }
 
-static void
-bound_chat_message(struct json m, const char *field, struct bound *b)
+static bool
+bound_chat_part(struct json part)
 {
 	static const char *const known[] = {"text", "refusal", "image_url"};
-	struct json_iter it;
-	struct json v, part, type;
+	struct json type;
 
-	if (bound_asks(m, "audio")) /* an earlier answer's, by its id */
-		bound_say(b->input, field);
-	if (!json_getz(m, "content", &v) || v.type != JSON_ARRAY)
-		return;
-	it = json_iter(v);
-	while (json_next_element(&it, &part)) {
-		if (part.type == JSON_OBJECT &&
-		    (!json_getz(part, "type", &type) ||
-			!BOUND_ONE_OF(type, known)))
-			bound_say(b->input, field);
+	return part.type == JSON_OBJECT &&
+	       (!json_getz(part, "type", &type) || !BOUND_ONE_OF(type, known));
+}
+
+static bool
+bound_chat_message(struct json m)
+{
+	struct json_iter it = json_iter(m), parts;
+	struct json v, part;
+	struct str key;
+
+	if (m.type != JSON_OBJECT)
+		return false;
+	while (json_next_member(&it, &key, &v)) {
+		/* an earlier answer's, by its id */
+		if (json_key_eq(key, STR("audio")) && bound_asks(v))
+			return true;
+		if (v.type != JSON_ARRAY || !json_key_eq(key, STR("content")))
+			continue;
+		parts = json_iter(v);
+		while (json_next_element(&parts, &part)) {
+			if (bound_chat_part(part))
+				return true;
+		}
 	}
+	return false;
 }
 
 static void
-bound_chat_input(struct json root, struct bound *b)
+bound_chat_input(struct json messages, struct bound *b)
 {
-	struct json_iter it;
-	struct json v, m;
-	char field[BOUND_FIELD];
+	struct json_iter it = json_iter(messages);
+	struct json m;
 	unsigned i;
 
-	if (!json_getz(root, "messages", &v) || v.type != JSON_ARRAY)
+	if (messages.type != JSON_ARRAY || b->input[0] != '\0')
 		return;
-	it = json_iter(v);
 	for (i = 0; json_next_element(&it, &m); i++) {
-		(void)snprintf(field, sizeof(field), "messages[%u]", i);
-		bound_chat_message(m, field, b);
+		if (bound_chat_message(m)) {
+			(void)snprintf(
+			    b->input, sizeof(b->input), "messages[%u]", i);
+			return;
+		}
+	}
+}
+
+/* Members of the root that matter, in the order in which they are named. */
+static const struct str bound_names[] = {
+#define NAME(z)                  \
+	{                        \
+		z, sizeof(z) - 1 \
+	}
+    NAME("web_search_options"), NAME("mcp_servers"), NAME("plugins"),
+#define BOUND_KEPT 3 /* what the provider keeps begins here */
+    NAME("previous_response_id"), NAME("prompt"), NAME("container"),
+    NAME("cachedContent"), NAME("cached_content"),
+#define BOUND_TOOLS 8
+    NAME("tools"), NAME("messages")};
+#define BOUND_N_NAMES (sizeof(bound_names) / sizeof(bound_names[0]))
+
+/* All of them in one pass: the root's members are many and long. */
+static void
+bound_members(struct json root, struct json at[BOUND_N_NAMES])
+{
+	struct json_iter it = json_iter(root);
+	struct json v;
+	struct str key;
+	size_t i;
+
+	for (i = 0; i < BOUND_N_NAMES; i++)
+		at[i] = (struct json){NULL, NULL, JSON_NULL};
+	if (root.type != JSON_OBJECT)
+		return;
+	while (json_next_member(&it, &key, &v)) {
+		for (i = 0; i < BOUND_N_NAMES; i++) {
+			if (json_key_eq(key, bound_names[i])) {
+				at[i] = v;
+				break;
+			}
+		}
 	}
 }
 
@@ -251,28 +299,23 @@ void
 bound_read(
     enum op op, struct json root, const struct ir_request *ir, struct bound *b)
 {
-	static const char *const kept[] = {"previous_response_id", "prompt",
-	    "container", "cachedContent", "cached_content"};
-	static const char *const runs[] = {
-	    "web_search_options", "mcp_servers", "plugins"};
+	struct json at[BOUND_N_NAMES];
 	const struct ir_message *m;
 	size_t i;
 
 	memset(b, 0, sizeof(*b));
-	bound_tools(op, root, b);
-	for (i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
-		struct json v;
-
-		if (bound_asks(root, runs[i]) ||
-		    (json_getz(root, runs[i], &v) && v.type == JSON_OBJECT))
-			bound_say(b->tool, runs[i]);
+	bound_members(root, at);
+	bound_tools(op, root, at[BOUND_TOOLS], b);
+	for (i = 0; i < BOUND_KEPT; i++) {
+		if (bound_asks(at[i]) || at[i].type == JSON_OBJECT)
+			bound_say(b->tool, bound_names[i].p);
 	}
-	for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-		if (bound_asks(root, kept[i]))
-			bound_say(b->input, kept[i]);
+	for (; i < BOUND_TOOLS; i++) {
+		if (bound_asks(at[i]))
+			bound_say(b->input, bound_names[i].p);
 	}
 	if (op == OP_CHAT)
-		bound_chat_input(root, b);
+		bound_chat_input(at[BOUND_TOOLS + 1], b);
 	if (op == OP_CHAT || ir == NULL)
 		return;
 	for (m = ir->messages; m != NULL; m = m->next)
