@@ -21,8 +21,8 @@ struct intent_set {
 	struct intent_slot *slots;
 	uint32_t *heads; /* n_heads chains; slot number + 1 */
 	uint32_t n_slots, cap, n_heads, free_list;
-	uint32_t count; /* open intents */
-	uint32_t turn;	/* the owner's, for its use */
+	uint32_t count;	       /* open intents */
+	uint32_t turn;	       /* the owner's, for its use */
 	uint32_t removed_turn; /* of the slot that was removed last */
 };
 

@@ -6,6 +6,8 @@
 #ifndef CONTROLPLANE_MONEY_WATCH_H
 #define CONTROLPLANE_MONEY_WATCH_H
 
+#include <stdint.h>
+
 #include "common/err.h"
 
 struct store;
