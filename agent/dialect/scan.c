@@ -131,3 +131,45 @@ scan_gemini_embed(
 		    e, ERR_INVALID, "content", "content is required");
 	return 0;
 }
+
+/* Copy the object from *at on up to the value of its own "model", name that
+ * and go on behind it. */
+static void
+scan_rename_in(
+    struct json obj, struct str name, const char **at, struct buf *out)
+{
+	struct json v;
+
+	if (obj.type != JSON_OBJECT || !json_getz(obj, "model", &v))
+		return;
+	(void)buf_add(out, *at, (size_t)(v.p - *at));
+	(void)buf_addz(out, "\"models/");
+	(void)buf_add_escaped(out, name);
+	(void)buf_addc(out, '"');
+	*at = v.end;
+}
+
+int
+scan_embed_rename(struct str body, struct str name, struct buf *out)
+{
+	struct json root = json_root(body), v, item;
+	struct json_iter it = json_iter(root), list;
+	const char *at = body.p;
+	struct str key;
+	bool renamed = false;
+
+	if (str_starts(name, STR("models/")))
+		name = str_make(name.p + 7, name.len - 7);
+	while (json_next_member(&it, &key, &v)) {
+		if (json_key_eq(key, STR("model")) && !renamed) {
+			scan_rename_in(root, name, &at, out);
+			renamed = true;
+		} else if (json_key_eq(key, STR("requests")) &&
+			   v.type == JSON_ARRAY) {
+			list = json_iter(v);
+			while (json_next_element(&list, &item))
+				scan_rename_in(item, name, &at, out);
+		}
+	}
+	return buf_add(out, at, (size_t)(body.p + body.len - at));
+}

@@ -52,5 +52,10 @@ void scan_generation(
  * with the field. */
 int scan_gemini_embed(struct str body, struct str model, struct scan *ret,
     struct error *e) MUST_CHECK;
+/* The same body with every name of a model in it, also in each of a batch's
+ * requests, replaced by "models/" and name; appended to out. 0 or
+ * buf_error(out). */
+int scan_embed_rename(
+    struct str body, struct str name, struct buf *out) MUST_CHECK;
 
 #endif

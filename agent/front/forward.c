@@ -131,6 +131,16 @@ forward_shrink(struct request *r, struct error *e)
 	return rc == 0 ? 0 : err_set(e, rc, "%s", err_text(rc));
 }
 
+/* Gemini names the model inside of embeddings once more, and it must be that
+ * of the path. */
+static int
+forward_rename(struct request *r)
+{
+	buf_clear(&r->up_body);
+	return scan_embed_rename(
+	    buf_str(&r->body), forward_model(r), &r->up_body);
+}
+
 int
 forward_prepare(struct request *r, struct error *e)
 {
@@ -142,6 +152,8 @@ forward_prepare(struct request *r, struct error *e)
 		return err_set(e, rc, "the provider has no such operation");
 	if (r->plan.mode == RELAY_TRANSLATE)
 		return forward_translate(r, e);
+	if (r->scan.op == OP_GEMINI_EMBED)
+		return forward_rename(r);
 	return r->shrunk > 0 ? forward_shrink(r, e) : 0;
 }
 
@@ -218,7 +230,8 @@ forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
 {
 	if (op_has_no_body(r->scan.op))
 		return 0;
-	if (r->plan.mode != RELAY_TRANSLATE && r->shrunk == 0)
+	if (r->plan.mode != RELAY_TRANSLATE && r->shrunk == 0 &&
+	    r->scan.op != OP_GEMINI_EMBED)
 		return forward_rewrite(r, parts);
 	parts[0] = buf_str(&r->up_body);
 	return 1;
