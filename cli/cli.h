@@ -101,6 +101,8 @@ int cmd_agent_describe(struct cli *c, const struct cli_args *a);
 int cmd_agent_revoke(struct cli *c, const struct cli_args *a);
 int cmd_budget_status(struct cli *c, const struct cli_args *a);
 int cmd_budget_events(struct cli *c, const struct cli_args *a);
+int cmd_budget_increase(struct cli *c, const struct cli_args *a);
+int cmd_budget_transfer(struct cli *c, const struct cli_args *a);
 int cmd_budget_doubt(struct cli *c, const struct cli_args *a);
 int cmd_report_chargeback(struct cli *c, const struct cli_args *a);
 int cmd_usage_list(struct cli *c, const struct cli_args *a);

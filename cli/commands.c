@@ -70,6 +70,9 @@ static const struct cli_flag f_usage[] = {
     {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
 static const struct cli_flag f_correct[] = {
     {"reason", 0, "TEXT", "kept with each correction"}, F_END};
+static const struct cli_flag f_increase[] = {
+    {"until", 0, "TIME", "first instant without it (required)"},
+    {"reason", 0, "TEXT", "kept for good (required)"}, F_END};
 static const struct cli_flag f_doubt[] = {
     {"reason", 0, "TEXT", "the evidence, kept for good (required)"},
     {"period-start", 0, "TIME", "of the lease (default: current period)"},
@@ -158,6 +161,15 @@ const struct cli_cmd cli_commands[] = {
 	"List thresholds and forecasts that were noticed",
 	"headgate budget events\nheadgate budget events acme.monthly", f_limit,
 	0, 1, false, cmd_budget_events},
+    {"budget increase", "NAME USD", "Raise the limit of a budget for a time",
+	"headgate budget increase acme.monthly 200 --until 2027-01-01 "
+	"--reason 'launch week'",
+	f_increase, 2, 2, false, cmd_budget_increase},
+    {"budget transfer", "NAME TO USD",
+	"Move free money of the current period to another budget",
+	"headgate budget transfer acme.research acme.sales 50 "
+	"--reason 'agreed with both'",
+	f_correct, 3, 3, false, cmd_budget_transfer},
     {"budget doubt", "NAME [AGENT BOOT-EPOCH] release|book",
 	"Decide about rights that a vanished agent may have spent",
 	"headgate budget status acme.monthly -o json\n"

@@ -309,6 +309,60 @@ cmd_budget_events(struct cli *c, const struct cli_args *a)
 	return rc;
 }
 
+/* POST body (taken) to an action of the budget, show what it has then. */
+static int
+budget_move(struct cli *c, const char *name, const char *action, json_t *body)
+{
+	json_t *reply = NULL;
+	struct buf path;
+	char usd[32];
+	int rc;
+
+	buf_init(&path, 4096);
+	buf_addz(&path, "/v1/budgets/");
+	client_encode(&path, name);
+	buf_addz(&path, action);
+	rc = client_call(c, "POST", buf_cstr(&path), body, &reply, NULL);
+	if (rc == 0 && c->output == OUT_JSON) {
+		show_json(c, reply);
+	} else if (rc == 0) {
+		money_format(
+		    json_integer_value(json_object_get(reply, "limit_nanousd")),
+		    usd);
+		fprintf(c->out, "%s: limit of this period %s USD\n", name, usd);
+	}
+	json_decref(body);
+	json_decref(reply);
+	buf_release(&path);
+	return rc;
+}
+
+int
+cmd_budget_increase(struct cli *c, const struct cli_args *a)
+{
+	const char *reason = args_get(a, "reason");
+	const char *until = args_get(a, "until");
+
+	if (reason == NULL || until == NULL)
+		return err_set(
+		    &c->err, ERR_USAGE, "--until and --reason are required");
+	return budget_move(c, a->pos[0], "/increase",
+	    json_pack("{s:s, s:s, s:s}", "amount_usd", a->pos[1], "until",
+		until, "reason", reason));
+}
+
+int
+cmd_budget_transfer(struct cli *c, const struct cli_args *a)
+{
+	const char *reason = args_get(a, "reason");
+
+	if (reason == NULL)
+		return err_set(&c->err, ERR_USAGE, "--reason is required");
+	return budget_move(c, a->pos[0], "/transfer",
+	    json_pack("{s:s, s:s, s:s}", "to", a->pos[1], "amount_usd",
+		a->pos[2], "reason", reason));
+}
+
 /* NAME AGENT BOOT-EPOCH release|book, or NAME release|book for what is held
  * behind estimates. */
 int

@@ -58,6 +58,16 @@ const struct schema_row schema_rows[] = {
     S("Lease", "period_start", "time?",
 	"Period, or part of a rolling window, that it is for."),
 
+    S("BudgetIncrease", "amount_usd", "usd", "How much, above 0."),
+    S("BudgetIncrease", "until", "time",
+	"First instant without it; holds for every period until then."),
+    S("BudgetIncrease", "reason", "string", "Kept for good."),
+    S("BudgetTransfer", "to", "string",
+	"Name of the other budget, of the same tenant."),
+    S("BudgetTransfer", "amount_usd", "usd",
+	"How much, above 0 and at most what is free."),
+    S("BudgetTransfer", "reason", "string", "Kept for good."),
+
     S("BudgetEventList", "items", "[@BudgetEvent]", "The events."),
     S("BudgetEventList", "next_cursor", "string?", "Of the next page."),
     S("BudgetEvent", "id", "string", "Number of the event."),

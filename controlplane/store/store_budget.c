@@ -67,3 +67,46 @@ store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
 	db_rows_free(r);
 	return rc;
 }
+
+int
+store_budget_increase(
+    struct db *db, const struct budget_move *m, int64_t until, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT hg_budget_increase($1, $2, $3, $4, $5, $6)"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(db, &st,
+	    DB_ARGS(DBI(m->budget_uid), DBI(m->amount), DBI(until), DBI(m->now),
+		DBS(m->author), DBS(m->reason)),
+	    &r, e);
+	if (rc == 0 && !db_bool(r, 0, 0))
+		rc = err_set(e, ERR_INVALID, "the budget has no limit, or has not begun");
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_budget_transfer(struct db *db, const struct budget_move *m,
+    uint64_t to_uid, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT hg_budget_transfer($1, $2, $3, $4, $5, $6)"};
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(db, &st,
+	    DB_ARGS(DBI(m->budget_uid), DBI(to_uid), DBI(m->amount),
+		DBI(m->now), DBS(m->author), DBS(m->reason)),
+	    &r, e);
+	if (rc == 0 && str_eqz(db_str(r, 0, 0), "short"))
+		rc = err_set_field(e, ERR_CONFLICT, "/amount_usd",
+		    "less than that is free in the current period");
+	else if (rc == 0 && !str_eqz(db_str(r, 0, 0), "ok"))
+		rc = err_set(e, ERR_INVALID,
+		    "money is transferred between budgets with a calendar "
+		    "period or once");
+	db_rows_free(r);
+	return rc;
+}

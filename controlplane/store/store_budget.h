@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Budgets beyond leases: events about thresholds and forecasts. Money is
+ * Budgets beyond leases: events about thresholds and forecasts, changes of
+ * what a period may spend. Money is
  * int64 nano-USD; instants are int64 nanoseconds since 1970.
  */
 #ifndef CONTROLPLANE_STORE_STORE_BUDGET_H
@@ -25,5 +26,21 @@ typedef int budget_event_fn(void *ctx, const struct budget_event *ev);
 /* Newest first, ids below `before` (0 = all), of one budget (0 = all). */
 int store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
     int limit, budget_event_fn *fn, void *ctx, struct error *e) MUST_CHECK;
+
+/* Who moves money, and why; amount > 0, at wall time `now`. */
+struct budget_move {
+	uint64_t budget_uid;
+	int64_t amount, now;
+	struct str author, reason;
+};
+/* In the caller's transaction: raise the limit of every period until the
+ * instant. ERR_INVALID: the budget has no limit. */
+int store_budget_increase(struct db *db, const struct budget_move *m,
+    int64_t until, struct error *e) MUST_CHECK;
+/* In the caller's transaction: from the current period of the budget to that
+ * of another one. ERR_CONFLICT: less than that is free (what was granted or
+ * spent stays). ERR_INVALID: one of them has no such period. */
+int store_budget_transfer(struct db *db, const struct budget_move *m,
+    uint64_t to_uid, struct error *e) MUST_CHECK;
 
 #endif

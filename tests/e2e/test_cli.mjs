@@ -43,10 +43,10 @@ test('login keeps a context; a wrong token is refused with 5', async () => {
 }, { timeout: 120000 });
 
 test('apply: dry run writes nothing, apply makes one version, again nothing', async () => {
-  assert(/Dry run: 39 to change/.test(await ok('apply', '-f', acme, '--dry-run')));
+  assert(/Dry run: 54 to change/.test(await ok('apply', '-f', acme, '--dry-run')));
   equal(list(await json('get', 'tenants')).length, 0, 'tenants after the dry run');
   const got = await json('apply', '-f', acme, '-m', 'first');
-  equal(got.changes.length, 39);
+  equal(got.changes.length, 54);
   equal(got.created_secrets.length, 7, 'keys shown');
   assert(got.created_secrets.every((s) => /^hg-[A-Za-z0-9_-]{43}$/.test(s.secret)));
   assert(/Nothing to change/.test(await ok('apply', '-f', acme)));
@@ -79,6 +79,19 @@ test('changes are shown as a difference, and can be rolled back', async () => {
   await ok('version', 'rollback', String(newest - 1));
   const budget = await json('get', 'budget', 'initech.monthly');
   assert(Number(budget.limit_usd) === 0.05, JSON.stringify(budget));
+});
+
+test('budgets: more for a while, a transfer, events', async () => {
+  await ok('create', 'budget', 'initech.spare', 'scope=initech', 'limit_usd=0.02', 'period=quarter',
+    'anchor_month=2', 'thresholds=[50,100]');
+  const until = new Date(Date.now() + 3600000).toISOString();
+  assert(/0\.12/.test(await ok('budget', 'increase', 'initech.spare', '0.1', '--until', until, '--reason', 'launch')));
+  assert(/0\.09/.test(await ok('budget', 'transfer', 'initech.spare', 'initech.monthly', '0.03', '--reason', 'agreed')));
+  const status = await json('budget', 'status', 'initech.monthly');
+  assert(status.adjustment_nanousd === 30000000 && status.limit_nanousd === 80000000, JSON.stringify(status));
+  await ok('budget', 'events');
+  assert(list(await json('budget', 'events', 'initech.spare')).length === 0);
+  await ok('delete', 'budget', 'initech.spare');
 });
 
 test('keys, join tokens, agents, reports', async () => {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bounded budgets in PostgreSQL: time gives rights of vanished agents back,
- * no more than the budget says, and an agent that comes back is asked for
- * them.
+ * What happens to budgets beside requests, in PostgreSQL. Bounded: time gives
+ * rights of vanished agents back, no more than the budget says, and an agent
+ * that comes back is asked for them. Events, increases, transfers.
  */
 #include <stdio.h>
 
 #include "common/clock.h"
 #include "controlplane/money/watch.h"
+#include "controlplane/store/store_budget.h"
 #include "tests/unit/controlplane/support/asker.h"
 
 #define MINUTE (60 * NS_PER_S)
@@ -158,6 +159,98 @@ START_TEST(test_events)
 }
 END_TEST
 
+static void
+move(struct asker *a, const struct budget_move *m, int64_t until, uint64_t to,
+    int code)
+{
+	int rc;
+
+	ck_assert_int_eq(db_begin(a->db, &e), 0);
+	rc = until != 0 ? store_budget_increase(a->db, m, until, &e)
+			: store_budget_transfer(a->db, m, to, &e);
+	ck_assert_msg(rc == code, "%d not %d: %s", rc, code, e.text);
+	if (rc == 0)
+		ck_assert_int_eq(db_commit(a->db, &e), 0);
+	else
+		db_rollback(a->db);
+	ck_assert_int_eq(asker_books_wrong(a), 0);
+}
+
+/* More until an instant, over the end of a period; then it is gone. */
+START_TEST(test_increase)
+{
+	struct budget_move m = {.author = STR("root"), .reason = STR("launch")};
+	struct asker a;
+	int64_t until;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"day\"}");
+	ck_assert_int_eq(time_parse(STR("2026-03-10T12:00:00Z"), &a.now), 0);
+	until = a.now + 24 * 60 * MINUTE;
+	ck_assert(asker_ask(&a, 1200)->exhausted);
+	m.budget_uid = a.uid;
+	m.amount = 500;
+	m.now = a.now;
+	move(&a, &m, until, 0, 0);
+	ck_assert_int_eq(asker_status(&a).limit, 1500);
+	ck_assert_int_eq(asker_status(&a).adjust, 500);
+	ck_assert_int_eq(asker_ask(&a, 1200)->granted, 1200);
+	a.now += 13 * 60 * MINUTE; /* the next day, until noon */
+	a.period = a.granted = 0;
+	ck_assert_int_eq(asker_ask(&a, 1300)->granted, 1300);
+	ck_assert_int_eq(asker_status(&a).free, 200);
+	a.now = until;
+	ck_assert_int_eq(asker_status(&a).free, -300);
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
+	ck_assert(asker_ask(&a, 1400)->exhausted);
+	asker_close(&a);
+}
+END_TEST
+
+/* Only what is free moves, and only for this period. */
+START_TEST(test_transfer)
+{
+	struct budget_move m = {.author = STR("root"), .reason = STR("agreed")};
+	struct asker a;
+	uint64_t to, rolling;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"day\"}");
+	ck_assert_int_eq(time_parse(STR("2026-03-10T12:00:00Z"), &a.now), 0);
+	(void)lab_put(&a.l, 9, "acme.c",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.0000001\","
+	    "\"period\":\"month\"}");
+	(void)lab_put(&a.l, 9, "acme.d",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.0000001\","
+	    "\"period\":\"rolling\",\"rolling_hours\":5}");
+	to = lab_uid(&a.l, 9, "acme.c");
+	rolling = lab_uid(&a.l, 9, "acme.d");
+	ck_assert_int_eq(asker_ask(&a, 600)->granted, 600);
+	m.budget_uid = a.uid;
+	m.now = a.now;
+	m.amount = 401;
+	move(&a, &m, 0, to, ERR_CONFLICT);
+	m.amount = 400;
+	move(&a, &m, 0, rolling, ERR_INVALID);
+	move(&a, &m, 0, to, 0);
+	ck_assert_int_eq(asker_status(&a).limit, 600);
+	ck_assert_int_eq(asker_status(&a).free, 0);
+	a.uid = to;
+	ck_assert_int_eq(asker_status(&a).limit, 500);
+	ck_assert_int_eq(asker_status(&a).free, 500);
+	m.budget_uid = to; /* and some of it back */
+	m.amount = 100;
+	move(&a, &m, 0, (a.uid = lab_uid(&a.l, 9, "acme.b")), 0);
+	ck_assert_int_eq(asker_status(&a).free, 100);
+	ck_assert_int_eq(pgtest_number(a.l.store,
+			     "SELECT sum(amount) FROM budget_adjustment"),
+	    0);
+	a.now += 24 * 60 * MINUTE;
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
+	asker_close(&a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -167,5 +260,7 @@ main(void)
 	UNIT_ADD(s, test_comes_back);
 	UNIT_ADD(s, test_hard_is_left_alone);
 	UNIT_ADD(s, test_events);
+	UNIT_ADD(s, test_increase);
+	UNIT_ADD(s, test_transfer);
 	return pgtest_run(s);
 }
