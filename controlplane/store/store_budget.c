@@ -82,7 +82,8 @@ store_budget_increase(
 		DBS(m->author), DBS(m->reason)),
 	    &r, e);
 	if (rc == 0 && !db_bool(r, 0, 0))
-		rc = err_set(e, ERR_INVALID, "the budget has no limit, or has not begun");
+		rc = err_set(e, ERR_INVALID,
+		    "the budget has no limit, or has not begun");
 	db_rows_free(r);
 	return rc;
 }
