@@ -480,6 +480,8 @@ main(int argc, char **argv, char **envp)
 		return control_print(control_render_markdown);
 	if (cfg_wants(argc, argv, "--metrics-markdown"))
 		return control_print(control_render_metrics);
+	if (cfg_wants(argc, argv, "--routes-markdown"))
+		return control_print(routes_markdown);
 	if (cfg_wants(argc, argv, "--version")) {
 		puts("headgate-control " HEADGATE_VERSION);
 		return EXIT_SUCCESS;

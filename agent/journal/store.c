@@ -201,10 +201,23 @@ journal_sync_segment(
 	atomic_store_explicit(&seg->synced, to, memory_order_release);
 }
 
+/* Nobody writes to it, reads it through its descriptor or syncs it any more:
+ * a long backlog must not hold a descriptor for each segment. */
+static void
+segment_rest(struct segment *seg, struct io *io)
+{
+	/* sealed first: what was flushed before is seen with it */
+	if (seg->fd < 0 || seg->busy || !atomic_load(&seg->sealed) ||
+	    atomic_load(&seg->flushed) != atomic_load(&seg->synced))
+		return;
+	io->close(io, seg->fd);
+	seg->fd = -1;
+}
+
 /* The first segment with something to sync, marked busy so that the shipper
  * leaves it alone. */
 static struct segment *
-stream_take_dirty(struct journal_stream *s)
+stream_take_dirty(struct journal_stream *s, struct io *io)
 {
 	struct segment *seg;
 
@@ -212,8 +225,11 @@ stream_take_dirty(struct journal_stream *s)
 	seg = s->first;
 	while (seg != NULL &&
 	       (atomic_load(&seg->poisoned) ||
-		   atomic_load(&seg->flushed) == atomic_load(&seg->synced)))
+		   atomic_load(&seg->flushed) == atomic_load(&seg->synced))) {
+		if (!atomic_load(&seg->poisoned))
+			segment_rest(seg, io);
 		seg = seg->next;
+	}
 	if (seg != NULL)
 		seg->busy = true;
 	pthread_mutex_unlock(&s->lock);
@@ -239,7 +255,7 @@ journal_sync_turn(struct journal *j)
 			struct journal_stream *s = &j->shards[i].stream;
 			struct segment *seg;
 
-			while ((seg = stream_take_dirty(s)) != NULL) {
+			while ((seg = stream_take_dirty(s, j->opt.io)) != NULL) {
 				journal_sync_segment(j, s, seg);
 				stream_put(s, seg);
 				synced = true;

@@ -5,7 +5,7 @@
 #
 # Writes the documents that the programs themselves know into FOLDER:
 # CONFIG.md (options), METRICS.md (metrics), openapi.json and ROUTES.md (REST);
-# and the table of dialects between its markers in a copy of docs/API.md. A
+# and the tables of routes and dialects between their marks in a copy of docs/API.md. A
 # program that is not built contributes nothing. HG_BIN: folder of the programs.
 set -eu -o pipefail
 
@@ -61,16 +61,28 @@ if [ -x "$bin/headgate-control" ]; then
 		jq -r -f tests/tools/api-doc.jq "$out/openapi.json"
 	} >"$out/ROUTES.md"
 fi
-if [ -x "$bin/headgate-agent" ]; then
-	"$bin/headgate-agent" --carry-markdown >"$out/API.md.table"
-	awk -v table="$out/API.md.table" '
-		/^<!-- carry table: end -->/ { skip = 0 }
+# between FROM TO TABLE: the lines of TABLE between two marks of API.md.
+between() {
+	awk -v from="$1" -v to="$2" -v table="$3" '
+		index($0, to) == 1 { skip = 0 }
 		!skip { print }
-		/^<!-- carry table: begin/ {
+		index($0, from) == 1 {
 			skip = 1
 			while ((getline line <table) > 0)
 				print line
-		}' docs/API.md >"$out/API.md.new"
-	rm "$out/API.md.table"
-	mv "$out/API.md.new" "$out/API.md"
+		}' "$out/API.md.old" >"$out/API.md.new"
+	mv "$out/API.md.new" "$out/API.md.old"
+	rm "$3"
+}
+
+cp docs/API.md "$out/API.md.old"
+if [ -x "$bin/headgate-control" ]; then
+	"$bin/headgate-control" --routes-markdown >"$out/API.md.table"
+	between '<!-- routes: generated' '<!-- end of routes' "$out/API.md.table"
 fi
+if [ -x "$bin/headgate-agent" ]; then
+	"$bin/headgate-agent" --carry-markdown >"$out/API.md.table"
+	between '<!-- carry table: begin' '<!-- carry table: end' \
+		"$out/API.md.table"
+fi
+mv "$out/API.md.old" "$out/API.md"
