@@ -242,7 +242,8 @@ openapi_responses(const struct rest_route *r)
 	PROBLEM(true, "400");
 	PROBLEM(!(r->flags & RR_PUBLIC), "401");
 	PROBLEM(!(r->flags & RR_PUBLIC), "403");
-	PROBLEM(strchr(r->pattern, '{') != NULL, "404");
+	PROBLEM(
+	    strchr(r->pattern, '{') != NULL || (r->flags & RR_MAY_LACK), "404");
 	PROBLEM(r->flags & RR_WRITE, "409");
 	PROBLEM(r->flags & RR_IF_MATCH, "412");
 	PROBLEM(r->flags & (RR_BODY | RR_BODY_OPT), "413");

@@ -152,7 +152,7 @@ const struct rest_route rest_routes[] = {
 
     {"GET", "/v1/audit/money", "getMoneyAudit", "Money",
 	"What the latest reconciliation of money found", money_audit_latest, F,
-	0, "limit", NULL, "MoneyAudit", 200, KIND_NONE},
+	RR_MAY_LACK, "limit", NULL, "MoneyAudit", 200, KIND_NONE},
     {"POST", "/v1/audit/money", "runMoneyAudit", "Money",
 	"Reconcile money now: all of it, or some days, or one tenant",
 	money_audit_post, F, RR_WRITE | RR_BODY_OPT | RR_IDEMPOTENT, "",

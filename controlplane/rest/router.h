@@ -29,7 +29,8 @@ enum {
 	RR_ETAG = 256,	    /* answers with an ETag */
 	RR_CSV = 512,	    /* may answer text/csv */
 	RR_TEXT = 1024,	    /* answers text/plain */
-	RR_SECRET = 2048    /* the answer holds a secret shown once */
+	RR_SECRET = 2048,   /* the answer holds a secret shown once */
+	RR_MAY_LACK = 4096  /* 404 while there is nothing yet */
 };
 
 struct rest_route {

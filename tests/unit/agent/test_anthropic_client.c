@@ -42,7 +42,7 @@ good(const char *body)
 static void
 with(const char *members)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body), HEAD USER ",%s}", members);
 	good(body);
@@ -52,7 +52,7 @@ with(const char *members)
 static struct ir_part *
 content(const char *role, const char *blocks)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body),
 	    HEAD ",\"messages\":[{\"role\":\"%s\",\"content\":%s}]}", role,
@@ -74,7 +74,7 @@ bad(const char *body, const char *field)
 static void
 bad_with(const char *members, const char *field)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body), HEAD USER ",%s}", members);
 	bad(body, field);
@@ -83,7 +83,7 @@ bad_with(const char *members, const char *field)
 static void
 bad_content(const char *role, const char *blocks, const char *field)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body),
 	    HEAD ",\"messages\":[{\"role\":\"%s\",\"content\":%s}]}", role,

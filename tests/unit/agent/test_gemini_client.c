@@ -40,7 +40,7 @@ good(const char *body)
 static void
 with(const char *members)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body), USER ",%s}", members);
 	good(body);
@@ -50,7 +50,7 @@ with(const char *members)
 static struct ir_part *
 content(const char *role, const char *parts)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body),
 	    "{\"contents\":[{\"role\":\"%s\",\"parts\":[%s]}]}", role, parts);
@@ -71,7 +71,7 @@ bad(const char *body, const char *field)
 static void
 bad_with(const char *members, const char *field)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body), USER ",%s}", members);
 	bad(body, field);
@@ -80,7 +80,7 @@ bad_with(const char *members, const char *field)
 static void
 bad_part(const char *role, const char *part, const char *field)
 {
-	char body[4096];
+	static char body[4096]; /* what was read points into it */
 
 	snprintf(body, sizeof(body),
 	    "{\"contents\":[{\"role\":\"%s\",\"parts\":[%s]}]}", role, part);
