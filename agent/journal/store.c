@@ -255,7 +255,8 @@ journal_sync_turn(struct journal *j)
 			struct journal_stream *s = &j->shards[i].stream;
 			struct segment *seg;
 
-			while ((seg = stream_take_dirty(s, j->opt.io)) != NULL) {
+			while (
+			    (seg = stream_take_dirty(s, j->opt.io)) != NULL) {
 				journal_sync_segment(j, s, seg);
 				stream_put(s, seg);
 				synced = true;
