@@ -12,7 +12,7 @@ set -u -o pipefail
 unset MALLOC_PERTURB_ # most of the time would go into it
 # What fits into a test run; SIM_SEEDS and SIM_SECONDS for more.
 seeds=${SIM_SEEDS:-20000}
-seconds=${SIM_SECONDS:-60}
+seconds=${SIM_SECONDS:-120}
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=${HG_BIN:-$root/build/dev/bin}
 
