@@ -50,7 +50,7 @@ missing_packages() {
 		case " $groups " in
 		*" $group "*) is_present "$package" "$command" || echo "$package" ;;
 		esac
-	done < <(grep -v -e '^#' -e '^$' "$list")
+	done < <(grep -v -e '^#' -e '^$' "$list") | awk '!seen[$0]++'
 }
 
 apt_install() {
@@ -104,7 +104,8 @@ install_npm() {
 	lock=$(sha256sum <"$root/$dir/package-lock.json")
 	[ "$(cat "$stamp" 2>/dev/null)" = "$lock" ] && return 0
 	say "installing the npm packages of $dir"
-	(cd "$root/$dir" && npm ci --ignore-scripts --no-progress) \
+	(cd "$root/$dir" && npm ci --ignore-scripts --no-progress \
+		--loglevel=error) \
 		>"$log" 2>&1 || {
 		tail -n 40 "$log" >&2
 		die "npm ci failed in $dir"
