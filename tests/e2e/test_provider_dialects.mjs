@@ -212,6 +212,45 @@ test('cohere, ollama, mistral', async () => {
     .meta.billed_units.search_units, 1);
 });
 
+test('embeddings: the same vectors in every dialect and form, billed', async () => {
+  const texts = [said, 'another text'];
+  const bearer = { authorization: `Bearer ${key}` };
+  const post = async (where, body, headers = bearer) => {
+    const r = await fetch(sim.url + where, { method: 'POST', headers, body: JSON.stringify(body) });
+    return { status: r.status, body: await r.json() };
+  };
+  const want = (await openai.embeddings.create({ model: 'sim-embed', input: texts, encoding_format: 'float' }))
+    .data.map((d) => d.embedding);
+  const cohere = { model: 'sim-embed', texts, input_type: 'search_query' };
+  const many = (await post('/v2/embed', { ...cohere, embedding_types: ['float', 'int8', 'ubinary', 'base64'] })).body;
+  equal(many.embeddings.float, want);
+  equal(many.texts, texts);
+  equal([...new Float32Array(new Uint8Array(Buffer.from(many.embeddings.base64[0], 'base64')).buffer)], want[0].map(Math.fround));
+  equal(many.embeddings.ubinary[0], [parseInt(want[0].map((v) => (v > 0 ? 1 : 0)).join(''), 2)]);
+  equal(many.embeddings.int8[1], want[1].map((v) => Math.trunc(Math.round(v * 100000) * 127 / 10000)));
+  equal((await lastRow()).tokens.input, many.meta.billed_units.input_tokens);
+  equal((await post('/v2/embed', { ...cohere, output_dimension: 4 })).body.embeddings.float, want.map((v) => v.slice(0, 4)));
+  for (const wrong of [{ input_type: undefined }, { input_type: 'x' }, { embedding_types: ['half'] }, { texts: [] },
+    { texts: Array.from({ length: 97 }, () => 'x') }, { output_dimension: 9 }, { truncate: 'x' }, { surplus: 1 },
+    { inputs: [] }])
+    equal((await post('/v2/embed', { ...cohere, ...wrong })).status, 400, JSON.stringify(wrong));
+  const ollama = (await post('/api/embed', { model: 'sim-embed', input: texts })).body;
+  equal(ollama.embeddings, want);
+  const row = await lastRow();
+  equal([row.dialect, row.op, row.tokens.input], ['ollama', 'embeddings', ollama.prompt_eval_count]);
+  equal((await post('/api/embed', { model: 'sim-embed', input: texts, dimensions: 2 })).body.embeddings,
+    want.map((v) => v.slice(0, 2)));
+  equal((await post('/api/embed', { model: 'nobody', input: said })).body, { error: "model 'nobody' not found" });
+  equal((await post('/api/embed', { model: 'sim-embed', input: [1] })).body, { error: 'invalid input type' });
+  equal((await gemini().models.embedContent({ model: 'sim-embed', contents: texts })).embeddings.map((e) => e.values), want);
+  equal((await lastRow()).op, 'embeddings');
+  const batch = (model) => post(`/v1beta/models/sim-embed:batchEmbedContents?key=${key}`,
+    { requests: texts.map((text) => ({ model, content: { parts: [{ text }] } })) }, {});
+  equal((await batch('models/sim-embed')).body.embeddings.map((e) => e.values), want);
+  for (const model of [undefined, 'sim-embed', 'models/other'])
+    equal((await batch(model)).status, 400, `model ${model}`);
+});
+
 test('the bill is the same in every dialect', async () => {
   const rows = (await sim.bill()).filter((r) => r.tokens.output > 0 && r.tokens.input === 10);
   const dialects = new Set(rows.map((r) => r.dialect));

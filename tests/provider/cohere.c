@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cohere v2: chat, embed, rerank; and the rerank of OpenAI-like servers. */
+/* Cohere v2: chat, rerank; and the rerank of OpenAI-like servers. */
 #include "tests/provider/openai.h"
 #include "tests/provider/tree.h"
 
@@ -189,7 +189,7 @@ cohere_finish(struct exchange *x, struct buf *out)
 }
 
 /* Cohere tells of errors in the last event. */
-static void
+void
 cohere_error(const struct exchange *x, int status, struct buf *out)
 {
 	(void)x;
@@ -206,33 +206,6 @@ const struct dialect cohere_chat_dialect = {
     .start = cohere_start,
     .content = cohere_content,
     .finish = cohere_finish,
-    .error = cohere_error,
-};
-
-static void
-cohere_embed_plain(const struct exchange *x, struct buf *out)
-{
-	struct usage u = exchange_usage(x);
-
-	buf_addf(out, "{\"id\":\"%.29s\",\"embeddings\":{\"%s\":[", x->id + 9,
-	    x->base64 ? "base64" : "float");
-	for (int64_t i = 0; i < x->n_inputs; i++) {
-		if (i > 0)
-			buf_addc(out, ',');
-		embed_vector(x, i, out);
-	}
-	buf_addz(out, "]},\"texts\":[],\"meta\":{\"api_version\":{\"version\":"
-		      "\"2\"}");
-	if (exchange_usage_times(x) > 0)
-		buf_addf(out, ",\"billed_units\":{\"input_tokens\":%lld}",
-		    (long long)u.prompt);
-	buf_addz(out, "},\"response_type\":\"embeddings_by_type\"}");
-}
-
-const struct dialect cohere_embed_dialect = {
-    .op = "embeddings",
-    .stream_type = "application/json",
-    .plain = cohere_embed_plain,
     .error = cohere_error,
 };
 
@@ -275,7 +248,7 @@ const struct dialect rerank_dialect = {
 
 /* ---- requests ---- */
 
-static bool
+bool
 cohere_bad(struct call *q, const char *param, const char *message)
 {
 	if (!q->failed)
@@ -361,43 +334,6 @@ call_cohere_chat(struct call *q)
 	    json_array_get(json_object_get(q->root, "stop_sequences"), 0));
 	q->s.stream = tree_true(q->root, "stream");
 	if (call_model(q, false, &m))
-		call_start(q, m, false);
-}
-
-void
-call_cohere_embed(struct call *q)
-{
-	const struct sim_model *m;
-	const json_t *texts, *one, *types;
-	size_t i;
-
-	if (!tree_parse(q) ||
-	    !tree_fields(q, q->root, "",
-		"model texts images inputs input_type embedding_types "
-		"output_dimension max_tokens truncate priority"))
-		return;
-	texts = json_object_get(q->root, "texts");
-	if (texts == NULL)
-		texts = json_object_get(q->root, "inputs");
-	if (json_array_size(texts) == 0 ||
-	    tree_str(q->root, "input_type") == NULL) {
-		(void)cohere_bad(q, "input_type",
-		    "invalid request: texts and a valid input_type are "
-		    "required.");
-		return;
-	}
-	json_array_foreach (texts, i, one) {
-		tree_hash(&q->s, json_is_string(one)
-				     ? one
-				     : json_object_get(one, "content"));
-		tree_count(&q->s, one);
-		q->s.n_inputs++;
-	}
-	types = json_object_get(q->root, "embedding_types");
-	q->s.base64 = str_eqz(tree_slice(json_array_get(types, 0)), "base64");
-	q->s.dimensions = tree_int(q->root, "output_dimension", -1);
-	q->s.model = tree_slice(json_object_get(q->root, "model"));
-	if (call_model(q, true, &m))
 		call_start(q, m, false);
 }
 

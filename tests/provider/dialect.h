@@ -75,8 +75,9 @@ extern const struct dialect chat_dialect, embed_dialect, completions_dialect,
     messages_dialect, generate_dialect, generate_array_dialect,
     gemini_embed_dialect, vertex_predict_dialect, converse_dialect,
     responses_dialect, cohere_chat_dialect, cohere_embed_dialect,
-    rerank_dialect, ollama_dialect, moderations_dialect, images_dialect,
-    edits_dialect, transcriptions_dialect, translations_dialect, speech_dialect;
+    rerank_dialect, ollama_dialect, ollama_embed_dialect, moderations_dialect,
+    images_dialect, edits_dialect, transcriptions_dialect, translations_dialect,
+    speech_dialect;
 
 enum problem {
 	PROBLEM_INVALID,

@@ -4,13 +4,8 @@
 #include "tests/provider/openai.h"
 #include "tests/provider/text.h"
 
-static float
-embed_value(uint64_t *state)
-{
-	int64_t v = (int64_t)(text_next(state) % 20001) - 10000;
-
-	return (float)v / 100000.0F;
-}
+const char *const embed_form_names[EMBED_FORMS] = {
+    "float", "int8", "uint8", "binary", "ubinary", "base64"};
 
 static void
 embed_base64(struct buf *out, const unsigned char *p, size_t n)
@@ -32,26 +27,69 @@ embed_base64(struct buf *out, const unsigned char *p, size_t n)
 	}
 }
 
+/* Eight signs a number, the first dimension in the highest bit. */
+static void
+embed_bits(const int64_t *v, size_t n, int64_t minus, struct buf *out)
+{
+	for (size_t i = 0; i < n; i += 8) {
+		int64_t byte = 0;
+
+		for (size_t k = 0; k < 8; k++)
+			byte = byte * 2 + (i + k < n && v[i + k] > 0);
+		buf_addf(
+		    out, "%s%lld", i > 0 ? "," : "", (long long)(byte - minus));
+	}
+}
+
+static void
+embed_floats(const int64_t *v, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(out, "%s%.9g", i > 0 ? "," : "",
+		    (double)((float)v[i] / 100000.0F));
+}
+
+static void
+embed_packed(const int64_t *v, size_t n, struct buf *out)
+{
+	float *all = calloc(n, sizeof(*all));
+
+	MUST(all != NULL);
+	for (size_t i = 0; i < n; i++)
+		all[i] = (float)v[i] / 100000.0F;
+	buf_addc(out, '"');
+	embed_base64(out, (const unsigned char *)all, n * sizeof(*all));
+	buf_addc(out, '"');
+	free(all);
+}
+
 void
-embed_vector(const struct exchange *x, int64_t index, struct buf *out)
+embed_vector(
+    const struct exchange *x, int64_t index, enum embed_form f, struct buf *out)
 {
 	uint64_t state = x->seed + (uint64_t)index * 7919;
 	size_t n = (size_t)x->dimensions;
-	float *v = calloc(n, sizeof(*v));
+	int64_t *v = calloc(n, sizeof(*v));
 
 	MUST(v != NULL);
 	for (size_t i = 0; i < n; i++)
-		v[i] = embed_value(&state);
-	if (x->base64) {
-		buf_addc(out, '"');
-		embed_base64(out, (const unsigned char *)v, n * sizeof(*v));
-		buf_addc(out, '"');
-	} else {
-		buf_addc(out, '[');
-		for (size_t i = 0; i < n; i++)
-			buf_addf(out, "%s%.9g", i > 0 ? "," : "", (double)v[i]);
-		buf_addc(out, ']');
+		v[i] = (int64_t)(text_next(&state) % 20001) - 10000;
+	if (f == EMBED_BASE64) {
+		embed_packed(v, n, out);
+		free(v);
+		return;
 	}
+	buf_addc(out, '[');
+	if (f == EMBED_FLOAT)
+		embed_floats(v, n, out);
+	else if (f == EMBED_BINARY || f == EMBED_UBINARY)
+		embed_bits(v, n, f == EMBED_BINARY ? 128 : 0, out);
+	else
+		for (size_t i = 0; i < n; i++)
+			buf_addf(out, "%s%lld", i > 0 ? "," : "",
+			    (long long)(v[i] * 127 / 10000 +
+					(f == EMBED_UINT8 ? 128 : 0)));
+	buf_addc(out, ']');
 	free(v);
 }
 
@@ -63,7 +101,7 @@ embed_plain(const struct exchange *x, struct buf *out)
 		buf_addf(out,
 		    "%s{\"object\":\"embedding\",\"index\":%lld,\"embedding\":",
 		    i > 0 ? "," : "", (long long)i);
-		embed_vector(x, i, out);
+		embed_vector(x, i, x->base64 ? EMBED_BASE64 : EMBED_FLOAT, out);
 		buf_addc(out, '}');
 	}
 	buf_addf(out, "],\"model\":\"%s\"", x->row.model->id);

@@ -708,6 +708,7 @@ exchange_ask(
 	if (s->thinking && x->k.reasoning_tokens < 0)
 		x->k.reasoning_tokens = 8;
 	x->n_inputs = s->n_inputs;
+	x->forms = s->forms;
 	x->dimensions = s->dimensions > 0 && s->dimensions <= m->dimensions
 			    ? s->dimensions
 			    : m->dimensions;

@@ -36,6 +36,7 @@ struct exchange {
 	const char *type; /* of a plain answer, NULL = the dialect's */
 	bool final;	  /* usage being written is the last one */
 	int64_t n_choices, n_inputs, dimensions;
+	unsigned forms; /* of embeddings: bits of enum embed_form */
 	int64_t prompt_tokens, cached_tokens, cache_write_tokens,
 	    cache_write_1h_tokens, audio_in_tokens, image_in_tokens;
 	int64_t completion_tokens; /* of all choices, with reasoning */

@@ -290,15 +290,10 @@ gemini_error(const struct exchange *x, int status, struct buf *out)
 static void
 gemini_embed_plain(const struct exchange *x, struct buf *out)
 {
-	struct exchange plain;
-
-	plain.seed = x->seed;
-	plain.dimensions = x->dimensions;
-	plain.base64 = false;
 	buf_addz(out, x->base64 ? "{\"embeddings\":[" : "{\"embedding\":");
 	for (int64_t i = 0; i < x->n_inputs; i++) {
 		buf_addz(out, i > 0 ? ",{\"values\":" : "{\"values\":");
-		embed_vector(&plain, i, out);
+		embed_vector(x, i, EMBED_FLOAT, out);
 		buf_addc(out, '}');
 	}
 	if (x->base64)
@@ -311,17 +306,13 @@ gemini_embed_plain(const struct exchange *x, struct buf *out)
 static void
 vertex_predict_plain(const struct exchange *x, struct buf *out)
 {
-	struct exchange plain;
 	int64_t share = x->prompt_tokens / x->n_inputs;
 
-	plain.seed = x->seed;
-	plain.dimensions = x->dimensions;
-	plain.base64 = false;
 	buf_addz(out, "{\"predictions\":[");
 	for (int64_t i = 0; i < x->n_inputs; i++) {
 		buf_addz(out, i > 0 ? ",{\"embeddings\":{\"values\":"
 				    : "{\"embeddings\":{\"values\":");
-		embed_vector(&plain, i, out);
+		embed_vector(x, i, EMBED_FLOAT, out);
 		buf_addf(out,
 		    ",\"statistics\":{\"token_count\":%lld,\"truncated\":"
 		    "false}}}",

@@ -372,6 +372,34 @@ gemini_embed_one(struct call *q, const json_t *one)
 	       gemini_content(q, content, "content", &turn);
 }
 
+/* Each request of a batch names the model that the path names. */
+static bool
+gemini_embed_models(struct call *q, const char *list)
+{
+	const json_t *one;
+	size_t i;
+
+	if (list == NULL || strcmp(list, "requests") != 0)
+		return true;
+	json_array_foreach (json_object_get(q->root, list), i, one) {
+		struct str name = tree_slice(gemini_get(one, "model"));
+
+		if (str_starts(name, STR("models/")))
+			name = str_make(name.p + 7, name.len - 7);
+		else
+			name = STR_NULL;
+		if (str_eq(name, q->model))
+			continue;
+		problem_replyf(q->c, PROBLEM_INVALID, "requests",
+		    "* BatchEmbedContentsRequest.requests[%zu].model: %s\n", i,
+		    name.len == 0 ? "unexpected model name format"
+				  : "all requests must be for the same model "
+				    "as the batch");
+		return false;
+	}
+	return true;
+}
+
 static void
 gemini_embed(struct call *q, const char *list, const struct dialect *d)
 {
@@ -400,7 +428,8 @@ gemini_embed(struct call *q, const char *list, const struct dialect *d)
 		q->s.dimensions = tree_int(
 		    parameters, "outputDimensionality", q->s.dimensions);
 	}
-	if (!call_model(q, true, &m))
+	if (!call_model(q, true, &m) || !call_dimensions(q, m) ||
+	    !gemini_embed_models(q, list))
 		return;
 	q->d = d;
 	q->s.base64 = list != NULL; /* the answer is a list */

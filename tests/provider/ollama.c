@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ollama's own chat: lines of JSON. */
+/* Ollama's own API: chat in lines of JSON, and embeddings. */
+#include "tests/provider/openai.h"
 #include "tests/provider/tree.h"
 
 static void
@@ -177,5 +178,77 @@ call_ollama(struct call *q)
 	    tree_int(json_object_get(q->root, "options"), "num_predict", -1);
 	q->s.stream = !json_is_false(json_object_get(q->root, "stream"));
 	if (call_model(q, false, &m))
+		call_start(q, m, false);
+}
+
+static void
+ollama_embed_plain(const struct exchange *x, struct buf *out)
+{
+	buf_addf(out, "{\"model\":\"%s\",\"embeddings\":[", x->row.model->id);
+	for (int64_t i = 0; i < x->n_inputs; i++) {
+		if (i > 0)
+			buf_addc(out, ',');
+		embed_vector(x, i, EMBED_FLOAT, out);
+	}
+	buf_addz(out, "],\"total_duration\":1000000,\"load_duration\":1000");
+	if (exchange_usage_times(x) > 0)
+		buf_addf(out, ",\"prompt_eval_count\":%lld",
+		    (long long)exchange_usage(x).prompt);
+	buf_addc(out, '}');
+}
+
+const struct dialect ollama_embed_dialect = {
+    .op = "embeddings",
+    .stream_type = "application/json",
+    .plain = ollama_embed_plain,
+    .error = ollama_error,
+};
+
+/* One text to embed; cut to what the model holds, unless told otherwise. */
+static bool
+ollama_embed_one(struct call *q, const json_t *one, const struct sim_model *m)
+{
+	int64_t before = q->s.prompt_tokens;
+
+	if (!json_is_string(one)) {
+		problem_reply(
+		    q->c, PROBLEM_INVALID, "input", "invalid input type");
+		return false;
+	}
+	tree_hash(&q->s, one);
+	tree_count(&q->s, one);
+	q->s.n_inputs++;
+	if (q->s.prompt_tokens - before <= m->context_tokens)
+		return true;
+	if (json_is_false(json_object_get(q->root, "truncate"))) {
+		problem_reply(q->c, PROBLEM_INVALID, "input",
+		    "the input length exceeds the context length");
+		return false;
+	}
+	q->s.prompt_tokens = before + m->context_tokens;
+	return true;
+}
+
+void
+call_ollama_embed(struct call *q)
+{
+	const struct sim_model *m;
+	const json_t *input, *one;
+	size_t i;
+
+	if (!tree_parse(q))
+		return;
+	q->s.model = tree_slice(json_object_get(q->root, "model"));
+	if (!call_model(q, true, &m))
+		return;
+	input = json_object_get(q->root, "input");
+	if (!json_is_array(input) && !ollama_embed_one(q, input, m))
+		return;
+	json_array_foreach (input, i, one) {
+		if (!ollama_embed_one(q, one, m))
+			return;
+	}
+	q->s.dimensions = tree_int(q->root, "dimensions", -1);
+	if (call_dimensions(q, m))
 		call_start(q, m, false);
 }

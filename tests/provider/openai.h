@@ -22,7 +22,21 @@ void logprobs_openai(const struct exchange *x, int64_t choice, int64_t from,
     int64_t n, struct buf *out);
 void logprobs_gemini(const struct exchange *x, int64_t choice, int64_t from,
     int64_t n, struct buf *out);
-/* embed.c: vector number `index`, as the request wants it. */
-void embed_vector(const struct exchange *x, int64_t index, struct buf *out);
+/* cohere.c */
+void cohere_error(const struct exchange *x, int status, struct buf *out);
+/* embed.c: the same vector in each form; base64 is that of 32-bit floats. */
+enum embed_form {
+	EMBED_FLOAT,
+	EMBED_INT8,
+	EMBED_UINT8,
+	EMBED_BINARY,
+	EMBED_UBINARY,
+	EMBED_BASE64,
+	EMBED_FORMS
+};
+extern const char *const embed_form_names[EMBED_FORMS];
+/* Vector number `index` as JSON. */
+void embed_vector(const struct exchange *x, int64_t index, enum embed_form f,
+    struct buf *out);
 
 #endif

@@ -105,6 +105,8 @@ chat_call(struct call *q, bool embeddings)
 		q->s.raw_tools.len > 0) &&
 	    !chat_check(q))
 		return;
+	if (embeddings && !call_dimensions(q, m))
+		return;
 	chat_read_trees(&q->s, &t);
 	q->s.show_thinking =
 	    q->c->speaker == SPEAK_DEEPSEEK || q->c->speaker == SPEAK_VLLM;

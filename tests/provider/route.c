@@ -126,6 +126,31 @@ call_model(struct call *q, bool embeddings, const struct sim_model **ret)
 	return false;
 }
 
+bool
+call_dimensions(struct call *q, const struct sim_model *m)
+{
+	long long n = q->s.dimensions, max = m->dimensions;
+
+	if (n == -1 || (n > 0 && n <= max))
+		return true;
+	if (q->c->speaker == SPEAK_COHERE)
+		problem_replyf(q->c, PROBLEM_INVALID, "output_dimension",
+		    "invalid request: output_dimension %lld is not supported "
+		    "by this model.",
+		    n);
+	else if (q->c->speaker == SPEAK_GEMINI || q->c->speaker == SPEAK_VERTEX)
+		problem_replyf(q->c, PROBLEM_INVALID, "outputDimensionality",
+		    "The output dimensionality must be between 1 and %lld.",
+		    max);
+	else
+		problem_replyf(q->c, PROBLEM_INVALID, "dimensions",
+		    "Invalid value for 'dimensions' = %lld. Must be less than "
+		    "or equal to %lld.",
+		    n, max);
+	q->failed = true;
+	return false;
+}
+
 /* A member that this model, unlike others, does not take. */
 static bool
 call_rejects(struct call *q, const char *name)
@@ -153,8 +178,11 @@ call_start(struct call *q, const struct sim_model *m, bool echo)
 {
 	struct knobs k;
 	json_t *kept = NULL;
+	int64_t most = m->context_tokens;
 
-	if (q->s.prompt_tokens > m->context_tokens) {
+	if (q->s.n_inputs > 0) /* each text by itself */
+		most = 3 + most * q->s.n_inputs;
+	if (q->s.prompt_tokens > most) {
 		problem_replyf(q->c, PROBLEM_CONTEXT, "messages",
 		    q->c->speaker == SPEAK_ANTHROPIC
 			? "prompt is too long: %lld tokens > %lld maximum"
@@ -247,6 +275,8 @@ static const struct route routes[] = {
     {"POST", "/v2/rerank", SPEAK_COHERE, call_rerank, &rerank_dialect},
     {"POST", "/rerank", SPEAK_OPENAI, call_rerank, &rerank_dialect},
     {"POST", "/api/chat", SPEAK_OLLAMA, call_ollama, &ollama_dialect},
+    {"POST", "/api/embed", SPEAK_OLLAMA, call_ollama_embed,
+	&ollama_embed_dialect},
     {"POST", "/completions", SPEAK_OPENAI, call_completions,
 	&completions_dialect},
     {"POST", "/moderations", SPEAK_OPENAI, call_moderations,
@@ -356,7 +386,7 @@ route_count(struct sim *s, const struct route *one)
 {
 	if (one->handle == call_chat)
 		atomic_fetch_add(&s->n.chats, 1);
-	else if (one->handle == call_embeddings)
+	else if (strcmp(one->d != NULL ? one->d->op : "", "embeddings") == 0)
 		atomic_fetch_add(&s->n.embeddings, 1);
 	else
 		atomic_fetch_add(&s->n.others, 1);

@@ -22,11 +22,16 @@ struct call {
 
 /* Find the model; false: the error was answered. embeddings: of that kind. */
 bool call_model(struct call *q, bool embeddings, const struct sim_model **ret);
+/* Embeddings: does the model have so many dimensions? False: refused. */
+bool call_dimensions(struct call *q, const struct sim_model *m);
+/* Refuse in Cohere's words. Returns false. */
+bool cohere_bad(struct call *q, const char *param, const char *message);
 /* Begin the answer to what q->s asks of the model. Takes q->root as echo when
  * echo is set. */
 void call_start(struct call *q, const struct sim_model *m, bool echo);
 
 /* The handlers, one a family of paths. */
+void call_ollama_embed(struct call *q);
 void call_chat(struct call *q);
 /* Messages that hold more than text; false: refused. */
 bool chat_check(struct call *q);

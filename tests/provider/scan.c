@@ -318,6 +318,18 @@ scan_counted(struct cursor *c, struct scan *s)
 	}
 }
 
+/* A text as other dialects hash it; token ids as they are written. */
+static void
+scan_hash_input(const struct cursor *c, struct scan *s, struct str raw)
+{
+	if (c->bad)
+		return;
+	if (raw.len >= 2 && raw.p[0] == '"')
+		scan_hash_raw(s, str_make(raw.p + 1, raw.len - 2));
+	else
+		scan_hash(s, raw);
+}
+
 static void
 scan_input(struct cursor *c, struct scan *s)
 {
@@ -330,7 +342,7 @@ scan_input(struct cursor *c, struct scan *s)
 	if (c->p < c->end && *c->p == '"') {
 		c->text = 0;
 		raw = scan_raw(c);
-		scan_hash(s, raw);
+		scan_hash_input(c, s, raw);
 		s->prompt_tokens += (c->text + 3) / 4;
 		s->n_inputs = 1;
 		return;
@@ -345,7 +357,7 @@ scan_input(struct cursor *c, struct scan *s)
 		raw = scan_raw(c);
 		if (raw.len == 0)
 			break;
-		scan_hash(s, raw);
+		scan_hash_input(c, s, raw);
 		if (raw.p[0] == '"') {
 			s->prompt_tokens += (c->text + 3) / 4;
 			s->n_inputs++;

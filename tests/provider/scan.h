@@ -42,6 +42,7 @@ struct scan {
 	int64_t dimensions;   /* -1 when absent */
 	int64_t prompt_tokens;
 	int64_t n_inputs; /* of an embeddings request */
+	unsigned forms;	  /* Cohere: bits of enum embed_form */
 	uint64_t hash;	  /* of the prompt's text: the same in each dialect */
 	struct str raw_tools, raw_format, raw_choice; /* chat: JSON, or "" */
 	struct str tier;    /* service_tier asked for */
