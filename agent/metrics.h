@@ -34,6 +34,9 @@
 	    "reason,short", 16, NONE,                                          \
 	    "Requests refused by a budget: short of its limit (spent), of "    \
 	    "rights that others hold, or of a lease (control plane away).")    \
+	X(AM_COUNTED, "headgate_prompts_counted_total", C, "", 1, NONE,        \
+	    "Requests whose text was counted, since its bound by bytes did "   \
+	    "not fit into the rest of a budget.")                              \
 	X(AM_SHRUNK, "headgate_output_caps_lowered_total", C, "", 1, NONE,     \
 	    "Requests whose output cap was lowered to what a budget had "      \
 	    "left.")                                                           \

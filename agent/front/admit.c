@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/dialect/bound.h"
+#include "agent/front/exact.h"
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
 #include "agent/front/reserve.h"
@@ -235,8 +236,14 @@ static void
 admit_reserve(struct request *r)
 {
 	struct budget_cell *cell = NULL;
+	struct exact x;
 	int rc = admit_rights(r, &cell);
 
+	if (rc == ERR_AGAIN && cell != NULL && exact_is_near(r, cell) &&
+	    exact_count(r, cell, &x)) {
+		exact_apply(r, &x);
+		rc = admit_rights(r, &cell);
+	}
 	if (rc == 0) {
 		if (r->wait_since != 0)
 			meter_count(&r->f->meter, AM_LEASE_WAITS, "granted");
@@ -253,6 +260,22 @@ admit_reserve(struct request *r)
 		refuse_budget(r, rc, cell);
 	else
 		admit_give_up(r, rc, NULL);
+}
+
+/* The rest of a budget is too small for the bound by bytes: once more with its
+ * text counted. True: it goes on, or was answered. */
+static bool
+admit_counted(struct request *r, const struct budget_cell *cell)
+{
+	struct exact x;
+
+	if (!exact_count(r, cell, &x))
+		return false;
+	admit_unpark(r); /* it waited for the old amount */
+	request_move(r, REQ_ADMIT);
+	exact_apply(r, &x);
+	admit_reserve(r);
+	return true;
 }
 
 /* The rest of a budget is too small for the request as it is: lower its output
@@ -295,7 +318,7 @@ admit_retry(struct request *r)
 	gen = atomic_load_explicit(&cell->reply_gen, memory_order_acquire);
 	if (gen > r->reply_gen &&
 	    atomic_load_explicit(&cell->exhausted, memory_order_relaxed)) {
-		if (admit_shrink(r, cell))
+		if (admit_counted(r, cell) || admit_shrink(r, cell))
 			return;
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);
@@ -437,6 +460,7 @@ admit_bound(struct request *r)
 	}
 	if (!tools)
 		b.calls = 0;
+	r->unbound = true;
 	most = m->context_tokens < OAI_MAX_TOKENS ? m->context_tokens
 						  : OAI_MAX_TOKENS;
 	most *= b.calls + 1;
@@ -537,7 +561,7 @@ admit_attempt(struct request *r, bool keep)
 		return;
 	}
 	r->shrunk = 0;
-	r->declared = false;
+	r->declared = r->unbound = r->counted = false;
 	if (!admit_choose(r, keep, target))
 		return;
 	if (!admit_bound(r)) {

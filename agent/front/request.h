@@ -141,6 +141,8 @@ struct request {
 	int64_t shrunk;
 	unsigned n_shrinks;
 	bool declared; /* the amount is the model's max_request */
+	bool unbound;  /* its input is bounded by the model's context only */
+	bool counted;  /* its text was counted, as far as it can be (exact.h) */
 	uint64_t reply_gen;
 	struct timer timer; /* lease wait, lingering call */
 

@@ -28,8 +28,7 @@ shrink_may(const struct request *r)
 	       cap_may_shrink(r->scan.op, json_root(buf_str(&r->body)), r->ir);
 }
 
-/* What is here and what the control plane still has. */
-static int64_t
+int64_t
 shrink_rights(const struct budget_cell *cell)
 {
 	const struct lease *l =

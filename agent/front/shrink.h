@@ -16,6 +16,9 @@
 #define SHRINK_MIN_REASONING 1024
 #define SHRINK_MAX_TRIES     3
 
+/* nano-USD that the budget can still pay for: rights here, and what the control
+ * plane had free at its last word. */
+int64_t shrink_rights(const struct budget_cell *cell);
 /* Output tokens of each choice that what is left of the budget pays for; 0
  * when the request should not be shrunk, or is small enough already. */
 int64_t shrink_to(const struct request *r, const struct budget_cell *cell);
