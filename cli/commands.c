@@ -66,6 +66,8 @@ static const struct cli_flag f_usage[] = {
     {"tenant", 0, "NAME", "only this tenant"},
     {"project", 0, "NAME", "only this project"},
     {"key", 0, "NAME", "only this key"},
+    {"user", 0, "USER", "only this end user"},
+    {"tag", 0, "NAME=VALUE", "only requests with this tag"},
     {"request-id", 0, "UUID", "only this request"},
     {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
 static const struct cli_flag f_correct[] = {

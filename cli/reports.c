@@ -136,8 +136,8 @@ cmd_report_chargeback(struct cli *c, const struct cli_args *a)
 int
 cmd_usage_list(struct cli *c, const struct cli_args *a)
 {
-	static const char *const filters[] = {
-	    "from", "to", "tenant", "project", "key", "request-id"};
+	static const char *const filters[] = {"from", "to", "tenant", "project",
+	    "key", "user", "tag", "request-id"};
 	const char *limit = args_get(a, "limit");
 	json_t *reply = NULL, *list = NULL;
 	struct buf path;

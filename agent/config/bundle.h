@@ -33,9 +33,11 @@ struct b_tenant {
 	struct str name;
 };
 
-/* What a budget counts, or what a request is; 0 = any. */
+/* What a budget counts, or what a request is; 0 or NULL = any. A request has
+ * to have all of a budget's tags. */
 struct b_filter {
 	uint64_t route_uid, provider_uid, model_uid;
+	const struct tags *tags; /* common/tags.h */
 };
 
 struct b_key {

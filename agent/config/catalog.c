@@ -7,6 +7,7 @@
 
 #include "agent/config/bundle_priv.h"
 #include "agent/tokenizer/tokenizer.h"
+#include "common/tags.h"
 #include "proto/headgate.pb-c.h"
 
 /* ---- models
@@ -290,6 +291,27 @@ scope_order(const void *a, const void *b)
 	return x->at < y->at ? -1 : x->at > y->at;
 }
 
+/* The tags that a request must have for the budget to count it. */
+static int
+compile_budget_tags(
+    struct compile *c, const Hg__Item *item, struct b_filter *filter)
+{
+	const Hg__Budget *body = item->budget;
+	struct tags *t;
+
+	if (body->n_tags == 0)
+		return 0;
+	t = arena_zalloc(&c->p->arena, sizeof(*t));
+	if (t == NULL)
+		return compile_nomem(c);
+	for (size_t i = 0; i < body->n_tags; i++)
+		if (tags_add(t, str_of(body->tags[i]->key),
+			str_of(body->tags[i]->value)) != 0)
+			return compile_reject(c, item, "has too many tags");
+	filter->tags = t;
+	return 0;
+}
+
 static int
 compile_budget(struct compile *c, const Hg__Item *item, size_t i)
 {
@@ -303,11 +325,12 @@ compile_budget(struct compile *c, const Hg__Item *item, size_t i)
 		return compile_nomem(c);
 	s->limit = body->limit;
 	s->soft = body->mode == HG__BUDGET_MODE__BUDGET_SOFT;
-	s->filter = (struct b_filter){
-	    body->route_uid, body->provider_uid, body->model_uid};
+	s->filter = (struct b_filter){.route_uid = body->route_uid,
+	    .provider_uid = body->provider_uid,
+	    .model_uid = body->model_uid};
 	c->budget_refs[i] =
 	    (struct scope_ref){body->scope_uid, body->scope_kind, (uint32_t)i};
-	return 0;
+	return compile_budget_tags(c, item, &s->filter);
 }
 
 /* Name of a limit's scope, for messages; "" when it does not exist. */

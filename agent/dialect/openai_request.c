@@ -244,6 +244,16 @@ oai_read_generation(struct str key, struct json v, struct scan *r,
 	return rc;
 }
 
+/* The newer name has the say. What is no text the provider may judge. */
+static void
+oai_read_user(struct str key, struct json v, struct scan *r)
+{
+	if (v.type == JSON_STRING &&
+	    (r->user.len == 0 || json_key_eq(key, STR("safety_identifier"))) &&
+	    v.end - v.p > 2)
+		r->user = json_raw_string(v);
+}
+
 /* One member of the root object. */
 static int
 oai_read_member(struct str key, struct json v, struct scan *r, int64_t cap[2],
@@ -253,6 +263,11 @@ oai_read_member(struct str key, struct json v, struct scan *r, int64_t cap[2],
 
 	if (json_key_eq(key, STR("model")))
 		return oai_read_model(v, r, e);
+	if (json_key_eq(key, STR("user")) ||
+	    json_key_eq(key, STR("safety_identifier"))) {
+		oai_read_user(key, v, r);
+		return 0;
+	}
 	if (r->op == OP_CHAT && json_key_eq(key, STR("messages")))
 		return oai_read_messages(v, r, e);
 	prompt = oai_prompt_name(r->op);

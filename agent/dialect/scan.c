@@ -90,6 +90,7 @@ scan_generation(
 	ret->max_output = ir->max_output > 0 ? ir->max_output : -1;
 	ret->n = ir->n > 0 ? ir->n : 1;
 	ret->n_messages = ir->n_messages;
+	ret->user = ir->user;
 	for (m = ir->messages; m != NULL; m = m->next)
 		ret->n_media += scan_media(m->parts, &image_bytes);
 	ret->text_bytes = (int64_t)json_text_bytes(json_root(body));

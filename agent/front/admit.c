@@ -114,6 +114,7 @@ admit_fill_intent(struct request *r)
 	in->reserved = r->amount;
 	in->worst = r->worst;
 	in->streamed = r->scan.stream;
+	in->tags = r->tags;
 	in->n_charges = r->att.rights.n;
 	for (i = 0; i < r->att.rights.n; i++) {
 		const struct lease *l = r->att.rights.leases[i];
@@ -200,7 +201,8 @@ static unsigned
 admit_path(const struct request *r, struct budget_cell **path)
 {
 	const struct b_deployment *d = r->att.dep;
-	struct b_filter what = {r->route->uid, d->provider->uid, d->model->uid};
+	struct b_filter what = {
+	    r->route->uid, d->provider->uid, d->model->uid, &r->tags};
 
 	return lease_path(r->key, &what, path);
 }
@@ -645,6 +647,31 @@ admit_scan(struct request *r, struct error *e)
 	}
 }
 
+/* The end user that the body names, unless a header did. */
+static void
+admit_user(struct request *r)
+{
+	struct str esc = r->scan.user, none;
+	struct buf text, b;
+
+	if (esc.len == 0 || tags_get(&r->tags, STR(TAGS_USER), &none))
+		return;
+	if (str_find(esc, '\\') < 0) {
+		tags_add_user(&r->tags, esc);
+		return;
+	}
+	buf_init(&text, esc.len + 8);
+	buf_init(&b, esc.len + 8);
+	(void)buf_addf(&text, "\"%.*s\"", STR_ARG(esc));
+	if (buf_error(&text) == 0 &&
+	    json_unescape(json_root(buf_str(&text)), &b) == 0)
+		tags_add_user(&r->tags, buf_str(&b));
+	else /* without memory: by what stands there, never nobody */
+		tags_add_user(&r->tags, esc);
+	buf_release(&text);
+	buf_release(&b);
+}
+
 bool
 admit_route(struct request *r)
 {
@@ -701,6 +728,7 @@ admit_request(struct request *r)
 		    e.field, e.text[0] != '\0' ? e.text : err_text(rc));
 		return;
 	}
+	admit_user(r);
 	if (!admit_route(r))
 		return;
 	if (r->scan.op == OP_RESPONSES && !stored_read(r))

@@ -58,6 +58,7 @@ server_authenticate(struct conn *c, struct request *r)
 	enum head_reason reason =
 	    head_credential(&r->head, &r->target.s, &secret);
 	const struct b_key *k;
+	const char *why;
 
 	if (reason != HEAD_OK) {
 		conn_refuse_head(c, r, reason);
@@ -73,7 +74,10 @@ server_authenticate(struct conn *c, struct request *r)
 		return false;
 	}
 	r->key = k;
-	return true;
+	why = head_tags(&r->head, &r->tags);
+	if (why != NULL)
+		conn_refuse(c, r, ERR_INVALID, why);
+	return why == NULL;
 }
 
 /* May the request go on to its body? */

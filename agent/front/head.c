@@ -184,6 +184,12 @@ head_other_fields(struct head *h, struct str name, struct str value)
 		if (str_to_u64(value, &h->hops) != 0 ||
 		    h->hops >= HEAD_MAX_HOPS)
 			h->loop = true;
+	} else if (str_ieq(name, STR("x-headgate-user"))) {
+		h->n_user++;
+		h->user = value;
+	} else if (str_ieq(name, STR("x-headgate-tags"))) {
+		h->n_tags++;
+		h->tags = value;
 	} else if (name.len > 6 &&
 		   str_ieq(str_make(name.p, 6), STR("x-sim-")) &&
 		   h->n_sim < HEAD_MAX_SIM) {
@@ -318,6 +324,24 @@ head_check(struct head *h, struct head_target *t, struct str method,
 	if (op_has_no_body(t->s.op) && h->has_body)
 		return HEAD_BAD_LENGTH;
 	return h->loop ? HEAD_LOOP : HEAD_OK;
+}
+
+const char *
+head_tags(const struct head *h, struct tags *t)
+{
+	const char *why;
+
+	tags_clear(t);
+	if (h->n_user > 1)
+		return "x-headgate-user was sent more than once";
+	if (h->n_tags > 1)
+		return "x-headgate-tags was sent more than once";
+	why = tags_read(t, h->tags);
+	if (why == NULL && h->user.len > 0 && !tags_user_is_valid(h->user))
+		why = "x-headgate-user must have at most 128 bytes of UTF-8";
+	if (why == NULL)
+		tags_add_user(t, h->user);
+	return why;
 }
 
 void

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/dialect/surface.h"
+#include "common/tags.h"
 
 #define HEAD_MAX_SIM 8
 
@@ -56,6 +57,8 @@ struct head {
 	    api_key, x_api_key, goog_key, user_agent, content_type, accept,
 	    anthropic_version, anthropic_beta, openai_beta;
 	unsigned n_api_key, n_x_api_key, n_goog_key;
+	unsigned n_user, n_tags; /* x-headgate-user, x-headgate-tags */
+	struct str user, tags;
 	size_t bytes;			 /* of all fields */
 	int64_t content_length;		 /* -1 = none; set by head_check */
 	struct str sim[HEAD_MAX_SIM][2]; /* x-sim-* fields: name, value */
@@ -66,6 +69,9 @@ void head_field(struct head *h, struct str name, struct str value);
  * the surface than its path. */
 enum head_reason head_check(struct head *h, struct head_target *t,
     struct str method, struct str version, size_t max_body);
+/* What x-headgate-user and x-headgate-tags say. NULL, or why they are refused
+ * (a static text). */
+const char *head_tags(const struct head *h, struct tags *t);
 /* SHA-256 of a presented credential. */
 void head_digest(struct str secret, uint8_t digest[32]);
 /* The one credential presented, in a field or in the query; empty when there

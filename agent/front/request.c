@@ -122,7 +122,8 @@ request_wipe(struct request *r)
 	r->lost.text[0] = r->stored[0] = r->stored_own[0] = '\0';
 	r->cannot_field[0] = r->cannot_text[0] = r->sim[0] = '\0';
 	r->error_code[0] = r->reason[0] = r->refused_by[0] = '\0';
-	memset(r, 0, offsetof(struct request, relay));
+	tags_clear(&r->tags);
+	memset(r, 0, offsetof(struct request, tags));
 }
 
 static void

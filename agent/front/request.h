@@ -22,6 +22,7 @@
 #include "agent/policy/limit.h"
 #include "agent/upstream/upstream.h"
 #include "common/rng.h"
+#include "common/tags.h"
 
 struct front;
 struct conn;
@@ -155,6 +156,7 @@ struct request {
 
 	/* What follows is not zeroed between lives: buffers keep small memory,
 	 * of texts the first byte is cleared. request_wipe() must know it. */
+	struct tags tags; /* of the caller: user, cost allocation */
 	struct relay relay;
 	struct buf body;    /* as received */
 	struct buf out;	    /* body of the answer, or what the stream owes */

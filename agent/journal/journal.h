@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/money.h"
+#include "common/tags.h"
 
 struct journal_shard; /* one per worker, used by that worker only */
 
@@ -40,6 +41,7 @@ struct journal_intent {
 	bool streamed;
 	unsigned n_charges;
 	struct journal_charge charges[BUNDLE_MAX_BUDGETS];
+	struct tags tags; /* the caller's */
 };
 
 struct journal_usage {

@@ -106,6 +106,14 @@ add_head(uint8_t *p, const struct journal_intent *i, const struct tokens *t)
 	return p;
 }
 
+static uint8_t *
+add_tags(uint8_t *p, const struct tags *t)
+{
+	MUST(t->len <= sizeof(t->bytes));
+	memcpy(p, t->bytes, t->len);
+	return p + t->len;
+}
+
 static size_t
 record_seal(uint8_t *dst, const uint8_t *end, uint32_t type, uint64_t seq)
 {
@@ -123,9 +131,9 @@ record_seal(uint8_t *dst, const uint8_t *end, uint32_t type, uint64_t seq)
 size_t
 record_encode_intent(uint8_t *dst, const struct journal_intent *i)
 {
-	const uint8_t *end = add_head(dst + RECORD_HEADER, i, &i->worst);
+	uint8_t *p = add_head(dst + RECORD_HEADER, i, &i->worst);
 
-	return record_seal(dst, end, RECORD_INTENT, 0);
+	return record_seal(dst, add_tags(p, &i->tags), RECORD_INTENT, 0);
 }
 
 size_t
@@ -142,8 +150,9 @@ record_encode_usage(uint8_t *dst, const struct journal_usage *u, uint64_t seq)
 	p = add_string(p, u->error_code, sizeof(u->error_code));
 	p = add_string(
 	    p, u->upstream_request_id, sizeof(u->upstream_request_id));
-	if (u->tier[0] != '\0')
+	if (u->tier[0] != '\0' || u->head.tags.len > 0)
 		p = add_string(p, u->tier, sizeof(u->tier));
+	p = add_tags(p, &u->head.tags);
 	return record_seal(dst, p, RECORD_USAGE, seq);
 }
 
@@ -229,6 +238,17 @@ cursor_string(struct cursor *c, char *dst, size_t cap)
 	dst[*n] = '\0';
 }
 
+/* The rest. */
+static void
+cursor_tags(struct cursor *c, struct tags *t)
+{
+	if (c->bad || tags_decode(t, str_make((const char *)c->p,
+					 (size_t)(c->end - c->p))) != 0) {
+		tags_clear(t);
+		c->bad = true;
+	}
+}
+
 static void
 cursor_head(struct cursor *c, struct journal_intent *i, struct tokens *t)
 {
@@ -274,7 +294,8 @@ record_decode_intent(struct str payload, struct journal_intent *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	cursor_head(&c, ret, &ret->worst);
-	return c.bad || c.p != c.end ? ERR_CORRUPT : 0;
+	cursor_tags(&c, &ret->tags);
+	return c.bad ? ERR_CORRUPT : 0;
 }
 
 int
@@ -296,7 +317,9 @@ record_decode_usage(struct str payload, struct journal_usage *ret)
 	    &c, ret->upstream_request_id, sizeof(ret->upstream_request_id));
 	if (!c.bad && c.p != c.end) {
 		cursor_string(&c, ret->tier, sizeof(ret->tier));
-		c.bad = c.bad || ret->tier[0] == '\0';
+		cursor_tags(&c, &ret->head.tags);
+		c.bad =
+		    c.bad || (ret->tier[0] == '\0' && ret->head.tags.len == 0);
 	}
-	return c.bad || c.p != c.end ? ERR_CORRUPT : 0;
+	return c.bad ? ERR_CORRUPT : 0;
 }

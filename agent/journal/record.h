@@ -8,10 +8,12 @@
  *   head     request_id[16] | attempt u32 | streamed u8 | n_charges u8 |
  *            n_tokens u8 | 0 u8 | started_at i64 | uids and versions 10 x u64
  *            | reserved i64 | n_charges x (budget u64, period_start i64)
- *   intent   head | n_tokens x i64 (worst case)
+ *   intent   head | n_tokens x i64 (worst case) | tags
  *   usage    head | n_tokens x i64 | cost i64 | source u32 | http_status u32
  *            | duration_us i64 | first_byte_us i64 | 3 x (len u8, bytes)
- *            | tier (len u8, bytes), left out when it is empty
+ *            | tier (len u8, bytes) | tags; both left out when both are
+ *            empty
+ *   tags     as common/tags.h holds them, to the end of the payload
  *
  * Decoding is strict: a payload is exactly as long as its counts say. Fields
  * at the end may be missing as a whole (records of older agents); others need
@@ -27,8 +29,9 @@ enum record_type { RECORD_INTENT = 1, RECORD_USAGE = 2 };
 
 #define RECORD_HEADER 20u
 #define RECORD_HEAD   120u
-#define RECORD_INTENT_MAX \
-	(RECORD_HEADER + RECORD_HEAD + 16u * BUNDLE_MAX_BUDGETS + 8u * TC_COUNT)
+#define RECORD_INTENT_MAX                                         \
+	(RECORD_HEADER + RECORD_HEAD + 16u * BUNDLE_MAX_BUDGETS + \
+	    8u * TC_COUNT + TAGS_BYTES)
 #define RECORD_USAGE_MAX   (RECORD_INTENT_MAX + 32u + 3u + 23u + 23u + 63u + 24u)
 #define RECORD_PAYLOAD_MAX 4096u
 #define RECORD_ID	   20u /* request id and attempt: first bytes of head */

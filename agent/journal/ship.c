@@ -204,6 +204,30 @@ ship_head(Hg__UsageRecord *r, const struct journal_intent *h)
 	r->streamed = h->streamed;
 }
 
+static int
+ship_tags(struct arena *a, Hg__UsageRecord *r, const struct tags *t)
+{
+	struct str name, value;
+	size_t at = 0;
+	Hg__Label *l;
+
+	if (t->n == 0)
+		return 0;
+	r->tags = arena_alloc(a, t->n * sizeof(Hg__Label *));
+	while (r->tags != NULL && tags_next(t, &at, &name, &value)) {
+		l = arena_alloc(a, sizeof(*l));
+		if (l == NULL)
+			return ERR_NOMEM;
+		hg__label__init(l);
+		l->key = arena_strdup(a, name);
+		l->value = arena_strdup(a, value);
+		if (l->key == NULL || l->value == NULL)
+			return ERR_NOMEM;
+		r->tags[r->n_tags++] = l;
+	}
+	return r->tags == NULL ? ERR_NOMEM : 0;
+}
+
 static Hg__UsageRecord *
 ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
     uint64_t epoch)
@@ -235,6 +259,7 @@ ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
 	if (r->request_id.len != 16 || (n > 0 && r->tokens == NULL) ||
 	    r->finish_reason == NULL || r->upstream_request_id == NULL ||
 	    r->error_code == NULL || r->tier == NULL ||
+	    ship_tags(a, r, &u->head.tags) != 0 ||
 	    ship_charges(a, r, &u->head, epoch) != 0)
 		return NULL;
 	return r;

@@ -13,6 +13,7 @@
 #include "agent/money/lease.h"
 
 #include "common/err.h"
+#include "common/tags.h"
 
 /* Longer than it takes to get rights on the budget that was short. */
 #define LEASE_HOLD_NS NS_PER_S
@@ -172,7 +173,9 @@ filter_takes(const struct b_filter *f, const struct b_filter *what)
 	return (f->route_uid == 0 || f->route_uid == what->route_uid) &&
 	       (f->provider_uid == 0 ||
 		   f->provider_uid == what->provider_uid) &&
-	       (f->model_uid == 0 || f->model_uid == what->model_uid);
+	       (f->model_uid == 0 || f->model_uid == what->model_uid) &&
+	       (f->tags == NULL ||
+		   (what->tags != NULL && tags_have(what->tags, f->tags)));
 }
 
 unsigned

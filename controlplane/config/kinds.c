@@ -4,6 +4,7 @@
  * the OpenAPI description need; what agents get is decided by the bundle.
  */
 #include "common/money.h"
+#include "common/tags.h"
 #include "controlplane/config/kinds.h"
 
 static const char *const values_dialect[] = {"openai", "azure", "anthropic",
@@ -426,6 +427,17 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 	.type = FT_REF,
 	.ref = KIND_ROUTE,
 	.help = "Only requests for this route count; absent means all."},
+    {.name = "user",
+	.type = FT_USER,
+	.help = "Only requests of this end user count, whom the header "
+		"x-headgate-user or the body names; absent means all.",
+	.example = "\"alice\""},
+    {.name = "tags",
+	.type = FT_TAGS,
+	.max = TAGS_MAX,
+	.help = "Only requests count whose header x-headgate-tags has all of "
+		"these tags; absent means all.",
+	.example = "{\"feature\": \"search\"}"},
     {.name = "limit_usd",
 	.type = FT_MONEY,
 	.max = INT64_C(1000000000) * INT64_C(1000000000),

@@ -49,6 +49,8 @@ enum field_type {
 	FT_ENUMS,    /* min..max of values, no duplicates */
 	FT_REFS,     /* min..max names of items of kind ref, no duplicates */
 	FT_MAP,	     /* at most max header names with values */
+	FT_USER,     /* an end user, as callers name it: common/tags.h */
+	FT_TAGS,     /* 1 to max cost-allocation tags with values */
 	FT_OBJECTS   /* min..max objects made of sub */
 };
 

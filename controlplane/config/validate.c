@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/money.h"
+#include "common/tags.h"
 #include "controlplane/config/budget.h"
 #include "controlplane/config/provider.h"
 #include "controlplane/config/validate.h"
@@ -508,6 +509,31 @@ spec_map(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	return NULL;
 }
 
+static json_t *
+spec_user(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	(void)f;
+	if (!json_is_string(v) || !tags_user_is_valid(spec_str(v)))
+		return BAD(c, "must have 1 to %d bytes, no control characters",
+		    TAGS_USER_MAX);
+	return json_stringn(json_string_value(v), json_string_length(v));
+}
+
+static json_t *
+spec_tags(struct spec_ctx *c, const struct field_def *f, const json_t *v)
+{
+	const char *name, *why = tags_check(v, &name);
+	size_t old;
+
+	(void)f;
+	if (why == NULL)
+		return json_deep_copy(v);
+	old = name != NULL ? spec_push(c, str_of(name)) : strlen(c->at);
+	(void)BAD(c, "%s", why);
+	spec_pop(c, old);
+	return NULL;
+}
+
 static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_BOOL] = spec_bool,
     [FT_INT] = spec_int,
@@ -527,6 +553,8 @@ static spec_fn *const spec_fns[] = {[FT_STRING] = spec_string,
     [FT_ENUMS] = spec_enums,
     [FT_REFS] = spec_refs,
     [FT_MAP] = spec_map,
+    [FT_USER] = spec_user,
+    [FT_TAGS] = spec_tags,
     [FT_OBJECTS] = spec_objects};
 
 static json_t *

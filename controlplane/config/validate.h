@@ -33,4 +33,9 @@ json_t *spec_public(const struct kind_def *k, const json_t *spec);
 int base_url_parse(
     struct str s, char *dst, size_t cap, struct error *e) MUST_CHECK;
 
+/* An object of tags with their values, by the rules of common/tags.h. NULL, or
+ * why it is refused (a static text), with the member at fault or NULL in
+ * *name. */
+const char *tags_check(const json_t *v, const char **name);
+
 #endif

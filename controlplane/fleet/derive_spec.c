@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/money.h"
+#include "common/tags.h"
 #include "controlplane/fleet/derive_internal.h"
 
 /* Everything one conversion needs. */
@@ -381,6 +382,33 @@ spec_only(const struct spec *s, const char *field, uint32_t kind, uint64_t *uid)
 	return *uid != 0 ? 0 : spec_bad(s, "filter: it is missing");
 }
 
+/* user and tags of a budget. */
+static int
+spec_tags(const struct spec *s, Hg__Budget *b)
+{
+	json_t *tags = json_object_get(s->it->spec, "tags"), *v;
+	const char *name, *user = spec_text(s->it->spec, "user");
+	size_t n = json_object_size(tags) + 1;
+	Hg__Label *l = arena_alloc(s->a, n * sizeof(*l));
+
+	b->tags = arena_alloc(s->a, n * sizeof(Hg__Label *));
+	if (l == NULL || b->tags == NULL)
+		return spec_nomem(s);
+	if (user[0] != '\0') {
+		hg__label__init(l);
+		l->key = (char *)(uintptr_t)TAGS_USER;
+		l->value = (char *)(uintptr_t)user;
+		b->tags[b->n_tags++] = l++;
+	}
+	json_object_foreach (tags, name, v) {
+		hg__label__init(l);
+		l->key = (char *)(uintptr_t)name;
+		l->value = (char *)(uintptr_t)json_string_value(v);
+		b->tags[b->n_tags++] = l++;
+	}
+	return 0;
+}
+
 static int
 spec_budget(const struct spec *s, Hg__Item *m)
 {
@@ -409,6 +437,8 @@ spec_budget(const struct spec *s, Hg__Item *m)
 	if (rc == 0)
 		rc = spec_only(
 		    s, "route", HG__ITEM_KIND__ITEM_ROUTE, &b->route_uid);
+	if (rc == 0)
+		rc = spec_tags(s, b);
 	if (rc != 0)
 		return rc;
 	return spec_scope(s, &b->scope_uid, &b->scope_kind);

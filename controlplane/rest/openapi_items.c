@@ -90,6 +90,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 		return json_pack("{s:s, s:s}", "type", "string", "pattern",
 		    "^([01][0-9]|2[0-3]):[0-5][0-9]$");
 	case FT_MAP:
+	case FT_TAGS:
 		return json_pack("{s:s, s:{s:s}}", "type", "object",
 		    "additionalProperties", "type", "string");
 	case FT_PERCENTS:
@@ -101,6 +102,7 @@ items_type(const struct field_def *f, enum openapi_use use)
 	case FT_STRING:
 	case FT_PEM:
 	case FT_ZONE:
+	case FT_USER:
 	case FT_TOKENS:
 	case FT_REF:
 	case FT_SCOPE:

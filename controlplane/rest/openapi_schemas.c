@@ -386,6 +386,8 @@ const struct param_row param_rows[] = {
     {"key", NULL, "string", "Only what belongs to this key."},
     {"prefix", NULL, "string", "Only names that begin so."},
     {"request_id", NULL, "uuid", "Only this request."},
+    {"user", NULL, "string", "Only requests of this end user."},
+    {"tag", NULL, "string", "Only requests with this tag, as name=value."},
     {"message", NULL, "string", "Message of the configuration version."},
     {"from", NULL, "string", "First instant, RFC 3339 or a date (UTC)."},
     {"to", NULL, "string", "First instant after, RFC 3339 or a date (UTC)."},

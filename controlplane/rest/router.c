@@ -120,8 +120,8 @@ const struct rest_route rest_routes[] = {
 
     {"GET", "/v1/usage", "listUsage", "Money",
 	"List usage records, newest first", usage_list, F, 0,
-	"from to tenant project key request_id limit cursor", NULL, "UsageList",
-	200, KIND_NONE},
+	"from to tenant project key user tag request_id limit cursor", NULL,
+	"UsageList", 200, KIND_NONE},
     {"POST", "/v1/usage/corrections", "correctUsage", "Money",
 	"Correct estimated usage by evidence from a provider's bill",
 	usage_correct, F, RR_WRITE | RR_BODY | RR_IDEMPOTENT, "",

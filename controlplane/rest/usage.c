@@ -105,7 +105,9 @@ usage_list(struct rest_call *c)
 	struct usage_filter f = {.tenant = http_param(c->req, "tenant"),
 	    .project = http_param(c->req, "project"),
 	    .key = http_param(c->req, "key"),
+	    .user = http_param(c->req, "user"),
 	    .request_id = http_param(c->req, "request_id")};
+	struct str tag = http_param(c->req, "tag");
 	char cursor[64], next[64] = "";
 	json_t *list = json_array();
 	struct uuid id;
@@ -119,6 +121,10 @@ usage_list(struct rest_call *c)
 	if (rc == 0)
 		rc = cursor_read(c, 'u', cursor, sizeof(cursor));
 	f.cursor = str_of(cursor);
+	if (rc == 0 && tag.len > 0 &&
+	    (!str_cut(tag, '=', &f.tag, &f.tag_value) || f.tag.len == 0))
+		rc = err_set_field(&c->e, ERR_INVALID, "tag",
+		    "query parameter tag must be name=value");
 	if (rc == 0 && f.request_id.p != NULL &&
 	    uuid_parse(f.request_id.p, f.request_id.len, &id) != 0)
 		rc = err_set_field(&c->e, ERR_INVALID, "request_id",

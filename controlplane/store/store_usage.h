@@ -95,6 +95,7 @@ typedef int usage_row_fn(void *ctx, const struct usage_row *u);
 struct usage_filter {
 	int64_t from, to; /* started_at, ns; to exclusive; 0 = open */
 	struct str tenant, project, key, request_id; /* names; empty = any */
+	struct str user, tag, tag_value;	     /* empty = any */
 	struct str cursor; /* as the last call gave it; empty = start */
 	int limit;
 };

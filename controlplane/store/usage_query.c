@@ -157,8 +157,9 @@ query_run(struct db *db, const struct usage_filter *f, struct db_rows **r,
 	    "AND (started_at, batch_id, seq) < "
 	    "(timestamptz 'epoch' + $4 * interval '1 microsecond', "
 	    "$5::bigint, $6::bigint)" QUERY_UIDS("tenant_uid", "1", "$7")
-		QUERY_UIDS("project_uid", "3", "$8")
-		    QUERY_UIDS("key_uid", "4", "$9"))};
+		QUERY_UIDS("project_uid", "3", "$8") QUERY_UIDS("key_uid", "4",
+		    "$9") " AND ($10::text = '' OR tags->>'user' = $10) "
+			  "AND ($11::text = '' OR tags->>$11 = $12::text)")};
 	/* the year 9999; from = 1970 */
 	int64_t at[3] = {INT64_C(253370764800000000), 0, 0};
 	const int64_t last = INT64_C(9223286400) * NS_PER_S;
@@ -176,7 +177,8 @@ query_run(struct db *db, const struct usage_filter *f, struct db_rows **r,
 	return db_query(db, &by_time,
 	    DB_ARGS(DBT(f->from), DBI(f->limit), DBT(f->to ? f->to : last),
 		DBI(at[0]), DBI(at[1]), DBI(at[2]), DBS(f->tenant),
-		DBS(f->project), DBS(f->key)),
+		DBS(f->project), DBS(f->key), DBS(f->user), DBS(f->tag),
+		DBS(f->tag_value)),
 	    r, e);
 }
 

@@ -108,6 +108,23 @@ world_budget(struct world *w, uint64_t uid, const char *name,
 	return item;
 }
 
+void
+world_tag(
+    struct world *w, Hg__Item *budget, const char *name, const char *value)
+{
+	Hg__Budget *b = budget->budget;
+	Hg__Label **v = take(w, (b->n_tags + 1) * sizeof(*v)), *l;
+
+	if (b->n_tags > 0)
+		memcpy(v, b->tags, b->n_tags * sizeof(*v));
+	l = take(w, sizeof(*l));
+	hg__label__init(l);
+	l->key = world_text(w, name);
+	l->value = world_text(w, value);
+	v[b->n_tags++] = l;
+	b->tags = v;
+}
+
 static void
 add_price(struct world *w, Hg__Model *m, unsigned at, unsigned class,
     int64_t per_mtok)

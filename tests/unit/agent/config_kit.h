@@ -49,6 +49,10 @@ Hg__Item *world_key(
 Hg__Item *world_budget(struct world *w, uint64_t uid, const char *name,
     uint32_t scope_kind, uint64_t scope, bool soft);
 
+/* Add to the tags that the budget filters by. */
+void world_tag(
+    struct world *w, Hg__Item *budget, const char *name, const char *value);
+
 /* Packed snapshot with the right hash. */
 void world_snapshot(struct world *w, struct buf *out);
 /* Packed delta from `base` to the world; every item of changed[] is sent. */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/config/config.h"
+#include "common/tags.h"
 #include "tests/unit/agent/config_kit.h"
 #include "tests/unit/support/unit.h"
 
@@ -112,8 +113,9 @@ END_TEST
 /* A budget for one model only, on a key that has another one. */
 START_TEST(test_filters)
 {
-	struct b_filter what = {W_ROUTE, W_PROVIDER, W_MODEL};
+	struct b_filter what = {W_ROUTE, W_PROVIDER, W_MODEL, NULL};
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	struct tags tags = {.len = 0};
 	const struct b_key *k;
 	uint8_t digest[32];
 	struct bench x;
@@ -139,6 +141,20 @@ START_TEST(test_filters)
 	ck_assert_uint_eq(lease_path(k, &what, path), 1);
 	what.route_uid = W_ROUTE2; /* the tenant's, no filter now */
 	ck_assert_uint_eq(lease_path(k, &what, path), 2);
+	b->budget->provider_uid = b->budget->route_uid = 0;
+	world_tag(&w, b, "user", "alice");
+	world_tag(&w, b, "feature", "search");
+	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
+	k = bundle_find_key(x.b, digest);
+	ck_assert_uint_eq(lease_path(k, &what, path), 1);
+	ck_assert_ptr_null(tags_read(&tags, STR("feature=search,a=b")));
+	what.tags = &tags;
+	ck_assert_uint_eq(lease_path(k, &what, path), 1);
+	tags_add_user(&tags, STR("alice"));
+	ck_assert_uint_eq(lease_path(k, &what, path), 2);
+	tags_clear(&tags);
+	tags_add_user(&tags, STR("alice"));
+	ck_assert_uint_eq(lease_path(k, &what, path), 1);
 	bench_release(&x);
 	world_release(&w);
 }

@@ -82,6 +82,31 @@ START_TEST(test_record)
 	ck_assert_mem_eq(&u, &u2, sizeof(u));
 	rec.payload.len--;
 	ck_assert_int_eq(record_decode_usage(rec.payload, &u2), ERR_CORRUPT);
+	/* So do tags, with a tier and without. */
+	ck_assert_ptr_null(tags_read(&u.head.tags, STR("a=b,feature=x")));
+	tags_add_user(&u.head.tags, STR("alice"));
+	for (unsigned t = 0; t < 2; t++) {
+		size_t more = u.head.tags.len + t;
+
+		if (t == 1)
+			memset(u.tier, 0, sizeof(u.tier));
+		size = record_encode_usage(b, &u, 77);
+		ck_assert_uint_eq(
+		    size, more + (t == 0 ? n : n - sizeof(u.tier)));
+		ck_assert_int_eq(record_parse(b, size, &rec, &size), 0);
+		ck_assert_int_eq(record_decode_usage(rec.payload, &u2), 0);
+		ck_assert_mem_eq(&u, &u2, sizeof(u));
+		rec.payload.len--;
+		ck_assert_int_eq(
+		    record_decode_usage(rec.payload, &u2), ERR_CORRUPT);
+	}
+	i.tags = u.head.tags;
+	size = record_encode_intent(b, &i);
+	ck_assert_uint_le(size, RECORD_INTENT_MAX);
+	ck_assert_int_eq(record_parse(b, size, &rec, &size), 0);
+	ck_assert_int_eq(record_decode_intent(rec.payload, &i2), 0);
+	ck_assert_mem_eq(&i, &i2, sizeof(i));
+	n = record_encode_usage(b, &u, 77);
 	for (size_t cut = 0; cut < n; cut++)
 		ck_assert_int_ne(record_parse(b, cut, &rec, &size), 0);
 	for (size_t at = 0; at < n; at++) { /* every flipped bit is seen */
