@@ -70,17 +70,6 @@ spec_pop(struct spec_ctx *c, size_t old)
 }
 
 static bool
-spec_has_control(struct str s)
-{
-	size_t i;
-
-	for (i = 0; i < s.len; i++)
-		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
-			return true;
-	return false;
-}
-
-static bool
 spec_is_printable(struct str s)
 {
 	size_t i;
@@ -105,7 +94,7 @@ spec_string(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	if ((int64_t)s.len > f->max)
 		return BAD(
 		    c, "must have at most %lld characters", (long long)f->max);
-	if (spec_has_control(s))
+	if (text_has_control(s))
 		return BAD(c, "must not hold control characters");
 	return json_stringn(s.p, s.len);
 }
@@ -284,34 +273,13 @@ spec_clock(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	return json_stringn(s.p, s.len);
 }
 
-/* "bytes:3.6": 0.1 to 1000 bytes a token, at most three decimals. */
-static bool
-spec_is_ratio(struct str s)
-{
-	struct str whole, part;
-	uint64_t milli;
-	char digits[16];
-
-	if (!str_starts(s, STR("bytes:")))
-		return false;
-	s = str_make(s.p + 6, s.len - 6);
-	if (!str_cut(s, '.', &whole, &part))
-		part = STR("0");
-	if (whole.len == 0 || whole.len > 4 || part.len == 0 || part.len > 3)
-		return false;
-	(void)snprintf(digits, sizeof(digits), "%.*s%.*s%.*s", STR_ARG(whole),
-	    STR_ARG(part), (int)(3 - part.len), "000");
-	return str_to_u64(str_of(digits), &milli) == 0 && milli >= 100 &&
-	       milli <= 1000000;
-}
-
 static json_t *
 spec_tokens(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 {
 	struct str s = json_is_string(v) ? spec_str(v) : STR_NULL;
 
 	(void)f;
-	if (!str_eqz(s, "o200k") && !str_eqz(s, "cl100k") && !spec_is_ratio(s))
+	if (!str_eqz(s, "o200k") && !str_eqz(s, "cl100k") && !text_is_ratio(s))
 		return BAD(c, "must be \"o200k\", \"cl100k\" or a ratio such "
 			      "as \"bytes:3.6\"");
 	return json_stringn(s.p, s.len);

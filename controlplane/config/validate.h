@@ -33,6 +33,11 @@ json_t *spec_public(const struct kind_def *k, const json_t *spec);
 int base_url_parse(
     struct str s, char *dst, size_t cap, struct error *e) MUST_CHECK;
 
+/* Has it bytes below 0x20 or DEL? */
+bool text_has_control(struct str s);
+/* "bytes:3.6": 0.1 to 1000 bytes a token, at most three decimals? */
+bool text_is_ratio(struct str s);
+
 /* An object of tags with their values, by the rules of common/tags.h. NULL, or
  * why it is refused (a static text), with the member at fault or NULL in
  * *name. */

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "agent/config/config.h"
-#include "common/tags.h"
 #include "tests/unit/agent/config_kit.h"
 #include "tests/unit/support/unit.h"
 
@@ -105,56 +104,6 @@ START_TEST(test_compile)
 	ck_assert(b_model_price(d->model, 2500, &p));
 	ck_assert_int_eq(p.per_mtok[TC_INPUT], 3000);
 	ck_assert_int_eq(p.per_mtok[TC_CACHE_READ], -1);
-	bench_release(&x);
-	world_release(&w);
-}
-END_TEST
-
-/* A budget for one model only, on a key that has another one. */
-START_TEST(test_filters)
-{
-	struct b_filter what = {W_ROUTE, W_PROVIDER, W_MODEL, NULL};
-	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
-	struct tags tags = {.len = 0};
-	const struct b_key *k;
-	uint8_t digest[32];
-	struct bench x;
-	struct world w;
-	Hg__Item *b;
-
-	world_init(&w);
-	bench_init(&x);
-	b = world_find(&w, KIND(BUDGET), W_BUDGET);
-	b->budget->model_uid = W_MODEL;
-	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
-	world_digest(W_KEY, digest);
-	k = bundle_find_key(x.b, digest);
-	ck_assert_uint_eq(lease_path(k, &what, path), 2);
-	what.model_uid++;
-	ck_assert_uint_eq(lease_path(k, &what, path), 1);
-	ck_assert_ptr_eq(path[0], k->budgets[1]);
-	b->budget->model_uid = 0;
-	b->budget->provider_uid = W_PROVIDER;
-	b->budget->route_uid = W_ROUTE2;
-	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
-	k = bundle_find_key(x.b, digest);
-	ck_assert_uint_eq(lease_path(k, &what, path), 1);
-	what.route_uid = W_ROUTE2; /* the tenant's, no filter now */
-	ck_assert_uint_eq(lease_path(k, &what, path), 2);
-	b->budget->provider_uid = b->budget->route_uid = 0;
-	world_tag(&w, b, "user", "alice");
-	world_tag(&w, b, "feature", "search");
-	ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
-	k = bundle_find_key(x.b, digest);
-	ck_assert_uint_eq(lease_path(k, &what, path), 1);
-	ck_assert_ptr_null(tags_read(&tags, STR("feature=search,a=b")));
-	what.tags = &tags;
-	ck_assert_uint_eq(lease_path(k, &what, path), 1);
-	tags_add_user(&tags, STR("alice"));
-	ck_assert_uint_eq(lease_path(k, &what, path), 2);
-	tags_clear(&tags);
-	tags_add_user(&tags, STR("alice"));
-	ck_assert_uint_eq(lease_path(k, &what, path), 1);
 	bench_release(&x);
 	world_release(&w);
 }
@@ -801,7 +750,6 @@ main(void)
 	Suite *s = suite_create("agent/config");
 
 	UNIT_ADD(s, test_compile);
-	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_rights);
 	UNIT_ADD(s, test_rejects);
 	UNIT_ADD(s, test_dangling_scope);
