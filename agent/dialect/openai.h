@@ -69,6 +69,8 @@ struct oai_count {
 	size_t
 	    left;  /* bytes that may still be counted exactly; then by ratio */
 	int64_t n; /* tokens so far, without those of text */
+	/* What was counted exactly, as a sample of what is not any more. */
+	int64_t seen_bytes, seen_tokens;
 	struct token_stream text; /* of deltas */
 	/* JSON text of the latest deltas, counted when it is full: in one go
 	 * that is twice as fast. */
@@ -81,6 +83,12 @@ struct oai_count {
  * image or other medium. */
 void oai_count_request(
     struct oai_count *c, const struct scan *r, struct str body);
+/* Tokens of these that are not text: what oai_count_request() and
+ * oai_count_ir() add for messages and the answer's head. */
+int64_t oai_count_frame(const struct scan *r);
+/* Add the input of Gemini's embedContent or batchEmbedContents: the texts of
+ * its contents. */
+void oai_count_gemini_embed(struct oai_count *c, struct str body);
 /* Add the generated text of a plain answer that was scanned. */
 void oai_count_answer(struct oai_count *c, struct str body);
 /* Add a member of a delta, unless it is the role. */

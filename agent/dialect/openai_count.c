@@ -13,12 +13,34 @@
 #define COUNT_PER_MEDIA	  765 /* an image of 1024x1024 in full detail */
 #define COUNT_RAW	  (sizeof(((struct oai_count *)0)->raw) - 2)
 #define COUNT_STEP	  65536 /* bytes of text */
+#define COUNT_SAMPLE	  4096	/* bytes: fewer say little of the rest */
+
+/* How what is not counted exactly is counted: as what was, if that was much. */
+static struct token_counter
+count_ratio(const struct oai_count *c)
+{
+	struct token_counter ratio = {NULL, c->counter.milli};
+
+	if (c->seen_bytes >= COUNT_SAMPLE && c->seen_tokens > 0)
+		ratio.milli = c->seen_bytes * 1000 / c->seen_tokens;
+	if (ratio.milli <= 0)
+		ratio.milli = TOKENIZER_DEFAULT_MILLI;
+	return ratio;
+}
+
+static void
+count_by_ratio(struct oai_count *c, int64_t bytes)
+{
+	struct token_counter ratio = count_ratio(c);
+
+	c->n += token_counter_bytes(&ratio, bytes);
+}
 
 /* All strings below v, exactly as far as c->left goes. */
 static void
 count_walk(struct oai_count *c, struct json v)
 {
-	struct token_counter ratio = {NULL, c->counter.milli};
+	struct token_counter ratio;
 	struct token_walk w;
 	int64_t before;
 	bool done = false;
@@ -32,7 +54,10 @@ count_walk(struct oai_count *c, struct json v)
 		c->left -= (size_t)before < c->left ? (size_t)before : c->left;
 	}
 	c->n += w.n;
+	c->seen_tokens += w.n;
+	c->seen_bytes += w.bytes;
 	w.n = w.bytes = 0;
+	ratio = count_ratio(c);
 	while (!done)
 		done = token_walk_step(&w, &ratio, NULL, COUNT_STEP);
 	c->n += w.n;
@@ -55,8 +80,7 @@ count_piece(struct oai_count *c, struct json v)
 	size_t len = (size_t)(v.end - v.p);
 
 	if (v.type != JSON_STRING || len > c->left) {
-		c->n += token_counter_bytes(
-		    &c->counter, (int64_t)json_text_bytes(v));
+		count_by_ratio(c, (int64_t)json_text_bytes(v));
 		return;
 	}
 	c->left -= len;
@@ -138,8 +162,7 @@ count_member(struct oai_count *c, bool delta, struct str key, struct json v)
 	else if (json_key_eq(key, STR("content")) && v.type == JSON_ARRAY)
 		count_parts(c, delta, v);
 	else
-		c->n += token_counter_bytes(
-		    &c->counter, (int64_t)json_text_bytes(v));
+		count_by_ratio(c, (int64_t)json_text_bytes(v));
 }
 
 void
@@ -180,6 +203,8 @@ oai_count_answer(struct oai_count *c, struct str body)
 		if (json_getz(choice, "message", &m) ||
 		    json_getz(choice, "delta", &m))
 			count_message(c, m);
+		else if (json_getz(choice, "text", &m)) /* completions */
+			count_walk(c, m);
 	}
 }
 
@@ -193,6 +218,50 @@ count_messages(struct oai_count *c, struct json messages)
 		c->n += COUNT_PER_MESSAGE;
 		count_message(c, m);
 	}
+}
+
+int64_t
+oai_count_frame(const struct scan *r)
+{
+	return op_is_generation(r->op)
+		   ? COUNT_REPLY + COUNT_PER_MESSAGE * r->n_messages
+		   : 0;
+}
+
+static void
+count_gemini_content(struct oai_count *c, struct json one)
+{
+	struct json_iter it;
+	struct json content, parts, part, text;
+
+	if (one.type != JSON_OBJECT || !json_getz(one, "content", &content) ||
+	    content.type != JSON_OBJECT ||
+	    !json_getz(content, "parts", &parts) || parts.type != JSON_ARRAY)
+		return;
+	it = json_iter(parts);
+	while (json_next_element(&it, &part)) {
+		if (part.type == JSON_OBJECT && json_getz(part, "text", &text))
+			count_walk(c, text);
+		else
+			c->n += COUNT_PER_MEDIA;
+	}
+}
+
+void
+oai_count_gemini_embed(struct oai_count *c, struct str body)
+{
+	struct json root = json_root(body), list, one;
+	struct json_iter it;
+
+	if (root.type != JSON_OBJECT)
+		return;
+	if (!json_getz(root, "requests", &list) || list.type != JSON_ARRAY) {
+		count_gemini_content(c, root);
+		return;
+	}
+	it = json_iter(list);
+	while (json_next_element(&it, &one))
+		count_gemini_content(c, one);
 }
 
 void
@@ -270,7 +339,7 @@ void
 oai_count_text(struct oai_count *c, struct str esc)
 {
 	if (c->counter.exact == NULL || esc.len > c->left) {
-		c->n += token_counter_bytes(&c->counter, (int64_t)esc.len);
+		count_by_ratio(c, (int64_t)esc.len);
 		return;
 	}
 	c->left -= esc.len;
@@ -284,21 +353,49 @@ oai_count_text(struct oai_count *c, struct str esc)
 	c->n_raw += (uint32_t)esc.len;
 }
 
+static void
+count_whole(struct oai_count *c, struct str esc)
+{
+	struct token_stream st;
+	int64_t n;
+
+	memset(&st, 0, sizeof(st));
+	count_escaped(c, &st, esc);
+	n = token_stream_total(&st, &c->counter, c->scratch);
+	c->n += n;
+	c->seen_tokens += n;
+	c->seen_bytes += (int64_t)esc.len;
+}
+
+/* A text that is longer than what may still be counted exactly. */
+static void
+count_rest(struct oai_count *c, struct str esc)
+{
+	size_t n = c->left > COUNT_SAMPLE ? count_cut(esc, c->left) : 0;
+
+	c->left = 0;
+	if (n > 0 && n < esc.len)
+		count_whole(c, str_make(esc.p, n));
+	else
+		n = 0;
+	count_by_ratio(c, (int64_t)(esc.len - n));
+}
+
 void
 oai_count_whole(struct oai_count *c, struct str esc)
 {
-	struct token_stream st;
-
 	if (esc.len == 0)
 		return;
-	if (c->counter.exact == NULL || esc.len + 8 > c->left) {
-		c->n += token_counter_bytes(&c->counter, (int64_t)esc.len);
+	if (c->counter.exact == NULL) {
+		count_by_ratio(c, (int64_t)esc.len);
+		return;
+	}
+	if (esc.len + 8 > c->left) {
+		count_rest(c, esc);
 		return;
 	}
 	c->left -= esc.len + 8;
-	memset(&st, 0, sizeof(st));
-	count_escaped(c, &st, esc);
-	c->n += token_stream_total(&st, &c->counter, c->scratch);
+	count_whole(c, esc);
 }
 
 void
@@ -333,8 +430,7 @@ count_ir_parts(struct oai_count *c, const struct ir_part *p)
 			count_ir_parts(c, p->parts);
 			break;
 		case IR_REDACTED:
-			c->n += token_counter_bytes(
-			    &c->counter, (int64_t)p->signature.len);
+			count_by_ratio(c, (int64_t)p->signature.len);
 			break;
 		case IR_IMAGE:
 		case IR_DOCUMENT:

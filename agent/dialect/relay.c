@@ -121,6 +121,20 @@ relay_note_text(struct relay *r, struct str esc)
 		oai_count_text(&r->chat.count, esc);
 }
 
+/* Thinking that a plain answer's client does not see is counted as it comes:
+ * it cannot be counted in the answer. */
+static void
+relay_note_delta(struct relay *r, const struct ir_event *ev)
+{
+	bool counts = r->count_text;
+
+	if (r->o.mode == RELAY_TRANSLATE && ev->part == IR_THINKING &&
+	    !r->o.answer.show_thinking)
+		r->count_text = true;
+	relay_note_text(r, ev->text);
+	r->count_text = counts;
+}
+
 static void
 relay_note(struct relay *r, const struct ir_event *ev)
 {
@@ -131,7 +145,7 @@ relay_note(struct relay *r, const struct ir_event *ev)
 		break;
 	case IR_EV_DELTA:
 		if (ev->part != IR_IMAGE && ev->part != IR_AUDIO)
-			relay_note_text(r, ev->text);
+			relay_note_delta(r, ev);
 		break;
 	case IR_EV_FINISH:
 		r->n_finished++;
@@ -338,6 +352,13 @@ relay_pass_event(void *ctx, const struct sse_event *ev)
 	return r->done ? 1 : 0;
 }
 
+/* Sound is told in text too, where the client asked for that. */
+static bool
+relay_may_be_text(enum op op)
+{
+	return op == OP_TRANSCRIPTIONS || op == OP_TRANSLATIONS;
+}
+
 /* Operations with usage in some event of theirs. */
 static int
 relay_json_event(void *ctx, const struct sse_event *ev)
@@ -356,6 +377,9 @@ relay_json_event(void *ctx, const struct sse_event *ev)
 		if (root.type == JSON_OBJECT && json_getz(root, "error", &v) &&
 		    v.type != JSON_NULL)
 			r->error = true;
+		if (root.type == JSON_OBJECT && relay_may_be_text(r->o.op) &&
+		    json_getz(root, "delta", &v) && v.type == JSON_STRING)
+			relay_note_text(r, json_raw_string(v));
 	}
 	return relay_send(r, ev);
 }
@@ -470,13 +494,6 @@ relay_finish_stream(struct relay *r)
 	return 0;
 }
 
-/* Sound is told in text too, where the client asked for that. */
-static bool
-relay_may_be_text(enum op op)
-{
-	return op == OP_TRANSCRIPTIONS || op == OP_TRANSLATIONS;
-}
-
 static int
 relay_finish_json(struct relay *r)
 {
@@ -492,6 +509,11 @@ relay_finish_json(struct relay *r)
 	    json_getz(json_root(buf_str(r->o.out)), "meta", &meta))
 		(void)usage_update(
 		    &r->chat.sum.usage, USAGE_COHERE, meta, true);
+	else if (rc == 0 && r->o.op == OP_GEMINI_EMBED &&
+		 json_getz(
+		     json_root(buf_str(r->o.out)), "usageMetadata", &meta))
+		(void)usage_update(
+		    &r->chat.sum.usage, USAGE_GEMINI_EMBED, meta, true);
 	memcpy(r->finish, r->chat.sum.finish, sizeof(r->finish));
 	r->text_bytes = r->chat.sum.text_bytes;
 	return rc;
@@ -550,21 +572,80 @@ relay_usage(const struct relay *r)
 	return u != NULL ? u : &r->chat.sum.usage;
 }
 
-/* A plain answer that passed says nothing of its usage: read it once more,
- * counting. */
+/* Reads an answer that is all in o.out, as the client gets it. */
+static const struct codec_provider *
+relay_out_reader(const struct relay *r)
+{
+	if (r->o.mode == RELAY_PASS)
+		return r->o.from;
+	if (r->o.mode != RELAY_TRANSLATE)
+		return NULL;
+	switch (r->o.op) {
+	case OP_CHAT:
+		return &codec_openai_chat_provider;
+	case OP_RESPONSES:
+		return &codec_responses_provider;
+	case OP_MESSAGES:
+		return &codec_anthropic_provider;
+	case OP_GENERATE:
+		return &codec_gemini_provider;
+	default:
+		return NULL;
+	}
+}
+
+static int
+relay_count_event(void *ctx, const struct ir_event *ev)
+{
+	struct relay *r = ctx;
+
+	if (ev->type == IR_EV_BLOCK_START && ev->part == IR_TOOL_CALL)
+		relay_note_text(r, ev->name);
+	else if (ev->type == IR_EV_DELTA && ev->part != IR_IMAGE &&
+		 ev->part != IR_AUDIO)
+		relay_note_text(r, ev->text);
+	return 0;
+}
+
+/* A plain answer says nothing of its usage: read it once more, counting. What
+ * a translation hid from the client was counted as it came. */
 static bool
 relay_count_again(struct relay *r)
 {
-	if (r->o.mode != RELAY_PASS || r->o.stream)
+	const struct codec_provider *c = relay_out_reader(r);
+	struct answer_reader *rd;
+	int rc;
+
+	if (c == NULL)
 		return false;
-	r->o.from->free(r->reader);
-	r->reader = r->o.from->begin(false, r->o.max_event, r->o.max_plain);
-	if (r->reader == NULL)
+	rd = c->begin(false, r->o.max_event, r->o.max_plain);
+	if (rd == NULL)
 		return false;
 	r->count_text = true;
-	r->text_bytes = 0;
-	(void)relay_look(r);
+	rc = c->feed(rd, r->o.out->data, r->o.out->len, relay_count_event, r);
+	if (rc == 0)
+		(void)c->finish(rd, relay_count_event, r);
+	c->free(rd);
 	return true;
+}
+
+/* The text of a transcription, as JSON or as it is. */
+static void
+relay_count_heard(struct relay *r)
+{
+	struct oai_count *c = &r->chat.count;
+	struct str body = buf_str(r->o.out);
+	struct json v;
+
+	if (json_validate(body, r->o.plain_json, NULL) != 0) {
+		c->n +=
+		    body.len <= c->left
+			? token_counter_count(&c->counter, c->scratch, body)
+			: token_counter_bytes(&c->counter, (int64_t)body.len);
+		c->left -= body.len < c->left ? body.len : c->left;
+	} else if (json_getz(json_root(body), "text", &v)) {
+		oai_count_json(c, v);
+	}
 }
 
 int64_t
@@ -574,8 +655,14 @@ relay_generated(struct relay *r, bool complete)
 
 	if (!r->begun)
 		return 0;
-	if (r->o.mode == RELAY_CHAT || r->o.mode == RELAY_JSON)
+	if (r->o.mode == RELAY_CHAT ||
+	    (r->o.mode == RELAY_JSON && !r->o.stream))
 		r->text_bytes = r->chat.sum.text_bytes;
+	if (!r->o.stream && complete && r->o.mode == RELAY_JSON &&
+	    relay_may_be_text(r->o.op)) {
+		relay_count_heard(r);
+		return oai_count_total(c);
+	}
 	if (c->counter.exact == NULL)
 		return token_counter_bytes(&c->counter, r->text_bytes);
 	if (!r->o.stream && complete && r->o.mode == RELAY_CHAT)

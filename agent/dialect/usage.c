@@ -187,6 +187,8 @@ static const struct field *const shape_fields[] = {
     [USAGE_BEDROCK] = bedrock_fields,
     [USAGE_COHERE] = cohere_fields,
     [USAGE_OLLAMA] = ollama_fields,
+    [USAGE_GEMINI_EMBED] = gemini_fields,
+    [USAGE_OLLAMA_EMBED] = ollama_fields,
 };
 
 /* ---- reading ---- */
@@ -733,7 +735,10 @@ usage_update(struct usage_state *s, enum usage_shape shape, struct json usage,
 		derive_cohere(s, u);
 		break;
 	default:
-		derive_inclusive(s, u, shape != USAGE_OPENAI_EMBED);
+		derive_inclusive(s, u,
+		    shape != USAGE_OPENAI_EMBED &&
+			shape != USAGE_GEMINI_EMBED &&
+			shape != USAGE_OLLAMA_EMBED);
 		break;
 	}
 	derive_units(s, u);

@@ -22,7 +22,9 @@ enum usage_shape {
 	USAGE_GEMINI,		/* usageMetadata */
 	USAGE_BEDROCK,		/* metadata.usage */
 	USAGE_COHERE,		/* usage */
-	USAGE_OLLAMA		/* the final object itself */
+	USAGE_OLLAMA,		/* the final object itself */
+	USAGE_GEMINI_EMBED,	/* usageMetadata of embeddings: no output */
+	USAGE_OLLAMA_EMBED	/* the answer itself: no output */
 };
 
 /* Counts above this are not believed. */

@@ -207,11 +207,21 @@ admit_path(const struct request *r, struct budget_cell **path)
 	return lease_path(r->key, &what, path);
 }
 
+/* A model that costs nothing needs no rights: no budget can be short of it. */
+static bool
+admit_is_free(const struct request *r)
+{
+	for (int c = 0; c < TC_COUNT; c++)
+		if (r->att.price.per_mtok[c] > 0)
+			return false;
+	return r->amount == 0;
+}
+
 static int
 admit_rights(struct request *r, struct budget_cell **short_of)
 {
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
-	unsigned n = admit_path(r, path);
+	unsigned n = admit_is_free(r) ? 0 : admit_path(r, path);
 
 	return lease_reserve_path(
 	    path, n, r->amount, r->f->loop.mono, &r->att.rights, short_of);
@@ -592,9 +602,7 @@ admit_limits(struct request *r)
 {
 	struct limit_verdict v;
 
-	r->limit_tokens = (r->scan.text_bytes + 3) / 4;
-	if (r->scan.max_output > 0 && r->scan.max_output < OAI_MAX_TOKENS)
-		r->limit_tokens += r->scan.max_output * r->scan.n;
+	r->limit_tokens = count_for_limits(r);
 	if (limit_take(r->key->limits, r->key->n_limits, r->limit_tokens,
 		r->f->loop.mono, &v) != 0) {
 		refuse_limit(r, &v);

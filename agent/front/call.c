@@ -100,8 +100,9 @@ call_relay(struct request *r, bool stream)
 	forward_relay(r, stream, &o);
 	r->att.streamed = stream;
 	r->relay_error = relay_begin(&r->relay, &o);
-	if (stream)
-		settle_counter(r, &r->relay.chat.count);
+	if (stream || r->plan.mode == RELAY_TRANSLATE)
+		count_init(r->f, r->att.dep->model, SETTLE_EXACT_MAX,
+		    &r->relay.chat.count);
 }
 
 static bool

@@ -58,6 +58,12 @@ struct explain_entry {
 	struct tokens worst, tokens;
 	int64_t reserved, cost; /* nano-USD */
 	uint32_t source;	/* Hg__UsageSource */
+	/* Taken of the key's token rates at admission, and in the end. */
+	int64_t limit_tokens, limit_settled;
+	/* How text of the model is counted when the request ends: thousandths
+	 * of a byte a token, 0 = exactly. */
+	int64_t prompt_milli;
+	char tokenizer[24]; /* that the model declares, "" = none */
 	unsigned n_budgets, n_attempts;
 	struct explain_budget budgets[BUNDLE_MAX_BUDGETS];
 	struct explain_attempt attempts[EXPLAIN_MAX_ATTEMPTS];

@@ -11,6 +11,7 @@
 #define AGENT_FRONT_FRONT_H
 
 #include "agent/agent.h"
+#include "agent/front/count.h"
 #include "agent/front/meter.h"
 #include "agent/front/request.h"
 #include "agent/route/route.h"
@@ -57,6 +58,7 @@ struct front {
 	uint64_t events;		   /* relayed */
 	struct tokenizer_scratch *scratch; /* from the first estimate on */
 	size_t exact_left; /* bytes to count exactly in this turn */
+	struct count_ratios ratios;
 	struct front_told told;
 };
 
@@ -100,11 +102,6 @@ void call_release(struct request *r);
  * complete: the answer came to its proper end. */
 void settle_attempt(
     struct request *r, const struct up_result *res, bool complete);
-/* Prepare to count generated text with the tokenizer of the attempt's model.
- */
-void settle_counter(struct request *r, struct oai_count *ret);
-/* Tokens of the request's prompt, within the turn's share of counting. */
-int64_t settle_count_prompt(struct request *r);
 /* Bytes of text that one turn of a worker counts exactly for estimates: 20 ms;
  * what is more is counted by ratio. */
 #define SETTLE_EXACT_MAX ((size_t)1 << 20)

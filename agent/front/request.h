@@ -133,6 +133,10 @@ struct request {
 	struct tokens worst;
 	int64_t amount; /* nano-USD reserved for the current attempt */
 	int64_t limit_tokens, real_tokens, cost;
+	/* The prompt as it was counted (count.h): for which model, 0 = it was
+	 * not. */
+	uint64_t prompt_model;
+	int64_t prompt_tokens;
 	struct tokens tokens;
 	uint32_t source;
 

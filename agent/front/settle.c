@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/front/count.h"
 #include "agent/front/front.h"
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
@@ -67,43 +68,6 @@ settle_min(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-void
-settle_counter(struct request *r, struct oai_count *ret)
-{
-	struct front *f = r->f;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->left = SETTLE_EXACT_MAX;
-	(void)tokenizer_for_model(
-	    &f->agent->tokenizers, r->att.dep->model->tokenizer, &ret->counter);
-	if (ret->counter.exact == NULL)
-		return;
-	if (f->scratch == NULL)
-		f->scratch = tokenizer_scratch_new();
-	ret->scratch = f->scratch;
-	if (f->scratch == NULL)
-		ret->counter.exact = NULL;
-}
-
-int64_t
-settle_count_prompt(struct request *r)
-{
-	struct oai_count c;
-
-	settle_counter(r, &c);
-	c.left = r->f->exact_left;
-	if (r->spool != NULL) /* a form: bytes are all that is known */
-		return token_counter_bytes(&c.counter, r->scan.text_bytes);
-	if (r->ir != NULL && r->scan.op != OP_CHAT)
-		oai_count_ir(&c, r->ir);
-	else if (r->scan.op == OP_GEMINI_EMBED)
-		oai_count_json(&c, json_root(buf_str(&r->body)));
-	else
-		oai_count_request(&c, &r->scan, buf_str(&r->body));
-	r->f->exact_left = c.left;
-	return oai_count_total(&c);
-}
-
 /* complete: a plain answer was read. */
 static int64_t
 settle_generated(struct request *r, bool complete)
@@ -113,7 +77,8 @@ settle_generated(struct request *r, bool complete)
 
 	if (r->att.streamed)
 		return relay_generated(&r->relay, complete);
-	settle_counter(r, c);
+	if (r->plan.mode != RELAY_TRANSLATE) /* it began with the answer */
+		count_init(r->f, r->att.dep->model, 0, c);
 	c->left = r->f->exact_left;
 	n = relay_generated(&r->relay, complete);
 	r->f->exact_left = c->left;
@@ -136,7 +101,8 @@ settle_estimate(
 {
 	memset(t, 0, sizeof(*t));
 	t->n[TC_INPUT] =
-	    settle_min(settle_count_prompt(r), r->worst.n[TC_INPUT]);
+	    settle_min(count_prompt(r, r->att.dep->model, SETTLE_EXACT_MAX),
+		r->worst.n[TC_INPUT]);
 	if (with_output)
 		t->n[TC_OUTPUT] = settle_min(
 		    settle_generated(r, complete), r->worst.n[TC_OUTPUT]);
@@ -183,6 +149,19 @@ settle_by_units(struct request *r, struct tokens *t)
 	return false;
 }
 
+/* A whole answer of moderations: OpenAI's format has no usage because they are
+ * free. Where the model costs nothing either, that is all there is to know. */
+static bool
+settle_is_free(const struct request *r)
+{
+	struct price price;
+
+	return r->scan.op == OP_MODERATIONS &&
+	       b_model_price_for(r->att.dep->model, r->att.intent.started_at,
+		   STR(""), 0, &price) &&
+	       price_worst_input(&price) <= 0;
+}
+
 /* Did a whole answer tell its usage? Totals on the way to its end are none. */
 static bool
 settle_is_final(const struct request *r)
@@ -224,13 +203,14 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 			return settle_refused(r, t);
 		if (complete && settle_is_final(r)) {
 			*t = relay_usage(&r->relay)->usage.tokens;
+			count_learn(r, &relay_usage(&r->relay)->usage);
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		}
 		if (relay_usage(&r->relay)->known) {
 			settle_partial(r, t);
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_PARTIAL;
 		}
-		if (complete && settle_by_units(r, t))
+		if (complete && (settle_is_free(r) || settle_by_units(r, t)))
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		settle_estimate(r, true, complete, t);
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
@@ -403,7 +383,8 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 		settle_names(r, &names);
 		meter_usage(&r->f->meter, &names, &r->tokens, cost, r->source);
 		for (i = 0; i < TC_COUNT; i++)
-			r->real_tokens += r->tokens.n[i];
+			if (!token_class_is_unit((enum token_class)i))
+				r->real_tokens += r->tokens.n[i];
 		if (att->state == ATT_CALLED)
 			meter_attempt(&r->f->meter, &names,
 			    att->have_head ? att->head.status : 0);
@@ -467,6 +448,8 @@ settle_explain(struct request *r, int status)
 	e.reserved = r->amount;
 	e.cost = r->cost;
 	e.source = r->source;
+	e.limit_tokens = r->limit_tokens;
+	e.limit_settled = r->real_tokens;
 	e.config_version = r->bundle->version;
 	if (r->key != NULL) {
 		e.tenant_uid = r->key->tenant_uid;
@@ -485,6 +468,9 @@ settle_explain(struct request *r, int status)
 		e.price_version = att->dep->model->version;
 		e.provider_uid = att->dep->provider->uid;
 		settle_copy(e.model, sizeof(e.model), att->dep->model->name);
+		settle_copy(e.tokenizer, sizeof(e.tokenizer),
+		    att->dep->model->tokenizer);
+		e.prompt_milli = count_milli_of(r->f, att->dep->model);
 		settle_copy(
 		    e.provider, sizeof(e.provider), att->dep->provider->name);
 	}

@@ -210,6 +210,10 @@ status_json_explain(struct buf *b, const struct explain_entry *x,
 	add_i64(b, "reserved_nanousd", x->reserved);
 	add_i64(b, "cost_nanousd", x->cost);
 	add_i64(b, "usage_source", x->source);
+	add_i64(b, "rate_tokens_taken", x->limit_tokens);
+	add_i64(b, "rate_tokens_settled", x->limit_settled);
+	add_text(b, "tokenizer", str_of(x->tokenizer));
+	add_i64(b, "token_millibytes", x->prompt_milli);
 	explain_budgets(b, x, opt);
 	explain_attempts(b, x);
 	(void)buf_addz(b, "}\n");

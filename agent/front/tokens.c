@@ -95,7 +95,7 @@ tokens_answer(struct request *r)
 		refuse(r, ERR_UNAVAILABLE, "no deployment serves the model");
 		return;
 	}
-	n = settle_count_prompt(r);
+	n = count_prompt(r, r->att.dep->model, SETTLE_EXACT_MAX);
 	buf_clear(&r->out);
 	if (r->target.s.op == OP_COUNT_TOKENS)
 		(void)buf_addf(

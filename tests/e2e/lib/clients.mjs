@@ -192,7 +192,7 @@ function messagesBody(q) {
 
 function messagesGot(raw) {
   const of = (type) => raw.content.filter((b) => b.type === type);
-  const u = raw.usage;
+  const u = raw.usage ?? {};
   return {
     text: of('text').map((b) => b.text).join(''), thinking: of('thinking').map((b) => b.thinking).join(''),
     calls: of('tool_use').map((b) => ({ id: b.id, name: b.name, args: b.input })),
