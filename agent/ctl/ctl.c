@@ -107,6 +107,7 @@ ctl_lost(struct ctl *c, int rc, const struct error *e)
 		    fence ? "the control plane refuses this agent"
 			  : "no contact with the control plane",
 		    LF("code", err_name(rc)), LF("error", e->text));
+	lease_table_asked(c->opt.leases, ctl_now(c));
 	if (fence)
 		lease_table_fence(c->opt.leases);
 	if (rc == ERR_EXISTS && c->opt.restart != NULL && !c->restarting) {

@@ -140,6 +140,32 @@ admit_intent(struct request *r)
 	front_want_start(r);
 }
 
+static void admit_wait_over(struct timer *t, int64_t now);
+
+/* Until its time is over; before, look whether anybody answers. */
+static void
+admit_wait_timer(struct request *r)
+{
+	struct front *f = r->f;
+	int64_t at = f->loop.mono + LEASE_SILENT_NS / 4;
+	int64_t end = r->wait_since + f->lim.lease_wait;
+
+	timer_set(
+	    &f->loop.timers, &r->timer, at < end ? at : end, admit_wait_over);
+}
+
+/* Whom no rights will reach in time; it is in REQ_ADMIT. */
+static void
+admit_busy(struct request *r, struct budget_cell *cell, const char *outcome)
+{
+	admit_leave_place(r);
+	meter_count(&r->f->meter, AM_LEASE_WAITS, outcome);
+	if (r->fallback)
+		admit_give_up(r, 0, NULL);
+	else
+		refuse_budget(r, ERR_BUDGET_BUSY, cell);
+}
+
 static void
 admit_wait_over(struct timer *t, int64_t now)
 {
@@ -147,16 +173,15 @@ admit_wait_over(struct timer *t, int64_t now)
 	    (struct request *)(void *)((char *)t -
 				       offsetof(struct request, timer));
 	struct budget_cell *cell = r->short_of;
+	bool silent = lease_silent(cell, now);
 
-	(void)now;
+	if (!silent && now < r->wait_since + r->f->lim.lease_wait) {
+		admit_wait_timer(r);
+		return;
+	}
 	admit_unpark(r);
 	request_move(r, REQ_ADMIT);
-	admit_leave_place(r);
-	meter_count(&r->f->meter, AM_LEASE_WAITS, "timeout");
-	if (r->fallback)
-		admit_give_up(r, 0, NULL);
-	else
-		refuse_budget(r, ERR_BUDGET_BUSY, cell);
+	admit_busy(r, cell, silent ? "silent" : "timeout");
 }
 
 /* Park until rights come. The control thread is asked for them. */
@@ -165,6 +190,10 @@ admit_park(struct request *r, struct budget_cell *cell)
 {
 	struct front *f = r->f;
 
+	if (lease_silent(cell, f->loop.mono)) {
+		admit_busy(r, cell, "silent");
+		return;
+	}
 	r->short_of = cell;
 	r->reply_gen = lease_wait(cell, r->amount);
 	if (r->wait_since == 0)
@@ -174,8 +203,7 @@ admit_park(struct request *r, struct budget_cell *cell)
 	if (f->waiting != NULL)
 		f->waiting->wait_prev = r;
 	f->waiting = r;
-	timer_set(&f->loop.timers, &r->timer, r->wait_since + f->lim.lease_wait,
-	    admit_wait_over);
+	admit_wait_timer(r);
 	request_move(r, REQ_WAIT);
 }
 

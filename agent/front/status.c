@@ -95,7 +95,7 @@ status_readyz(struct status *s, struct answer *a, bool verbose)
 }
 
 static void
-metrics_lease(void *ctx, const struct lease_view *v)
+metrics_lease(void *ctx, const struct lease_shown *v)
 {
 	struct metric_set *m = ctx;
 

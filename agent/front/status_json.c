@@ -86,7 +86,7 @@ struct lease_filter {
 };
 
 static void
-add_lease(void *ctx, const struct lease_view *v)
+add_lease(void *ctx, const struct lease_shown *v)
 {
 	const struct lease_filter *f = ctx;
 	struct buf *b = f->b;

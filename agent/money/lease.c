@@ -215,6 +215,8 @@ lease_reserve_path(struct budget_cell *const *path, unsigned n, int64_t amount,
 		lease_touch(cell, amount);
 		if (!lease_reserve_one(cell, l, amount, mono_now)) {
 			lease_undo(r, mono_now);
+			atomic_store_explicit(
+			    &cell->blocked, true, memory_order_relaxed);
 			*short_of = cell;
 			return ERR_AGAIN;
 		}
@@ -285,6 +287,15 @@ lease_wait_done(struct budget_cell *cell, int64_t amount)
 	       !atomic_compare_exchange_weak(&cell->want_min, &min, total)) {
 		total = atomic_load(&cell->want_total);
 	}
+}
+
+bool
+lease_silent(const struct budget_cell *cell, int64_t mono_now)
+{
+	int64_t since =
+	    atomic_load_explicit(cell->silent_since, memory_order_relaxed);
+
+	return since != 0 && mono_now - since >= LEASE_SILENT_NS;
 }
 
 uint64_t

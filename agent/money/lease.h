@@ -22,6 +22,9 @@
 #include "agent/config/bundle.h"
 #include "common/clock.h"
 
+/* An answer that takes longer does not come soon. */
+#define LEASE_SILENT_NS NS_PER_S
+
 struct lease {
 	struct budget_cell *cell;
 	int64_t period_start, period_end; /* wall ns */
@@ -67,8 +70,13 @@ struct budget_cell {
 	/* A request had its rights here and waits for another budget of its
 	 * path: keep them until then, also in the tail. */
 	_Atomic int64_t hold_until;
+	/* Since when its table asks and hears nothing, 0 = it hears. */
+	const _Atomic int64_t *silent_since;
+	_Atomic bool blocked; /* somebody was short of it since last report */
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
+	/* The highest rate lately and when that was: for who comes back. */
+	int64_t past_rate, past_mono;
 	bool sent_demand;  /* a report of it is on its way */
 	bool unanswered;   /* the last report of it got no reply */
 	int64_t sent_mono; /* when it was built */
@@ -119,6 +127,9 @@ lease_cancel(struct reservation *r)
  * (ERR_BUDGET_BUSY). */
 uint64_t lease_wait(struct budget_cell *cell, int64_t amount);
 void lease_wait_done(struct budget_cell *cell, int64_t amount);
+/* W. Has the control plane left a question unanswered for LEASE_SILENT_NS? Who
+ * is short of rights then need not wait: none will come soon. */
+bool lease_silent(const struct budget_cell *cell, int64_t mono_now);
 /* Start of the program: what lease_wait calls (any thread; must not block).
  * NULL = nothing. */
 void leases_set_kick(void (*kick)(void *ctx), void *ctx);

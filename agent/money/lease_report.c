@@ -9,6 +9,9 @@
 #include "common/err.h"
 
 #define YOUNG_REQUESTS 16
+/* The rate of an idle budget is forgotten by halves. */
+#define PAST_HALF_NS (60 * NS_PER_S)
+#define PAST_HALVES  10
 
 void
 lease_give_up(struct lease *l, int64_t amount)
@@ -35,12 +38,38 @@ lease_add_cap(int64_t a, int64_t b)
 	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
 }
 
-/* Smooth the spending rate: quick to rise, slow to fall. */
+static int64_t
+cell_past_rate(const struct budget_cell *c, int64_t now)
+{
+	int64_t n = (now - c->past_mono) / PAST_HALF_NS;
+
+	return n < PAST_HALVES ? c->past_rate >> n : 0;
+}
+
+/* Back from idleness: the rate from before, half of it for each PAST_HALF_NS.
+ * When it is too much now, cell_rate() lowers it within seconds. */
+static void
+cell_recall_rate(struct budget_cell *c, int64_t now)
+{
+	int64_t past = cell_past_rate(c, now);
+
+	if (past == 0 || c->rate_per_s != 0 ||
+	    !(atomic_load(&c->touched) || atomic_load(&c->want_total) > 0))
+		return;
+	c->rate_per_s = past;
+	c->rate_mono = now;
+}
+
+/* Smooth the spending rate: quick to rise, slow to fall, and it does not fall
+ * because requests waited for rights: what they would have spent is not known.
+ */
 static void
 cell_rate(struct budget_cell *c, int64_t now)
 {
 	int64_t dt = now - c->rate_mono, acc, inst;
+	bool blocked;
 
+	cell_recall_rate(c, now);
 	if (c->rate_mono == 0) {
 		c->rate_mono = now;
 		return;
@@ -49,12 +78,18 @@ cell_rate(struct budget_cell *c, int64_t now)
 		return; /* sooner while nothing is known */
 	acc = atomic_exchange(&c->spent_rate_acc, 0);
 	inst = mul_div(acc, NS_PER_S, dt);
+	blocked = atomic_exchange(&c->blocked, false) ||
+		  atomic_load(&c->want_total) > 0;
 	if (inst > 2 * c->rate_per_s)
 		c->rate_per_s = inst;
-	else
+	else if (inst > c->rate_per_s || !blocked)
 		c->rate_per_s += mul_div(
 		    inst - c->rate_per_s, dt, lease_add_cap(dt, 4 * NS_PER_S));
 	c->rate_mono = now;
+	if (c->rate_per_s >= cell_past_rate(c, now)) {
+		c->past_rate = c->rate_per_s;
+		c->past_mono = now;
+	}
 }
 
 static void
@@ -327,6 +362,7 @@ lease_table_report(struct lease_table *t, int64_t mono_now, bool urgent,
 	int rc;
 
 	pthread_mutex_lock(&t->lock);
+	lease_table_asked(t, mono_now);
 	rc = table_report(t, mono_now, urgent, a, &list);
 	pthread_mutex_unlock(&t->lock);
 	*reports = list.v;

@@ -123,6 +123,7 @@ table_add(struct lease_table *t, uint64_t uid, struct str name)
 		return NULL;
 	}
 	c->uid = uid;
+	c->silent_since = &t->silent_since;
 	c->name = str_make(copy, name.len);
 	t->cells[t->n_cells] = c;
 	t->index[table_slot(t, uid)] = (uint32_t)++t->n_cells;
@@ -370,6 +371,7 @@ lease_table_reply(struct lease_table *t, int64_t sent_mono, int64_t mono_now,
 		if (table_grant(t, grants[i], sent_mono, mono_now))
 			wake = true;
 	table_answered(t, true);
+	atomic_store(&t->silent_since, 0);
 	pthread_mutex_unlock(&t->lock);
 	return wake;
 }
@@ -380,6 +382,15 @@ lease_table_no_reply(struct lease_table *t)
 	pthread_mutex_lock(&t->lock);
 	table_answered(t, false);
 	pthread_mutex_unlock(&t->lock);
+}
+
+void
+lease_table_asked(struct lease_table *t, int64_t mono_now)
+{
+	int64_t none = 0;
+
+	(void)atomic_compare_exchange_strong(
+	    &t->silent_since, &none, mono_now > 0 ? mono_now : 1);
 }
 
 /* ---- state -------------------------------------------------------------- */
@@ -436,10 +447,10 @@ lease_table_done(struct lease_table *t)
 }
 
 static void
-view_fill(struct lease_view *v, const struct budget_cell *c,
+view_fill(struct lease_shown *v, const struct budget_cell *c,
     const struct lease *l, int64_t now)
 {
-	*v = (struct lease_view){.uid = c->uid,
+	*v = (struct lease_shown){.uid = c->uid,
 	    .name = c->name,
 	    .limit = atomic_load(&c->limit),
 	    .spent = atomic_load(&c->spent),
@@ -463,9 +474,9 @@ view_fill(struct lease_view *v, const struct budget_cell *c,
 
 void
 lease_table_each(struct lease_table *t, int64_t mono_now,
-    void (*each)(void *ctx, const struct lease_view *v), void *ctx)
+    void (*each)(void *ctx, const struct lease_shown *v), void *ctx)
 {
-	struct lease_view v;
+	struct lease_shown v;
 
 	pthread_mutex_lock(&t->lock);
 	for (size_t i = 0; i < t->n_cells; i++) {

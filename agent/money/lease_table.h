@@ -61,6 +61,10 @@ int lease_table_report(struct lease_table *t, int64_t mono_now, bool urgent,
  * a waiting worker may go on or give up: wake them. */
 bool lease_table_reply(struct lease_table *t, int64_t sent_mono,
     int64_t mono_now, Hg__LeaseGrant *const *grants, size_t n);
+/* The control plane is asked (any message) at mono_now: until the next reply
+ * to a report, silence counts from the first such call. Building a report does
+ * this by itself. Any thread. */
+void lease_table_asked(struct lease_table *t, int64_t mono_now);
 /* The last report got no reply. */
 void lease_table_no_reply(struct lease_table *t);
 /* Is something urgent to be reported (waiters, low, returns)? */
@@ -73,7 +77,7 @@ void lease_table_drain(struct lease_table *t);
 bool lease_table_done(struct lease_table *t);
 
 /* What status and explain show of one lease. */
-struct lease_view {
+struct lease_shown {
 	uint64_t uid;
 	struct str name; /* lives as long as the table */
 	int64_t limit, spent, period_start, period_end, granted, settled,
@@ -82,7 +86,7 @@ struct lease_view {
 };
 /* Calls each for every cell (period 0 when it has no lease) and old lease. */
 void lease_table_each(struct lease_table *t, int64_t mono_now,
-    void (*each)(void *ctx, const struct lease_view *v), void *ctx);
+    void (*each)(void *ctx, const struct lease_shown *v), void *ctx);
 /* Counters for metrics: grants that brought rights, recalls obeyed. */
 void lease_table_counts(
     struct lease_table *t, uint64_t *grants, uint64_t *recalls);

@@ -24,6 +24,9 @@ struct lease_table {
 	size_t cursor;	   /* where the next report starts */
 	int64_t last_full; /* mono of the last full report */
 	bool draining;
+	/* When the oldest question that nobody answered was asked: 0 = all
+	 * are answered. Read by workers (lease_silent). */
+	_Atomic int64_t silent_since;
 	uint64_t n_grants, n_recalls, generation;
 };
 

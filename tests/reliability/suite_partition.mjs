@@ -109,6 +109,7 @@ class Trial {
   async run([name, ms, fault], log) {
     const clients = Array.from({ length: 12 }, (_, i) => this.client(i));
     try {
+      await this.granted();
       await delay(1500); // rights for this rate of requests
       const before = [...this.ok];
       const end = Date.now() + ms;
@@ -128,6 +129,15 @@ class Trial {
       await Promise.all(clients);
       this.stopping = false;
     }
+  }
+
+  // The line is back: TCP may take as long as it was cut.
+  async granted() {
+    const grants = () => Promise.all(
+      this.stack.agents.map((a) => a.metric('headgate_lease_grants_total')));
+    const before = await grants();
+    await until('every agent to get rights',
+      async () => (await grants()).every((n, i) => n > before[i]), 30000);
   }
 
   // All agents are connected and serve again.

@@ -116,6 +116,7 @@ line_hello(struct sim_agent *a)
 	Hg__Hello h = HG__HELLO__INIT;
 
 	h.n_shards = a->n_shards;
+	lease_table_asked(a->leases, clock_mono(&a->clock.clock));
 	line_call(a, line_msg(a, MSG_HELLO, &h.base));
 }
 

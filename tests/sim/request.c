@@ -186,6 +186,10 @@ flight_refused(struct sim_agent *a, struct sim_flight *f, const char *why)
 static void
 flight_park(struct sim_agent *a, struct sim_flight *f)
 {
+	if (lease_silent(f->short_of, clock_mono(&a->clock.clock))) {
+		flight_refused(a, f, "silent");
+		return;
+	}
 	if (f->state != REQ_WAITS) {
 		f->since = a->sim->now;
 		sim_at(a->sim, WAIT_NS, EV_GIVE_UP, a->index,

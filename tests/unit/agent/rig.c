@@ -434,7 +434,7 @@ rig_start(struct rig *r, const struct rig_config *c)
 }
 
 static void
-rig_check_lease(void *ctx, const struct lease_view *v)
+rig_check_lease(void *ctx, const struct lease_shown *v)
 {
 	(void)ctx;
 	ck_assert_int_eq(v->in_use, 0);
