@@ -2,6 +2,8 @@
 /* See cap.h. */
 #include "agent/dialect/cap.h"
 
+#include <stdlib.h>
+
 static bool
 cap_one_of(struct str key, const char *const *names, size_t n)
 {
@@ -89,6 +91,22 @@ cap_name(struct buf *out, const char *name, int64_t n)
 	(void)buf_add_i64(out, n);
 }
 
+/* A number of n or less, whatever way it is written. */
+static bool
+cap_is_low(struct json v, int64_t n)
+{
+	char text[64];
+	int64_t i;
+
+	if (v.type != JSON_NUMBER)
+		return false;
+	if (json_to_i64(v, &i) == 0)
+		return i <= n;
+	return str_copy(str_make(v.p, (size_t)(v.end - v.p)), text,
+		   sizeof(text)) == 0 &&
+	       strtod(text, NULL) <= (double)n;
+}
+
 /* An object whose members of these names, which are numbers, are lowered to
  * n; the first name is added where there is none of them. */
 static void
@@ -100,7 +118,6 @@ cap_object(struct json obj, const char *const *names, size_t n_names, int64_t n,
 	bool found = false, empty = true;
 	struct json v;
 	struct str key;
-	int64_t old;
 
 	while (json_next_member(&it, &key, &v)) {
 		empty = false;
@@ -109,8 +126,7 @@ cap_object(struct json obj, const char *const *names, size_t n_names, int64_t n,
 		if (v.type == JSON_NULL && !json_key_eq(key, str_of(names[0])))
 			continue;
 		found = true;
-		if (v.type == JSON_NUMBER && json_to_i64(v, &old) == 0 &&
-		    old <= n)
+		if (cap_is_low(v, n))
 			continue;
 		cap_copy(out, at, v.p);
 		(void)buf_add_i64(out, n);
@@ -135,26 +151,33 @@ cap_gemini(struct json root, int64_t n, struct buf *out)
 	struct json_iter it = json_iter(root);
 	const char *at = root.p;
 	bool found = false, empty = true;
-	struct json v;
+	struct json v, none = {root.end - 1, root.end - 1, JSON_NULL};
 	struct str key;
 
 	while (json_next_member(&it, &key, &v)) {
 		empty = false;
-		if (v.type != JSON_OBJECT || !cap_one_of(key, places, 2))
+		if (!cap_one_of(key, places, 2))
 			continue;
+		if (v.type != JSON_OBJECT) { /* null: the place for one */
+			none = v;
+			continue;
+		}
 		found = true;
 		cap_copy(out, at, v.p);
 		cap_object(v, names, 2, n, out);
 		at = v.end;
 	}
-	cap_copy(out, at, root.end - 1);
 	if (!found) {
-		(void)buf_addz(out, empty ? "\"generationConfig\":{"
-					  : ",\"generationConfig\":{");
+		cap_copy(out, at, none.p);
+		at = none.end;
+		if (none.p == root.end - 1)
+			(void)buf_addz(out, empty ? "\"generationConfig\":"
+						  : ",\"generationConfig\":");
+		(void)buf_addc(out, '{');
 		cap_name(out, names[0], n);
 		(void)buf_addc(out, '}');
 	}
-	(void)buf_addc(out, '}');
+	cap_copy(out, at, root.end);
 }
 
 int

@@ -249,7 +249,7 @@ relay_learn_id(struct relay *r, struct str doc)
 static struct str
 relay_swap_ids(struct relay *r, struct str raw, struct str doc)
 {
-	if (r->o.own_id == NULL)
+	if (r->o.own_id == NULL || raw.len == 0)
 		return raw;
 	relay_learn_id(r, doc);
 	if ((r->id[0] == '\0' ||

@@ -10,10 +10,11 @@
 
 #include "agent/front/front.h"
 
-#define STORED_MAC   16
-#define STORED_RAW   (8 + STORED_MAC)
-#define STORED_CODED 32 /* base64url of STORED_RAW bytes */
-#define STORED_HEAD  "resp_hg"
+#define STORED_MAC	    16
+#define STORED_RAW	    (8 + STORED_MAC)
+#define STORED_CODED	    32 /* base64url of STORED_RAW bytes */
+#define STORED_HEAD	    "resp_hg"
+#define STORED_UPSTREAM_MAX 120 /* sealed, it fits into STORED_ID_MAX */
 
 static void
 stored_mac(const struct b_deployment *d, uint64_t tenant_uid, struct str id,
@@ -54,7 +55,7 @@ stored_is_plain(struct str id)
 			(c >= '0' && c <= '9') || c == '_' || c == '-'))
 			return false;
 	}
-	return id.len > 0 && id.len <= 120;
+	return true;
 }
 
 bool
@@ -65,7 +66,8 @@ stored_seal(const struct b_deployment *d, uint64_t tenant_uid,
 	char coded[STORED_CODED + 1];
 	int i;
 
-	if (!str_starts(upstream, STR("resp_")) || !stored_is_plain(upstream))
+	if (!str_starts(upstream, STR("resp_")) || upstream.len == 5 ||
+	    upstream.len > STORED_UPSTREAM_MAX || !stored_is_plain(upstream))
 		return false;
 	for (i = 0; i < 8; i++)
 		raw[i] = (uint8_t)(d->uid >> (8 * i));

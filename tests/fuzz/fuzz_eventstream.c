@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/dialect/eventstream.h"
+#include "tests/fuzz/splits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,7 +31,7 @@ on_message(void *ctx, const struct eventstream_message *m)
 }
 
 static int
-run(const char *p, size_t n, size_t step, struct buf *seen)
+run(const char *p, size_t n, const struct split *split, struct buf *seen)
 {
 	struct eventstream s;
 	size_t at, part;
@@ -39,7 +40,7 @@ run(const char *p, size_t n, size_t step, struct buf *seen)
 	buf_init(seen, (size_t)1 << 24);
 	eventstream_init(&s, 4096);
 	for (at = 0; at < n && rc == 0; at += part) {
-		part = n - at < step ? n - at : step;
+		part = split_piece(split, at, n);
 		rc = eventstream_feed(&s, p + at, part, on_message, seen);
 	}
 	if (rc == 0)
@@ -86,19 +87,23 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t text[65536];
-	struct buf whole, split;
-	int rc, rc2;
+	struct split split = SPLIT_WHOLE;
+	struct buf whole, cut;
+	struct splits it;
+	int rc;
 
 	if (size < 2 || size > sizeof(text))
 		return 0;
 	memcpy(text, data + 1, --size);
 	if ((data[0] & 0x80) == 0)
 		mend(text, size);
-	rc = run((const char *)text, size, size, &whole);
-	rc2 = run((const char *)text, size, 1 + (data[0] & 0x7f), &split);
-	MUST(rc == rc2);
-	MUST(str_eq(buf_str(&whole), buf_str(&split)));
+	rc = run((const char *)text, size, &split, &whole);
+	it = splits_begin(size, 1 + (data[0] & 0x7f), &split);
+	do {
+		MUST(run((const char *)text, size, &split, &cut) == rc);
+		MUST(str_eq(buf_str(&whole), buf_str(&cut)));
+		buf_release(&cut);
+	} while (splits_next(&it, &split));
 	buf_release(&whole);
-	buf_release(&split);
 	return 0;
 }

@@ -10,12 +10,13 @@
 #include "agent/front/head.h"
 #include "agent/front/http.h"
 #include "agent/upstream/h1_parse.h"
+#include "tests/fuzz/splits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Decode in steps; the body's length, -1 = refused, *end: consumed bytes. */
+/* Decode in pieces; the body's length, -1 = refused, *end: consumed bytes. */
 static long
-unchunk(const char *p, size_t n, size_t step, char *out, size_t *end)
+unchunk(const char *p, size_t n, const struct split *s, char *out, size_t *end)
 {
 	struct h1_chunked c;
 	const char *body;
@@ -23,7 +24,7 @@ unchunk(const char *p, size_t n, size_t step, char *out, size_t *end)
 
 	memset(&c, 0, sizeof(c));
 	while (at < n && c.state != H1_CHUNK_DONE) {
-		part = n - at < step ? n - at : step;
+		part = split_piece(s, at, n);
 		if (h1_chunked_next(&c, p + at, part, &used, &body, &len) != 0)
 			return -1;
 		MUST(used > 0 && used <= part && body >= p + at &&
@@ -40,14 +41,19 @@ static void
 fuzz_chunks(const char *p, size_t n, size_t step)
 {
 	char *a = malloc(n + 1), *b = malloc(n + 1);
+	struct split split = SPLIT_WHOLE;
 	size_t end_a = 0, end_b = 0;
+	struct splits it;
 	long len_a, len_b;
 
 	MUST(a != NULL && b != NULL);
-	len_a = unchunk(p, n, n, a, &end_a);
-	len_b = unchunk(p, n, step, b, &end_b);
-	MUST(len_a == len_b && end_a == end_b);
-	MUST(len_a <= 0 || memcmp(a, b, (size_t)len_a) == 0);
+	len_a = unchunk(p, n, &split, a, &end_a);
+	it = splits_begin(n, step, &split);
+	do {
+		len_b = unchunk(p, n, &split, b, &end_b);
+		MUST(len_a == len_b && (len_a < 0 || end_a == end_b));
+		MUST(len_a <= 0 || memcmp(a, b, (size_t)len_a) == 0);
+	} while (splits_next(&it, &split));
 	free(a);
 	free(b);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/dialect/codec.h"
+#include "tests/fuzz/splits.h"
 #include "tests/unit/agent/codec_order.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -156,7 +157,7 @@ on_event(void *ctx, const struct ir_event *ev)
 }
 
 static int
-run_answer(struct seen *s, struct str body, size_t step)
+run_answer(struct seen *s, struct str body, const struct split *split)
 {
 	const struct codec_provider *p = &codec_responses_provider;
 	struct answer_opts o = {.model = STR("m"),
@@ -177,7 +178,7 @@ run_answer(struct seen *s, struct str body, size_t step)
 		MUST(s->w[i] != NULL);
 	}
 	for (at = 0; at < body.len && rc == 0; at += n) {
-		n = body.len - at < step ? body.len - at : step;
+		n = split_piece(split, at, body.len);
 		rc = p->feed(rd, body.p + at, n, on_event, s);
 	}
 	if (rc == 0)
@@ -189,23 +190,37 @@ run_answer(struct seen *s, struct str body, size_t step)
 }
 
 static void
+seen_release(struct seen *s)
+{
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		clients[i / 2]->free(s->w[i]);
+		buf_release(&s->out[i]);
+	}
+}
+
+static void
 run_answers(struct str body, size_t step)
 {
-	struct seen whole, split;
-	int i, rc = run_answer(&whole, body, body.len + 1);
+	struct split split = SPLIT_WHOLE;
+	struct seen whole, cut;
+	struct splits it;
+	int i, rc = run_answer(&whole, body, &split);
 
-	MUST(run_answer(&split, body, step) == rc);
-	MUST(whole.hash == split.hash && whole.ended == split.ended);
 	MUST(rc == 0 || !whole.ended);
-	for (i = 0; i < 4; i++) {
-		MUST(str_eq(buf_str(&whole.out[i]), buf_str(&split.out[i])));
-		if (i % 2 == 1)
-			check_json(buf_str(&whole.out[i]));
-		clients[i / 2]->free(whole.w[i]);
-		clients[i / 2]->free(split.w[i]);
-		buf_release(&whole.out[i]);
-		buf_release(&split.out[i]);
-	}
+	for (i = 1; i < 4; i += 2)
+		check_json(buf_str(&whole.out[i]));
+	it = splits_begin(body.len, step, &split);
+	do {
+		MUST(run_answer(&cut, body, &split) == rc);
+		MUST(whole.hash == cut.hash && whole.ended == cut.ended);
+		for (i = 0; i < 4; i++)
+			MUST(str_eq(
+			    buf_str(&whole.out[i]), buf_str(&cut.out[i])));
+		seen_release(&cut);
+	} while (splits_next(&it, &split));
+	seen_release(&whole);
 }
 
 int

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "agent/dialect/codec.h"
+#include "tests/fuzz/splits.h"
 #include "tests/unit/agent/codec_order.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -53,7 +54,7 @@ on_event(void *ctx, const struct ir_event *ev)
 
 static struct run *
 run_answer(const struct codec_provider *p, const struct codec_client *c,
-    struct str body, size_t step)
+    struct str body, const struct split *split)
 {
 	struct answer_opts o = {.model = STR("m"),
 	    .id = STR("id"),
@@ -71,7 +72,7 @@ run_answer(const struct codec_provider *p, const struct codec_client *c,
 	run->writer = c->begin(&o, &run->out);
 	MUST(run->writer != NULL);
 	for (at = 0; at < body.len && run->rc == 0; at += n) {
-		n = body.len - at < step ? body.len - at : step;
+		n = split_piece(split, at, body.len);
 		run->rc = p->feed(rd, body.p + at, n, on_event, run);
 	}
 	if (run->rc == 0) {
@@ -96,14 +97,18 @@ static void
 fuzz_answer(const struct codec_provider *p, const struct codec_client *c,
     struct str body, size_t step)
 {
-	struct run *whole = run_answer(p, c, body, body.len + 1);
-	struct run *split = run_answer(p, c, body, step);
+	struct split split = SPLIT_WHOLE;
+	struct run *whole = run_answer(p, c, body, &split), *cut;
+	struct splits it = splits_begin(body.len, step, &split);
 
-	MUST(whole->rc == split->rc);
-	MUST(str_eq(buf_str(&whole->events), buf_str(&split->events)));
-	MUST(str_eq(buf_str(&whole->out), buf_str(&split->out)));
+	do {
+		cut = run_answer(p, c, body, &split);
+		MUST(whole->rc == cut->rc);
+		MUST(str_eq(buf_str(&whole->events), buf_str(&cut->events)));
+		MUST(str_eq(buf_str(&whole->out), buf_str(&cut->out)));
+		run_free(cut);
+	} while (splits_next(&it, &split));
 	run_free(whole);
-	run_free(split);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent/dialect/codec.h"
+#include "tests/fuzz/splits.h"
 #include "tests/unit/agent/codec_order.h"
 #include "tests/unit/agent/eventstream_kit.h"
 
@@ -58,8 +59,8 @@ on_event(void *ctx, const struct ir_event *ev)
 }
 
 static int
-run(const struct codec_provider *p, bool stream, struct str body, size_t step,
-    struct seen *s)
+run(const struct codec_provider *p, bool stream, struct str body,
+    const struct split *split, struct seen *s)
 {
 	struct answer_reader *rd = p->begin(stream, 32768, 65536);
 	size_t at, part;
@@ -69,7 +70,7 @@ run(const struct codec_provider *p, bool stream, struct str body, size_t step,
 	buf_init(&s->events, (size_t)1 << 26);
 	MUST(rd != NULL);
 	for (at = 0; at < body.len && rc == 0; at += part) {
-		part = body.len - at < step ? body.len - at : step;
+		part = split_piece(split, at, body.len);
 		rc = p->feed(rd, body.p + at, part, on_event, s);
 	}
 	if (rc == 0) {
@@ -82,42 +83,29 @@ run(const struct codec_provider *p, bool stream, struct str body, size_t step,
 	return rc;
 }
 
-/* Lines "type payload" as messages. */
-static void
-frame(struct str text, struct buf *out)
-{
-	struct str line, type, payload;
-	char word[64];
-
-	while (text.len > 0) {
-		(void)str_cut(text, '\n', &line, &text);
-		(void)str_cut(line, ' ', &type, &payload);
-		if (str_copy(type, word, sizeof(word)) != 0)
-			continue;
-		es_bedrock(out, word[0] == '!' ? "exception" : "event",
-		    word[0] == '!' ? word + 1 : word, payload);
-	}
-}
-
 static void
 answer(
     const struct codec_provider *p, bool stream, struct str body, size_t step)
 {
-	static struct seen whole, split;
+	static struct seen whole, cut;
+	struct split split = SPLIT_WHOLE;
+	struct splits it;
 	struct buf framed;
-	int rc, rc2;
+	int rc;
 
 	buf_init(&framed, (size_t)1 << 24);
 	if (p == &codec_bedrock_provider && stream) {
-		frame(body, &framed);
+		es_bedrock_lines(body, &framed);
 		body = buf_str(&framed);
 	}
-	rc = run(p, stream, body, body.len > 0 ? body.len : 1, &whole);
-	rc2 = run(p, stream, body, step, &split);
-	MUST(rc == rc2);
-	MUST(str_eq(buf_str(&whole.events), buf_str(&split.events)));
+	rc = run(p, stream, body, &split, &whole);
+	it = splits_begin(body.len, step, &split);
+	do {
+		MUST(run(p, stream, body, &split, &cut) == rc);
+		MUST(str_eq(buf_str(&whole.events), buf_str(&cut.events)));
+		buf_release(&cut.events);
+	} while (splits_next(&it, &split));
 	buf_release(&whole.events);
-	buf_release(&split.events);
 	buf_release(&framed);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agent/dialect/openai.h"
+#include "tests/fuzz/splits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,7 +40,8 @@ on_event(void *ctx, const struct sse_event *ev)
 }
 
 static void
-run(struct seen *s, const char *p, size_t n, size_t step, bool wants)
+run(struct seen *s, const char *p, size_t n, const struct split *split,
+    bool wants)
 {
 	struct sse sse;
 	size_t at, part;
@@ -52,7 +54,7 @@ run(struct seen *s, const char *p, size_t n, size_t step, bool wants)
 	oai_stream_init(&s->stream, (size_t)1 << 20);
 	oai_stream_begin(&s->stream, wants);
 	for (at = 0; at < n && rc == 0; at += part) {
-		part = n - at < step ? n - at : step;
+		part = split_piece(split, at, n);
 		rc = sse_feed(&sse, p + at, part, on_event, s);
 	}
 	if (rc == 0)
@@ -69,10 +71,25 @@ done(struct seen *s)
 	buf_release(&s->events);
 }
 
+static void
+same(const struct seen *a, const struct seen *b)
+{
+	MUST(str_eq(buf_str(&a->events), buf_str(&b->events)));
+	MUST(str_eq(buf_str(&a->out), buf_str(&b->out)));
+	MUST(a->stream.done == b->stream.done);
+	MUST(a->stream.finished == b->stream.finished);
+	MUST(a->stream.sum.text_bytes == b->stream.sum.text_bytes);
+	MUST(
+	    memcmp(&a->stream.sum.usage.usage.tokens,
+		&b->stream.sum.usage.usage.tokens, sizeof(struct tokens)) == 0);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct seen whole, split;
+	struct split split = SPLIT_WHOLE;
+	struct seen whole, cut;
+	struct splits it;
 	const char *p;
 	bool wants;
 	int i;
@@ -81,20 +98,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	p = (const char *)data + 1;
 	wants = (data[0] & 0x80) != 0;
-	run(&whole, p, size - 1, size, wants);
-	run(&split, p, size - 1, 1 + (data[0] & 0x7f), wants);
-	MUST(str_eq(buf_str(&whole.events), buf_str(&split.events)));
-	MUST(whole.stream.done == split.stream.done);
-	MUST(whole.stream.finished == split.stream.finished);
-	MUST(whole.stream.sum.text_bytes == split.stream.sum.text_bytes);
-	MUST(memcmp(&whole.stream.sum.usage.usage.tokens,
-		 &split.stream.sum.usage.usage.tokens,
-		 sizeof(struct tokens)) == 0);
+	run(&whole, p, size - 1, &split, wants);
+	it = splits_begin(size - 1, 1 + (data[0] & 0x7f), &split);
+	do {
+		run(&cut, p, size - 1, &split, wants);
+		same(&whole, &cut);
+		done(&cut);
+	} while (splits_next(&it, &split));
 	for (i = 0; i < TC_COUNT; i++)
 		MUST(
 		    whole.stream.sum.usage.usage.tokens.n[i] >= 0 &&
 		    whole.stream.sum.usage.usage.tokens.n[i] <= OAI_MAX_TOKENS);
 	done(&whole);
-	done(&split);
 	return 0;
 }

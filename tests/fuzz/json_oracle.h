@@ -14,28 +14,10 @@
 #ifndef TESTS_FUZZ_JSON_ORACLE_H
 #define TESTS_FUZZ_JSON_ORACLE_H
 
-/* Both libraries call their types JSON_OBJECT and so on. */
-#define JSON_OBJECT  JANSSON_OBJECT
-#define JSON_ARRAY   JANSSON_ARRAY
-#define JSON_STRING  JANSSON_STRING
-#define JSON_INTEGER JANSSON_INTEGER
-#define JSON_REAL    JANSSON_REAL
-#define JSON_TRUE    JANSSON_TRUE
-#define JSON_FALSE   JANSSON_FALSE
-#define JSON_NULL    JANSSON_NULL
-#include <jansson.h>
-#undef JSON_OBJECT
-#undef JSON_ARRAY
-#undef JSON_STRING
-#undef JSON_INTEGER
-#undef JSON_REAL
-#undef JSON_TRUE
-#undef JSON_FALSE
-#undef JSON_NULL
-#undef json_is_true
-
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "tests/fuzz/jansson_beside.h"
 
 #include "common/json.h"
 

@@ -4,6 +4,7 @@
  * is linked with, so that what fuzzing found stays found without clang. With
  * arguments the files (or folders) named there; without, the corpus
  * tests/fuzz/corpus/<name of this program>/. Prints TAP, one line an input.
+ * Targets that cut their input try every split (splits.h).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -13,9 +14,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tests/fuzz/splits.h"
+
 /* Defined by the target. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv) __attribute__((weak));
+
+const char splits_every[] = "here";
 
 static int n_inputs;
 static int n_bad;

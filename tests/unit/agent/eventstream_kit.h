@@ -61,4 +61,21 @@ es_bedrock(
 	buf_release(&h);
 }
 
+/* Lines "type payload" as such messages; "!type": an exception. */
+static inline void
+es_bedrock_lines(struct str text, struct buf *out)
+{
+	struct str line, type, payload;
+	char word[64];
+
+	while (text.len > 0) {
+		(void)str_cut(text, '\n', &line, &text);
+		(void)str_cut(line, ' ', &type, &payload);
+		if (str_copy(type, word, sizeof(word)) != 0)
+			continue;
+		es_bedrock(out, word[0] == '!' ? "exception" : "event",
+		    word[0] == '!' ? word + 1 : word, payload);
+	}
+}
+
 #endif

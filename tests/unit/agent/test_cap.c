@@ -37,6 +37,8 @@ START_TEST(test_chat)
 	/* not that of another object */
 	check(OP_CHAT, false, "{\"x\":{\"max_tokens\":7},\"max_tokens\":900}",
 	    "{\"x\":{\"max_tokens\":7},\"max_tokens\":100}");
+	/* low already, in another spelling: never raised */
+	check(OP_CHAT, true, "{\"max_tokens\":1e1}", "{\"max_tokens\":1e1}");
 	check(OP_COMPLETIONS, false, "{\"prompt\":\"x\"}",
 	    "{\"prompt\":\"x\",\"max_tokens\":100}");
 }
@@ -60,6 +62,13 @@ START_TEST(test_others)
 	check(OP_GENERATE, false, "{\"contents\":[{\"maxOutputTokens\":9}]}",
 	    "{\"contents\":[{\"maxOutputTokens\":9}],"
 	    "\"generationConfig\":{\"maxOutputTokens\":100}}");
+	/* null has the place of an object */
+	check(OP_GENERATE, false, "{\"generationConfig\": null,\"a\":1}",
+	    "{\"generationConfig\": {\"maxOutputTokens\":100},\"a\":1}");
+	check(OP_GENERATE, false,
+	    "{\"generationConfig\":null,\"generation_config\":{}}",
+	    "{\"generationConfig\":null,"
+	    "\"generation_config\":{\"maxOutputTokens\":100}}");
 	buf_init(&b, 4096);
 	ck_assert_int_eq(
 	    cap_write(OP_EMBEDDINGS, json_root(STR("{}")), false, 1, &b),
