@@ -106,6 +106,7 @@ int cmd_budget_transfer(struct cli *c, const struct cli_args *a);
 int cmd_budget_doubt(struct cli *c, const struct cli_args *a);
 int cmd_report_chargeback(struct cli *c, const struct cli_args *a);
 int cmd_usage_list(struct cli *c, const struct cli_args *a);
+int cmd_usage_quarantine(struct cli *c, const struct cli_args *a);
 int cmd_usage_correct(struct cli *c, const struct cli_args *a);
 int cmd_version_list(struct cli *c, const struct cli_args *a);
 int cmd_version_show(struct cli *c, const struct cli_args *a);

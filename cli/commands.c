@@ -70,6 +70,9 @@ static const struct cli_flag f_usage[] = {
     {"tag", 0, "NAME=VALUE", "only requests with this tag"},
     {"request-id", 0, "UUID", "only this request"},
     {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
+static const struct cli_flag f_quarantine[] = {
+    {"agent", 0, "ID", "only what this agent sent"},
+    {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
 static const struct cli_flag f_correct[] = {
     {"reason", 0, "TEXT", "kept with each correction"}, F_END};
 static const struct cli_flag f_increase[] = {
@@ -186,6 +189,8 @@ const struct cli_cmd cli_commands[] = {
 	"headgate usage list --tenant acme --limit 20\n"
 	"headgate usage list --request-id 0197a6e0-...",
 	f_usage, 0, 0, false, cmd_usage_list},
+    {"usage quarantine", "", "List records that cannot be right, and why", NULL,
+	f_quarantine, 0, 0, false, cmd_usage_quarantine},
     {"usage correct", "BILL.json", "Correct estimated records from a bill",
 	"headgate usage correct bill.json --reason 'openai 2026-11'", f_correct,
 	1, 1, false, cmd_usage_correct},

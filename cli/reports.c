@@ -167,6 +167,34 @@ cmd_usage_list(struct cli *c, const struct cli_args *a)
 	return rc;
 }
 
+int
+cmd_usage_quarantine(struct cli *c, const struct cli_args *a)
+{
+	const char *limit = args_get(a, "limit");
+	json_t *reply = NULL, *list = NULL;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, 4096);
+	buf_addz(&path, "/v1/usage/quarantine");
+	client_query(&path, "agent", args_get(a, "agent"));
+	if (args_has(a, "all")) {
+		rc = client_get_all(c, buf_cstr(&path), &list);
+	} else {
+		client_query(&path, "limit", limit != NULL ? limit : "50");
+		rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
+		list = json_incref(json_object_get(reply, "items"));
+	}
+	if (rc == 0)
+		show_list(c, list,
+		    "at,agent,epoch:boot_epoch,shard#,seq,reason,request_id,"
+		    "charged:charged_nanousd$,claimed:claimed_nanousd$");
+	json_decref(list);
+	json_decref(reply);
+	buf_release(&path);
+	return rc;
+}
+
 /* A bill is a JSON object with "items" (or an array) of {request_id, attempt,
  * tokens}; sent in slices so that a month's bill fits the body limit. */
 static int

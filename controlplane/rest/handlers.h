@@ -19,8 +19,8 @@ rest_handler versions_list, versions_get, versions_diff, versions_rollback,
 rest_handler agents_list, agents_get, agents_revoke, join_list, join_create,
     join_revoke;
 /* usage.c */
-rest_handler usage_list, usage_correct, usage_watermarks, budget_status,
-    budget_doubt;
+rest_handler usage_list, usage_correct, usage_watermarks, usage_quarantine,
+    budget_status, budget_doubt;
 /* budget_moves.c */
 rest_handler budget_increase, budget_transfer;
 /* events.c */

@@ -265,8 +265,47 @@ usage_correct(struct rest_call *c)
 		(json_int_t)r.delta_cost));
 }
 
-/* ---- watermarks, budgets
- * --------------------------------------------------------- */
+/* ---- quarantine, watermarks ---- */
+
+static int
+rejected_on_row(void *ctx, const struct usage_rejected *q)
+{
+	json_t *row = json_pack(
+	    "{s:o, s:o, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:I, s:o, s:I}",
+	    "agent", json_strn(q->agent_id), "boot_epoch",
+	    json_u64(q->boot_epoch), "shard", (json_int_t)q->shard, "seq",
+	    json_u64(q->seq), "at", json_instant(q->at), "reason",
+	    json_strn(q->reason), "charged_nanousd", (json_int_t)q->charged,
+	    "held_nanousd", (json_int_t)q->held, "request_id",
+	    q->request_id[0] != '\0' ? json_string(q->request_id) : json_null(),
+	    "attempt", (json_int_t)q->attempt, "started_at",
+	    json_instant(q->started_at), "claimed_nanousd",
+	    (json_int_t)q->claimed);
+
+	return json_array_append_new(ctx, row) ? ERR_NOMEM : 0;
+}
+
+int
+usage_quarantine(struct rest_call *c)
+{
+	char cursor[96], next[96] = "";
+	json_t *list = json_array();
+	int limit = 0, rc;
+
+	rc = query_limit(c, &limit);
+	if (rc == 0)
+		rc = cursor_read(c, 'q', cursor, sizeof(cursor));
+	if (rc == 0)
+		rc = store_usage_quarantine(c->db, http_param(c->req, "agent"),
+		    str_of(cursor), limit, rejected_on_row, list, next, &c->e);
+	if (rc != 0) {
+		json_decref(list);
+		return rc;
+	}
+	return rest_json(c, 200,
+	    json_pack("{s:o, s:o}", "items", list, "next_cursor",
+		cursor_json('q', str_of(next))));
+}
 
 static int
 watermark_on_row(void *ctx, const struct usage_watermark *w)

@@ -103,6 +103,28 @@ struct usage_filter {
 int store_usage_list(struct db *db, const struct usage_filter *f,
     usage_row_fn *fn, void *ctx, char *next_cursor, struct error *e) MUST_CHECK;
 
+/* ---- quarantine ---- */
+
+struct usage_rejected {
+	struct str agent_id;
+	uint64_t boot_epoch, seq;
+	uint32_t shard;
+	int64_t at; /* when it came, ns */
+	struct str reason;
+	int64_t charged; /* budgets were charged with this all the same */
+	int64_t held;	 /* and this much is held back, see proto/held.h */
+	/* What the record says of itself; empty, 0 where it cannot be read. */
+	char request_id[37];
+	uint32_t attempt;
+	int64_t started_at, claimed; /* ns, nano-USD */
+};
+typedef int usage_rejected_fn(void *ctx, const struct usage_rejected *q);
+/* Ordered by agent, epoch, shard, seq. agent_id empty = all agents; cursor as
+ * the last call gave it in next, which gets "" at the end. */
+int store_usage_quarantine(struct db *db, struct str agent_id,
+    struct str cursor, int limit, usage_rejected_fn *fn, void *ctx,
+    char next[96], struct error *e) MUST_CHECK;
+
 /* ---- corrections ---- */
 
 struct usage_evidence {

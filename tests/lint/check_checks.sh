@@ -40,6 +40,17 @@ for check in layers sizes text; do
 		bad "check_$check.sh" "fails on a clean tree: $(head -n 3 "$tmp/out")"
 done
 
+mkdir -p deploy/prometheus docs
+echo '| `headgate_a_total` | counter |' >docs/METRICS.md
+echo '| `Known` | look |' >docs/OPERATIONS.md
+plant deploy/prometheus/alerts.yml <<'EOT'
+      - alert: Unknown
+        expr: headgate_a_total > headgate_b_total
+EOT
+expect alerts 'no metric headgate_b_total'
+expect alerts 'does not explain Unknown'
+rm -rf deploy docs
+
 plant agent/x.c <<'EOT'
 #include <libpq-fe.h>
 #include <foo/bar.h>

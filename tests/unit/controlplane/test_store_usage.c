@@ -150,6 +150,60 @@ START_TEST(test_hole_inside)
 }
 END_TEST
 
+struct rejected {
+	size_t n;
+	uint64_t seq[16];
+	char cost_reason[64], short_id[37];
+};
+
+static int
+on_rejected(void *ctx, const struct usage_rejected *q)
+{
+	struct rejected *w = ctx;
+
+	ck_assert_uint_lt(w->n, 16);
+	w->seq[w->n++] = q->seq;
+	ck_assert_int_eq(q->at, NOW);
+	if (q->seq == 2) {
+		ck_assert_int_eq(q->claimed, -5);
+		ck_assert_uint_eq(strlen(q->request_id), 36);
+		ck_assert_int_eq(str_copy(q->reason, w->cost_reason, 64), 0);
+	}
+	if (q->seq == 8) /* its id had 15 bytes */
+		ck_assert_str_eq(q->request_id, "");
+	return 0;
+}
+
+/* Ten records in pages of four; none twice, none left out. */
+static void
+check_quarantine(struct store *s)
+{
+	struct rejected w = {0};
+	char cursor[96] = "", next[96];
+	struct error e;
+	struct db *db;
+	int pages = 0;
+
+	OK(store_take(s, &db, &e));
+	do {
+		OK(store_usage_quarantine(
+		    db, STR(""), str_of(cursor), 4, on_rejected, &w, next, &e));
+		memcpy(cursor, next, sizeof(cursor));
+	} while (cursor[0] != '\0' && ++pages < 9);
+	ck_assert_uint_eq(w.n, 10);
+	for (size_t i = 0; i < w.n; i++)
+		ck_assert_uint_eq(w.seq[i], i + 1);
+	ck_assert_str_ne(w.cost_reason, "");
+	w.n = 0;
+	OK(store_usage_quarantine(
+	    db, STR("nobody"), STR(""), 4, on_rejected, &w, next, &e));
+	ck_assert_uint_eq(w.n, 0);
+	ck_assert_int_eq(store_usage_quarantine(db, STR(""), STR("x 1 2"), 4,
+			     on_rejected, &w, next, &e),
+	    ERR_INVALID);
+	store_give(db);
+}
+
 START_TEST(test_bad_records)
 {
 	struct store *s = pgtest_open();
@@ -190,6 +244,7 @@ START_TEST(test_bad_records)
 	ck_assert_int_eq(pgtest_number(s, "SELECT count(DISTINCT reason) FROM "
 					  "usage_quarantine"),
 	    8);
+	check_quarantine(s);
 	ck_assert_int_eq(
 	    pgtest_number(s, "SELECT count(*) FROM usage WHERE tags->>'env\"'"
 			     " = U&'\\+01F30A\\\\'"),
