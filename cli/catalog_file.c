@@ -166,8 +166,8 @@ read_model(struct catalog_read *r, const char *at, json_t *m)
 	int rc;
 
 	rc = only(r, at, m,
-	    "name context_tokens max_output_tokens capabilities tokenizer "
-	    "confidence prices");
+	    "name context_tokens max_output_tokens max_request_usd "
+	    "capabilities tokenizer confidence prices");
 	if (rc != 0)
 		return rc;
 	if (text_of(m, "name")[0] == '\0')
@@ -304,6 +304,27 @@ print_price(const json_t *line)
 	return strdup(text);
 }
 
+/* The declared cap in one spelling, "" when there is none. */
+static void
+print_request(const json_t *obj, char *text, size_t cap)
+{
+	const json_t *v = json_object_get(obj, "max_request_usd");
+	char usd[32] = "";
+	int64_t nano;
+
+	if (json_is_integer(v))
+		(void)snprintf(
+		    usd, sizeof(usd), "%lld", (long long)json_integer_value(v));
+	text[0] = '\0';
+	if (v != NULL)
+		(void)snprintf(text, cap, "r %lld",
+		    money_parse(
+			str_of(usd[0] != '\0' ? usd : json_string_value(v)),
+			&nano) == 0
+			? (long long)nano
+			: -1LL);
+}
+
 static uint64_t
 print_add(uint64_t h, const char *text)
 {
@@ -340,6 +361,9 @@ catalog_print(const json_t *obj, char dst[CATALOG_PRINT])
 		json_object_get(obj, "max_output_tokens")),
 	    text_of(obj, "tokenizer"));
 	h = print_add(h, text);
+	print_request(obj, text, sizeof(text));
+	if (text[0] != '\0') /* others keep their fingerprint */
+		h = print_add(h, text);
 	for (i = 0; i < n; i++) {
 		h = print_add(h, v[i]);
 		free(v[i]);

@@ -121,7 +121,8 @@ control_start_reconcile(struct control *c, struct error *e)
 	struct reconcile_options ro = {.store = c->boot.store,
 	    .metrics = c->metrics,
 	    .interval_ms = c->o->reconcile_ms,
-	    .retention_days = c->o->usage_retention};
+	    .retention_days = c->o->usage_retention,
+	    .audit_days = c->o->audit_retention};
 
 	return reconcile_start(&ro, &c->reconcile, e);
 }

@@ -22,11 +22,12 @@ static const struct cfg_option control_option_table[] = {
 	"HOST:PORT", "Agent channel, publications (TLS)."},
     {"advertise", CFG_STRING, OPT(advertise), "", 0, 0, "URL[,URL]",
 	"Addresses of the agent channel that join tokens carry, such as "
-	"tls+tcp://control.example.com:7401; default: --channel-listen."},
+	"tls+tcp://control.example.com:7401; default: what "
+	"--channel-listen says, the loopback for any address."},
     {"advertise-publish", CFG_STRING, OPT(advertise_publish), "", 0, 0,
 	"URL[,URL]",
-	"Addresses of the publications likewise; default: "
-	"--publish-listen."},
+	"Addresses of the publications likewise; default: what "
+	"--publish-listen says."},
     {"tls-name", CFG_STRING, OPT(tls_name), "localhost,127.0.0.1,::1", 0, 0,
 	"NAME[,NAME]",
 	"DNS names and addresses in the channel's certificate; agents check "
@@ -63,6 +64,9 @@ static const struct cfg_option control_option_table[] = {
     {"usage-retention", CFG_INT, OPT(usage_retention), "0", 0, 36500, "DAYS",
 	"Drop single usage records after so many days; never the ledger, the "
 	"sums, or days that differ. 0: keep them."},
+    {"audit-retention", CFG_INT, OPT(audit_retention), "0", 0, 36500, "DAYS",
+	"Delete entries of the audit log after so many days; an entry says "
+	"how many went. 0: keep them."},
     {"stop-timeout", CFG_DURATION, OPT(stop_ms), "20s", 1000, 600000,
 	"DURATION", "Longest clean stop; then the process ends at once."},
     {"user", CFG_STRING, OPT(user), "", 0, 0, "USER",

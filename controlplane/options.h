@@ -24,6 +24,7 @@ struct control_options {
 	int64_t heartbeat_ms, stop_ms; /* milliseconds */
 	int64_t reconcile_ms;
 	int64_t usage_retention; /* days; 0 = for ever */
+	int64_t audit_retention; /* likewise */
 	bool store_unsafe_fast;
 	/* sub-command admin-token */
 	const char *name, *role, *expires_in;

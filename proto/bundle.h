@@ -29,7 +29,10 @@
 #define GROUP_KEY_LEN  32
 #define BUNDLE_MAX     ((size_t)256 << 20) /* bytes of a SignedBundle */
 #define BUNDLE_PART    ((size_t)1 << 20)   /* data in one PullReply */
-#define DELTA_MAX      ((size_t)1 << 20)   /* larger: hint without items */
+/* An agent has room for so many on the path of a key. */
+#define PROTO_PATH_BUDGETS 8
+#define PROTO_PATH_LIMITS  8
+#define DELTA_MAX	   ((size_t)1 << 20) /* larger: hint without items */
 
 /* BLAKE2b-256 of a packed item. */
 void item_hash(struct str packed, uint8_t hash[STATE_HASH_LEN]);

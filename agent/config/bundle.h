@@ -20,13 +20,15 @@
 #include "agent/provider/credential.h"
 #include "common/price.h"
 #include "common/str.h"
+#include "proto/bundle.h"
 
 struct budget_cell; /* agent/money/lease.h */
 struct limit_cell;  /* agent/policy/limit.h */
 struct token_cell;  /* agent/upstream/token.h */
 
-#define BUNDLE_MAX_BUDGETS 8 /* on one key's path; more is rejected */
-#define BUNDLE_MAX_LIMITS  8
+/* On one key's path; more is rejected. */
+#define BUNDLE_MAX_BUDGETS PROTO_PATH_BUDGETS
+#define BUNDLE_MAX_LIMITS  PROTO_PATH_LIMITS
 
 struct b_tenant {
 	uint64_t uid;

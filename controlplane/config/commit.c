@@ -493,6 +493,8 @@ config_commit(struct db *db, const struct config_commit *req,
 		rc = commit_specs(&c);
 	if (rc == 0)
 		rc = commit_references(&c);
+	if (rc == 0 && p->n == 0)
+		rc = commit_paths(&c);
 	if (rc == 0)
 		rc = commit_referrers(&c);
 	if (rc == 0)

@@ -42,5 +42,8 @@ struct work *commit_find(struct commit *c, int kind, struct str name);
 /* Complete w->spec by internal and read-only fields; makes keys, stores
  * credentials. w->uid is known. Problems go to c->p. */
 int commit_secrets(struct commit *c, struct work *w) MUST_CHECK;
+/* Check that no key gets more budgets or limits on its path than agents have
+ * room for. Problems go to c->p, they name the key and what lies there. */
+int commit_paths(struct commit *c) MUST_CHECK;
 
 #endif

@@ -14,17 +14,35 @@
 /* ---- join tokens -----------------------------------------------------------
  */
 
-/* Comma-separated addresses, or one built from the bound port; strings in the
- * arena. */
+/* The host of HOST:PORT that others on this machine can reach: of "any
+ * address" the loopback. */
+static struct str
+join_host(const char *listen)
+{
+	const char *colon = listen != NULL ? strrchr(listen, ':') : NULL;
+	struct str host = colon != NULL
+			      ? str_make(listen, (size_t)(colon - listen))
+			      : STR("");
+
+	if (host.len == 0 || str_eqz(host, "0.0.0.0") || str_eqz(host, "*"))
+		return STR("127.0.0.1");
+	return str_eqz(host, "[::]") ? STR("[::1]") : host;
+}
+
+/* Comma-separated addresses, or one built from where the channel listens and
+ * the bound port; strings in the arena. */
 static int
-join_addresses(struct arena *a, const char *list, uint16_t port,
-    char *out[CHANNEL_MAX_ADDRESSES], unsigned *n)
+join_addresses(struct arena *a, const char *list, const char *listen,
+    uint16_t port, char *out[CHANNEL_MAX_ADDRESSES], unsigned *n)
 {
 	struct str rest = str_of(list), one;
 	bool more = rest.len > 0;
 
 	if (!more) {
-		out[0] = arena_printf(a, "tls+tcp://127.0.0.1:%u", port);
+		struct str host = join_host(listen);
+
+		out[0] =
+		    arena_printf(a, "tls+tcp://%.*s:%u", STR_ARG(host), port);
 		*n = 1;
 		return out[0] != NULL ? 0 : ERR_NOMEM;
 	}
@@ -46,11 +64,12 @@ join_text(struct fleet *f, struct arena *a, struct join_token *t,
 {
 	int rc;
 
-	rc = join_addresses(
-	    a, f->advertise, fleet_port(f), t->addresses, &t->n_addresses);
+	rc = join_addresses(a, f->advertise, f->o.listen, fleet_port(f),
+	    t->addresses, &t->n_addresses);
 	if (rc == 0)
-		rc = join_addresses(a, f->advertise_publish,
-		    fleet_publish_port(f), t->publish, &t->n_publish);
+		rc =
+		    join_addresses(a, f->advertise_publish, f->o.listen_publish,
+			fleet_publish_port(f), t->publish, &t->n_publish);
 	if (rc != 0)
 		return rc;
 	t->server_name = f->tls_name;

@@ -119,13 +119,19 @@ reconcile_look(struct reconcile *r, struct reconcile_latest *l, struct error *e)
 static int
 reconcile_retention(struct reconcile *r, struct error *e)
 {
+	int64_t now = clock_wall(clock_system()), n = 0;
 	struct retention gone;
-	int rc;
+	int rc = 0;
 
-	if (r->o.retention_days == 0)
-		return 0;
-	rc = store_retention(r->o.store, r->o.retention_days,
-	    clock_wall(clock_system()), &gone, e);
+	if (r->o.audit_days > 0)
+		rc = store_audit_retention(
+		    r->o.store, r->o.audit_days, now, &n, e);
+	if (n > 0)
+		log_info(
+		    "old entries of the audit log deleted", LFI("rows", n));
+	if (rc != 0 || r->o.retention_days == 0)
+		return rc;
+	rc = store_retention(r->o.store, r->o.retention_days, now, &gone, e);
 	if (gone.days > 0 || gone.leases > 0)
 		log_info("old usage dropped", LFI("days", gone.days),
 		    LFI("leases", gone.leases));

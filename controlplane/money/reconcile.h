@@ -17,6 +17,7 @@ struct reconcile_options {
 	struct metric_set *metrics; /* of controlplane/metrics.h; NULL ok */
 	int64_t interval_ms;	    /* 0 = never */
 	int64_t retention_days;	    /* of usage rows; 0 = for ever */
+	int64_t audit_days;	    /* of the audit log; 0 = for ever */
 };
 
 /* Start the thread. Caller: reconcile_stop(). */

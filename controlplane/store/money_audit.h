@@ -73,5 +73,9 @@ struct retention {
  * what was done until then is done. */
 int store_retention(struct store *s, int64_t days, int64_t wall_now,
     struct retention *ret, struct error *e) MUST_CHECK;
+/* Delete the entries of the audit log from before `days` ago; an entry says
+ * how many went (*n). ERR_AGAIN as above. */
+int store_audit_retention(struct store *s, int64_t days, int64_t wall_now,
+    int64_t *n, struct error *e) MUST_CHECK;
 
 #endif

@@ -34,6 +34,24 @@ expire_tx(struct db *db, void *ctx, struct error *e)
 }
 
 int
+store_audit_retention(struct store *s, int64_t days, int64_t wall_now,
+    int64_t *n, struct error *e)
+{
+	static const struct db_stmt st = {"SELECT hg_audit_expire($1)"};
+	struct expire x = {
+	    .st = &st, .arg = DBT(wall_now - days * RETENTION_DAY_NS)};
+	int rc;
+
+	*n = 0;
+	do {
+		rc = store_tx(s, 1, expire_tx, &x, e);
+		if (rc == 0)
+			*n += x.n;
+	} while (rc == 0 && x.n > 0);
+	return rc;
+}
+
+int
 store_retention(struct store *s, int64_t days, int64_t wall_now,
     struct retention *ret, struct error *e)
 {

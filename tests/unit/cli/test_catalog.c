@@ -199,8 +199,11 @@ START_TEST(test_fingerprint)
 	    "{\"prices\":[{\"class\":\"input\",\"usd_per_mtok\":\"1\","
 	    "\"above_tokens\":7}]}",
 	    "{\"prices\":[{\"class\":\"input\",\"usd_per_mtok\":\"1\","
-	    "\"to\":\"2027-01-01\"}]}"};
+	    "\"to\":\"2027-01-01\"}]}",
+	    "{\"capabilities\":[\"chat\"],\"context_tokens\":5,"
+	    "\"max_request_usd\":\"2.5\"}"};
 	char v[sizeof(specs) / sizeof(*specs)][CATALOG_PRINT];
+	char again[CATALOG_PRINT];
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
 		print_of(specs[i], v[i]);
@@ -210,6 +213,10 @@ START_TEST(test_fingerprint)
 			else
 				ck_assert_str_ne(v[i], v[k]);
 	}
+	print_of("{\"capabilities\":[\"chat\"],\"context_tokens\":5,"
+		 "\"max_request_usd\":\"2.500\"}",
+	    again);
+	ck_assert_str_eq(again, v[sizeof(v) / sizeof(*v) - 1]);
 	ck_assert_str_eq(catalog_mark_print("p 2026-11-22 0123456789abcdef"),
 	    "0123456789abcdef");
 	ck_assert_str_eq(catalog_mark_print("p 2026"), "");

@@ -250,6 +250,62 @@ START_TEST(test_references)
 }
 END_TEST
 
+/* Agents have room for 8 budgets on the path of a key. */
+START_TEST(test_paths)
+{
+	struct fixture f;
+	struct buf b;
+
+	open_fixture(&f);
+	buf_init(&b, 4000);
+	commit(&f, "[" ACME "]");
+	buf_addf(&b, "[");
+	for (int i = 1; i < 8; i++)
+		buf_addf(&b,
+		    "%s[\"create\",\"budget\",\"acme.b%d\",{\"scope\":"
+		    "\"%s\",\"limit_usd\":\"1\",\"period\":\"day\"}]",
+		    i > 1 ? "," : "", i,
+		    i < 3   ? "acme"
+		    : i < 5 ? "acme.a"
+		    : i < 6 ? "acme.a.b"
+			    : "acme.a.b.k");
+	buf_addz(&b, "]");
+	commit(&f, buf_cstr(&b));
+	refused(&f,
+	    "[[\"create\",\"budget\",\"acme.b8\",{\"scope\":"
+	    "\"acme.a.b.k\",\"limit_usd\":\"1\",\"period\":\"day\"}]]",
+	    ERR_INVALID, "/name",
+	    "key acme.a.b.k would have 9 budgets on its path, agents have "
+	    "room for 8: acme.b6, acme.b7, acme.b8, acme.b5, acme.b3, "
+	    "acme.b4, acme.m, acme.b1, acme.b2");
+	/* One that moves up, and one that makes room for it. */
+	refused(&f,
+	    "[[\"create\",\"budget\",\"acme.b8\",{\"scope\":\"acme\","
+	    "\"limit_usd\":\"1\",\"period\":\"day\"}]]",
+	    ERR_INVALID, "/name", "key acme.a.b.k would have 9 budgets");
+	commit(&f, "[[\"create\",\"budget\",\"acme.b8\",{\"scope\":\"acme\","
+		   "\"limit_usd\":\"1\",\"period\":\"day\"}],"
+		   "[\"delete\",\"budget\",\"acme.b1\",null]]");
+	/* The other key has two less. */
+	commit(&f, "[[\"create\",\"key\",\"acme.a.b.k2\",{}],"
+		   "[\"create\",\"budget\",\"acme.c1\",{\"scope\":"
+		   "\"acme.a.b.k2\",\"limit_usd\":\"1\",\"period\":\"day\"}]]");
+	/* Nobody has a key below it yet. */
+	buf_clear(&b);
+	buf_addf(&b, "[[\"create\",\"team\",\"acme.z\",{}]");
+	for (int i = 0; i < 9; i++)
+		buf_addf(&b,
+		    ",[\"create\",\"limit\",\"acme.z%d\",{\"scope\":"
+		    "\"acme.z\",\"concurrency\":1}]",
+		    i);
+	buf_addz(&b, "]");
+	refused(&f, buf_cstr(&b), ERR_INVALID, "/name",
+	    "every key of team acme.z would have 9 limits");
+	buf_release(&b);
+	close_fixture(&f);
+}
+END_TEST
+
 START_TEST(test_route_subset)
 {
 	struct fixture f;
@@ -632,6 +688,7 @@ main(void)
 		return 1;
 	UNIT_ADD(s, test_commit);
 	UNIT_ADD(s, test_references);
+	UNIT_ADD(s, test_paths);
 	UNIT_ADD(s, test_route_subset);
 	UNIT_ADD(s, test_keys);
 	UNIT_ADD(s, test_credentials);

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/io.h"
+#include "controlplane/store/money_audit.h"
 #include "controlplane/store/pki.h"
 #include "controlplane/store/store_admin.h"
 #include "controlplane/store/vault.h"
@@ -84,6 +85,39 @@ on_audit(void *ctx, const struct audit_entry *a)
 	    STR_ARG(a->target), STR_ARG(a->detail));
 	return 0;
 }
+
+/* Only what is old enough goes, only through the one function. */
+START_TEST(test_audit_retention)
+{
+	struct store *s = pgtest_open();
+	int64_t day = 86400 * NS_PER_S, now = clock_wall(clock_system()), n;
+	struct error e;
+
+	pgtest_sql(s,
+	    "INSERT INTO audit (at, actor, role, action, target, "
+	    "request_id, remote, status) SELECT now() - i * interval "
+	    "'1 day', 'a', 'owner', 'x', 'y', '', '', 200 "
+	    "FROM generate_series(1, 20) i, generate_series(1, 1200)");
+	OK(store_audit_retention(s, 400, now, &n, &e));
+	ck_assert_int_eq(n, 0);
+	ck_assert_int_eq(pgtest_number(s, "SELECT count(*) FROM audit"), 24000);
+	OK(store_audit_retention(s, 10, now + day / 2, &n, &e));
+	ck_assert_int_eq(n, 11 * 1200);
+	ck_assert_int_eq(pgtest_number(s, "SELECT count(*) FROM audit WHERE "
+					  "action = 'x'"),
+	    9 * 1200);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT sum((detail->>'rows')::bigint) FROM audit "
+			     "WHERE action = 'expire'"),
+	    n);
+	OK(store_audit_retention(s, 10, now + day / 2, &n, &e));
+	ck_assert_int_eq(n, 0);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT count(*) FROM audit WHERE action = 'x'"),
+	    9 * 1200);
+	pgtest_close(s);
+}
+END_TEST
 
 START_TEST(test_audit)
 {
@@ -343,6 +377,7 @@ suite(void)
 
 	UNIT_ADD(s, test_tokens);
 	UNIT_ADD(s, test_audit);
+	UNIT_ADD(s, test_audit_retention);
 	UNIT_ADD(s, test_idempotency);
 	UNIT_ADD(s, test_vault);
 	UNIT_ADD(s, test_master_key_file);
