@@ -4,6 +4,7 @@
 // reach another host, model or tenant; secrets that would show up somewhere;
 // requests that cost more than what was reserved for them.
 import fs from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 
 import { agree, reconcile } from './lib/bill.mjs';
@@ -189,10 +190,24 @@ test('an upload has no file that a killed agent could leave behind', async () =>
   const big = form([part('name="file"; filename="a.mp3"', 'a'.repeat(600000)), model]);
   const head = `POST /v1/audio/transcriptions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${free}\r\n`
     + `content-type: multipart/form-data; boundary=xYz\r\ncontent-length: ${big.length + 5}\r\n\r\n`;
-  const half = exchange(at.agent.ports.data, [head, big], { ms: 400 });
-  await new Promise((done) => { setTimeout(done, 200); });
+  const fds = `/proc/${at.agent.proc.pid}/fd`;
+  const open = () => fs.readdirSync(fds).filter((fd) => {
+    try {
+      const link = fs.readlinkSync(path.join(fds, fd));
+      return link.endsWith(' (deleted)') && fs.statSync(path.join(fds, fd)).size > 0;
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
+  equal(open(), [], 'files without a name, before');
+  const socket = net.connect(at.agent.ports.data, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.write(head);
+  socket.write(big);
+  await until('the upload to be in a file without a name', () => open().length === 1);
   equal(files().filter((f) => !f.includes('journal')), before.filter((f) => !f.includes('journal')), 'files');
-  await half;
+  socket.destroy();
+  await until('the file to be gone with its client', () => open().length === 0);
 });
 
 // ---- what a hard budget must not miss ----
