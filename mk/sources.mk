@@ -50,7 +50,7 @@ LIBS_controlplane := -lmicrohttpd -lpq -ljansson -lcurl -lssl -lcrypto \
 	$(LIBS_proto)
 LIBS_agent := -lmicrohttpd -lcurl -ljansson -lssl -lcrypto $(LIBS_proto)
 LIBS_cli := -lcurl -ljansson -lyaml $(LIBS_common)
-LIBS_provider := -ljansson -lcrypto $(LIBS_common)
+LIBS_provider := -ljansson -lssl -lcrypto $(LIBS_common)
 LIBS_load := $(LIBS_common)
 LIBS_sim := $(LIBS_agent) -Wl,--wrap=io_mkdirs
 LIBS_torture := $(LIBS_sim)

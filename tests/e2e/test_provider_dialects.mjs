@@ -8,13 +8,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 
 import Anthropic from '@anthropic-ai/sdk';
-import { Sha256 } from '@aws-crypto/sha256-js';
 import { GoogleGenAI } from '@google/genai';
-import { EventStreamCodec } from '@smithy/eventstream-codec';
-import { SignatureV4 } from '@smithy/signature-v4';
-import { fromUtf8, toUtf8 } from '@smithy/util-utf8';
 import OpenAI, { AzureOpenAI } from 'openai';
 
+import { frames, invoke } from './lib/bedrock.mjs';
 import { Stack } from './lib/stack.mjs';
 import { assert, equal, rejects, run, teardown, test } from './lib/tap.mjs';
 
@@ -137,13 +134,8 @@ test('vertex: tokens for signed assertions, until they expire', async () => {
   equal(status, 401);
 });
 
-async function bedrock(action, body, credentials = aws) {
-  const url = new URL(`${sim.url}/model/sim-small/${action}`);
-  const signer = new SignatureV4({ credentials, region: 'us-east-1', service: 'bedrock', sha256: Sha256 });
-  const { headers } = await signer.sign({ method: 'POST', protocol: 'http:', hostname: url.hostname, path: url.pathname,
-    headers: { host: url.host, 'content-type': 'application/json' }, body: JSON.stringify(body) });
-  delete headers.host;
-  return fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+function bedrock(action, body, credentials = aws) {
+  return invoke(sim.url, 'sim-small', action, body, credentials);
 }
 
 test('bedrock: signed requests, frames with checksums', async () => {
@@ -151,14 +143,7 @@ test('bedrock: signed requests, frames with checksums', async () => {
   const plain = await (await bedrock('converse', ask)).json();
   equal(plain.output.message.content[0].text, text);
   const bytes = new Uint8Array(await (await bedrock('converse-stream', ask)).arrayBuffer());
-  const codec = new EventStreamCodec(toUtf8, fromUtf8);
-  const events = [];
-  for (let at = 0; at < bytes.length;) {
-    const length = new DataView(bytes.buffer, at).getUint32(0);
-    const { headers, body } = codec.decode(bytes.subarray(at, at + length));
-    events.push([headers[':event-type'].value, JSON.parse(toUtf8(body))]);
-    at += length;
-  }
+  const events = frames(bytes);
   equal(events.map(([, e]) => e.delta?.text ?? '').join(''), text);
   equal(events.at(-1)[0], 'metadata');
   equal(events.at(-1)[1].usage, plain.usage);

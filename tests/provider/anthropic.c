@@ -52,7 +52,7 @@ messages_usage(const struct exchange *x, bool start, struct buf *out)
 		    (long long)u.write_5m, (long long)u.write_1h);
 	buf_addf(out, ",\"output_tokens\":%lld",
 	    (long long)(start ? (zero ? 0 : 1) : u.completion));
-	if (!start && x->k.usage != USAGE_BARE)
+	if (!start && x->tells_reasoning)
 		buf_addf(out,
 		    ",\"output_tokens_details\":{\"thinking_tokens\":%lld}",
 		    (long long)u.reasoning);
@@ -263,7 +263,7 @@ messages_finish(struct exchange *x, struct buf *out)
 		} else if (times > 0) {
 			buf_addf(out, ",\"usage\":{\"output_tokens\":%lld",
 			    (long long)u.completion);
-			if (u.reasoning > 0 && x->k.usage != USAGE_BARE)
+			if (u.reasoning > 0 && x->tells_reasoning)
 				buf_addf(out,
 				    ",\"output_tokens_details\":{"
 				    "\"thinking_tokens\":%lld}",

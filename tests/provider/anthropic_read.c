@@ -12,6 +12,12 @@
 	"context_management mcp_servers"
 #define COUNT_FIELDS \
 	"model messages system thinking tools tool_choice output_config"
+/* In the body of Bedrock's InvokeModel: the path says which model, and
+ * whether it is streamed. */
+#define INVOKE_FIELDS                                                  \
+	"anthropic_version anthropic_beta max_tokens messages system " \
+	"stop_sequences temperature top_p top_k metadata thinking "    \
+	"output_config tools tool_choice context_management"
 
 static bool messages_bad(struct call *q, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -72,7 +78,7 @@ messages_source(struct call *q, const json_t *source, const char *path)
 			    "%s.source.base64.data: invalid base64 data", path);
 		return tree_fields(q, source, path, "type media_type data");
 	}
-	if (strcmp(type, "url") == 0)
+	if (strcmp(type, "url") == 0 && q->d != &invoke_dialect)
 		return tree_str(source, "url") != NULL ||
 		       messages_bad(q, "%s.source.url: Field required", path);
 	if (strcmp(type, "file") == 0 || strcmp(type, "text") == 0)
@@ -470,12 +476,11 @@ messages_options(struct call *q)
 }
 
 static bool
-messages_read(struct call *q, bool count)
+messages_read(struct call *q, const char *fields, bool count)
 {
 	const json_t *system;
 
-	if (!tree_parse(q) || !tree_fields(q, q->root, "",
-				  count ? COUNT_FIELDS : MESSAGES_FIELDS))
+	if (!tree_parse(q) || !tree_fields(q, q->root, "", fields))
 		return false;
 	q->s.model = tree_slice(json_object_get(q->root, "model"));
 	q->s.max_tokens = tree_int(q->root, "max_tokens", -1);
@@ -499,8 +504,43 @@ call_messages(struct call *q)
 {
 	const struct sim_model *m;
 
-	if (messages_read(q, false) && call_model(q, false, &m))
+	if (messages_read(q, MESSAGES_FIELDS, false) &&
+	    call_model(q, false, &m))
 		call_start(q, m, false);
+}
+
+/* Bedrock takes one version of the format, and reads its tier from a header. */
+static bool
+messages_invoke_version(struct call *q)
+{
+	struct str version =
+	    tree_slice(json_object_get(q->root, "anthropic_version"));
+
+	if (version.p == NULL)
+		return messages_bad(q, "anthropic_version: Field required");
+	return str_eqz(version, "bedrock-2023-05-31") ||
+	       messages_bad(q,
+		   "anthropic_version: Input should be 'bedrock-2023-05-31'");
+}
+
+void
+call_invoke(struct call *q)
+{
+	struct str type = http_header(q->r, "content-type");
+	const struct sim_model *m;
+
+	if (type.len > 0 && !str_starts(type, STR("application/json"))) {
+		(void)messages_bad(q,
+		    "Invalid content type. Only application/json is "
+		    "supported.");
+		return;
+	}
+	if (!messages_read(q, INVOKE_FIELDS, false) ||
+	    !messages_invoke_version(q) || !call_model(q, false, &m))
+		return;
+	q->s.tier = http_header(q->r, "x-amzn-bedrock-service-tier");
+	q->s.stream = str_ends(q->r->path, STR("-stream"));
+	call_start(q, m, false);
 }
 
 void
@@ -509,7 +549,7 @@ call_count_tokens(struct call *q)
 	const struct sim_model *m;
 	char body[64];
 
-	if (!messages_read(q, true) || !call_model(q, false, &m))
+	if (!messages_read(q, COUNT_FIELDS, true) || !call_model(q, false, &m))
 		return;
 	atomic_fetch_add(&q->c->sim->n.count_tokens, 1);
 	(void)snprintf(body, sizeof(body), "{\"input_tokens\":%lld}",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Amazon Bedrock: Converse and ConverseStream. */
+#include "tests/provider/fault.h"
 #include "tests/provider/frame.h"
 #include "tests/provider/tree.h"
 
@@ -116,6 +117,7 @@ converse_frame(const struct exchange *x, const char *type, struct buf *payload,
 		buf_addc(payload, '"');
 	}
 	buf_addc(payload, '}');
+	fault_payload(x, payload);
 	frame_binary(out, "event", type, buf_str(payload));
 	buf_release(payload);
 }
@@ -137,7 +139,7 @@ converse_delta(
 	int index = (int)(b - x->plan.blocks);
 	struct buf p;
 
-	buf_init(&p, 64 * 1024 * 1024);
+	buf_init(&p, SIZE_MAX / 2);
 	buf_addf(&p, "{\"contentBlockIndex\":%d,\"delta\":{", index);
 	if (b->type == BLOCK_REDACTED) {
 		buf_addz(&p, "\"reasoningContent\":{\"redactedContent\":\"");
@@ -174,7 +176,7 @@ converse_content(struct exchange *x, int64_t at, struct buf *out)
 	int index = (int)(b - x->plan.blocks);
 	struct buf p;
 
-	buf_init(&p, 65536);
+	buf_init(&p, SIZE_MAX / 2);
 	if (i == 0 && b->type == BLOCK_CALL) {
 		buf_addf(&p,
 		    "{\"contentBlockIndex\":%d,\"start\":{\"toolUse\":{"
@@ -230,6 +232,14 @@ converse_error(const struct exchange *x, int status, struct buf *out)
 		      "request again.\",\"originalStatusCode\":500}"));
 }
 
+static void
+converse_bad_json(const struct exchange *x, struct buf *out)
+{
+	(void)x;
+	frame_binary(out, "event", "contentBlockDelta",
+	    STR("{\"contentBlockIndex\":0,\"delta\":{\"te"));
+}
+
 const struct dialect converse_dialect = {
     .tells = TELLS_CACHED | TELLS_WRITES | TELLS_TTL,
     .tiered = true,
@@ -241,6 +251,7 @@ const struct dialect converse_dialect = {
     .content = converse_content,
     .finish = converse_finish,
     .error = converse_error,
+    .bad_json = converse_bad_json,
 };
 
 /* ---- requests ---- */

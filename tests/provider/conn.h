@@ -11,6 +11,7 @@
 #include "tests/provider/exchange.h"
 #include "tests/provider/http.h"
 #include "tests/provider/sim.h"
+#include "tests/provider/tls.h"
 
 struct loop;
 
@@ -31,6 +32,8 @@ struct conn {
 	int64_t drip_ns;      /* pause between sends, 0 = none */
 	bool close_after;     /* close when `out` is empty */
 	bool half_close;      /* ... for writing only, and wait */
+	enum conn_end ending; /* ... and how */
+	struct tls *tls;      /* NULL: plain */
 	enum speaker speaker; /* in whose words it is answered */
 	bool writable;	      /* no EAGAIN since the last EPOLLOUT */
 	bool peer_gone;
@@ -45,9 +48,18 @@ void conn_schedule(struct conn *c, int64_t due_ns);
 void conn_close(struct conn *c, bool reset);
 int64_t conn_now_ns(const struct conn *c); /* monotonic, of this turn */
 
-/* Run `n_threads` loops on host:port until *stop is set. *port gets the port
- * that was bound; on_ready is called once all sockets listen. */
-int loops_run(struct sim *sim, const char *host, uint16_t *port, int n_threads,
-    void (*on_ready)(struct sim *, uint16_t), struct error *e) MUST_CHECK;
+/* Where to listen; a port of 0 is replaced by the one that was bound. */
+struct loop_place {
+	char host[64];
+	uint16_t port;
+};
+
+/* Run `n_threads` loops until *stop is set, on a place and, when the simulator
+ * has a certificate (sim->tls), on another one with TLS. on_ready is called
+ * once all sockets listen. */
+int loops_run(struct sim *sim, struct loop_place *plain, struct loop_place *tls,
+    int n_threads,
+    void (*on_ready)(const struct loop_place *, const struct loop_place *),
+    struct error *e) MUST_CHECK;
 
 #endif

@@ -67,6 +67,10 @@ struct dialect {
 	void (*finish)(struct exchange *x, struct buf *out);
 	/* A failure in mid-stream: server error, overloaded, throttled. */
 	void (*error)(const struct exchange *x, int status, struct buf *out);
+	/* May be NULL: further header lines of an answer. */
+	void (*headers)(const struct exchange *x, struct buf *out);
+	/* May be NULL: an event whose JSON ends too early. */
+	void (*bad_json)(const struct exchange *x, struct buf *out);
 	/* May be NULL: the answer is over and was billed. */
 	void (*done)(struct conn *c);
 };
@@ -74,10 +78,10 @@ struct dialect {
 extern const struct dialect chat_dialect, embed_dialect, completions_dialect,
     messages_dialect, generate_dialect, generate_array_dialect,
     gemini_embed_dialect, vertex_predict_dialect, converse_dialect,
-    responses_dialect, cohere_chat_dialect, cohere_embed_dialect,
-    rerank_dialect, ollama_dialect, ollama_embed_dialect, moderations_dialect,
-    images_dialect, edits_dialect, transcriptions_dialect, translations_dialect,
-    speech_dialect;
+    invoke_dialect, responses_dialect, cohere_chat_dialect,
+    cohere_embed_dialect, rerank_dialect, ollama_dialect, ollama_embed_dialect,
+    moderations_dialect, images_dialect, edits_dialect, transcriptions_dialect,
+    translations_dialect, speech_dialect;
 
 enum problem {
 	PROBLEM_INVALID,

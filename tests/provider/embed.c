@@ -7,7 +7,7 @@
 const char *const embed_form_names[EMBED_FORMS] = {
     "float", "int8", "uint8", "binary", "ubinary", "base64"};
 
-static void
+void
 embed_base64(struct buf *out, const unsigned char *p, size_t n)
 {
 	static const char set[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -14,13 +14,13 @@
 #include <jansson.h>
 
 #include "tests/provider/conn.h"
+#include "tests/provider/fault.h"
 #include "tests/provider/frame.h"
 #include "tests/provider/openai.h"
 #include "tests/provider/route.h"
 #include "tests/provider/text.h"
 
 #define EXCHANGE_BATCH 32 /* events a step when there is no gap */
-#define EXCHANGE_HUGE  (16 * 1024 * 1024)
 
 static int64_t
 min_i64(int64_t a, int64_t b)
@@ -47,7 +47,7 @@ exchange_release(struct exchange *x)
 	x->echo = NULL;
 }
 
-static void
+void
 exchange_finish(struct conn *c)
 {
 	c->x.phase = X_IDLE;
@@ -81,8 +81,7 @@ exchange_bill_tokens(struct exchange *x, int64_t generated)
 	}
 }
 
-/* Take the row down with `generated` completion tokens. */
-static void
+void
 exchange_bill(struct conn *c, int64_t generated, bool disconnected, int status)
 {
 	struct exchange *x = &c->x;
@@ -219,52 +218,6 @@ exchange_error(struct conn *c)
 	exchange_finish(c);
 }
 
-/* Spoil a body: the first space before a letter becomes no UTF-8. */
-static void
-exchange_spoil_utf8(struct buf *b)
-{
-	for (size_t i = b->len; i > 1; i--) {
-		if (b->data[i - 2] == ' ' && b->data[i - 1] >= 'a' &&
-		    b->data[i - 1] <= 'z') {
-			b->data[i - 2] = (char)0xff;
-			return;
-		}
-	}
-}
-
-static void
-exchange_send_plain(struct conn *c, struct buf *body)
-{
-	struct exchange *x = &c->x;
-	const char *type = x->type != NULL ? x->type : x->d->plain_type;
-
-	if (type == NULL)
-		type = "application/json";
-	if (exchange_fault_is(x, FAULT_BAD_JSON) && body->len > 20)
-		body->len -= 20;
-	if (exchange_fault_is(x, FAULT_BAD_UTF8))
-		exchange_spoil_utf8(body);
-	if (exchange_fault_is(x, FAULT_BAD_GZIP)) {
-		reply_full(c, 200, type, "content-encoding: gzip\r\n",
-		    STR("\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\x56\x4a"));
-	} else if (exchange_fault_is(x, FAULT_CUT) ||
-		   exchange_fault_is(x, FAULT_HALF_CLOSE) ||
-		   exchange_fault_is(x, FAULT_WRONG_LENGTH)) {
-		reply_head(c, 200, type, "", (int64_t)body->len + 100);
-		buf_add(&c->out, body->data,
-		    exchange_fault_is(x, FAULT_WRONG_LENGTH) ? body->len
-							     : body->len / 2);
-		c->close_after = true;
-		c->half_close = exchange_fault_is(x, FAULT_HALF_CLOSE);
-	} else if (exchange_fault_is(x, FAULT_BAD_CHUNK)) {
-		reply_head(c, 200, type, "", -1);
-		buf_addz(&c->out, "zz\r\n{\"broken\r\n");
-		c->close_after = true;
-	} else {
-		reply_full(c, 200, type, "", buf_str(body));
-	}
-}
-
 /* A plain answer, whole. */
 static void
 exchange_plain(struct conn *c)
@@ -277,9 +230,24 @@ exchange_plain(struct conn *c)
 	for (int64_t i = 0; i < x->k.blank_lines; i++)
 		buf_addc(&body, '\n');
 	x->d->plain(x, &body);
-	exchange_send_plain(c, &body);
+	fault_plain(c, &body);
 	buf_release(&body);
-	exchange_finish(c);
+	if (x->phase != X_STALL)
+		exchange_finish(c);
+}
+
+/* Silence before the first byte: for ever, or for stall_ms. */
+static void
+exchange_stall(struct conn *c)
+{
+	struct exchange *x = &c->x;
+
+	x->stalled = true;
+	x->phase = X_STALL;
+	if (x->k.stall_ms < 0)
+		return;
+	x->phase = X_WAIT;
+	conn_schedule(c, conn_now_ns(c) + x->k.stall_ms * 1000000);
 }
 
 static void
@@ -303,6 +271,12 @@ exchange_begin(struct conn *c)
 		exchange_error(c);
 		return;
 	}
+	if (fault_is_tls(x->k.fault) && c->tls == NULL) {
+		problem_reply(c, PROBLEM_INVALID, NULL,
+		    "this x-sim-fault needs a TLS connection");
+		exchange_finish(c);
+		return;
+	}
 	if (exchange_fault_is(x, FAULT_RESET_AFTER))
 		c->reset_at = knob_or(x->k.after, 200);
 	if (exchange_fault_is(x, FAULT_SLOW_DRIP)) {
@@ -313,8 +287,8 @@ exchange_begin(struct conn *c)
 		c->split = (size_t)x->k.split;
 	}
 	if (exchange_fault_is(x, FAULT_STALL) &&
-	    (!x->stream || x->k.after < 0)) {
-		x->phase = X_STALL;
+	    (!x->stream || x->k.after < 0) && !x->stalled) {
+		exchange_stall(c);
 		return;
 	}
 	if (!x->stream || exchange_fault_is(x, FAULT_NOT_SSE) ||
@@ -340,126 +314,24 @@ exchange_end_stream(struct conn *c)
 	frame_events(c, buf_str(&ev), true);
 	buf_release(&ev);
 	frame_end(c);
+	fault_surplus(c);
 	exchange_finish(c);
 }
 
-/* Too busy to begin, as far as anybody can see: nothing is billed. */
-static bool
-exchange_is_busy(const struct exchange *x, const struct buf *ev)
-{
-	return (exchange_fault_is(x, FAULT_ERROR_OVERLOADED) ||
-		   exchange_fault_is(x, FAULT_ERROR_THROTTLED)) &&
-	       (x->step <= 1 || (x->n_frames == 0 && ev->len == 0));
-}
-
-/* The stream ends here, in an unseemly way. */
 static void
-exchange_break(struct conn *c, struct buf *ev, bool billed)
-{
-	frame_events(c, buf_str(ev), false);
-	buf_clear(ev);
-	if (billed)
-		exchange_bill(c, exchange_generated(&c->x), false, 200);
-	exchange_finish(c);
-}
-
-/* A fault that strikes before content event number `after` (or in the
- * middle). Returns true when the stream is over or silent. */
-static bool
-exchange_strike(struct conn *c, struct buf *ev)
+exchange_stream_head(struct conn *c)
 {
 	struct exchange *x = &c->x;
-	bool busy;
+	struct buf headers;
 
-	if (x->step - 1 != knob_or(x->k.after, x->n_events / 2))
-		return false;
-	switch (x->k.fault) {
-	case FAULT_CUT:
-	case FAULT_WRONG_LENGTH:
-	case FAULT_HALF_CLOSE:
-		exchange_break(c, ev, true);
-		c->close_after = true;
-		c->half_close = exchange_fault_is(x, FAULT_HALF_CLOSE);
-		return true;
-	case FAULT_BAD_CHUNK:
-		exchange_break(c, ev, true);
-		buf_addz(&c->out, "zz\r\nthis is no chunk\r\n");
-		c->close_after = true;
-		return true;
-	case FAULT_ERROR_EVENT:
-	case FAULT_ERROR_OVERLOADED:
-	case FAULT_ERROR_THROTTLED:
-		busy = exchange_is_busy(x, ev);
-		x->d->error(x,
-		    exchange_fault_is(x, FAULT_ERROR_EVENT)	   ? 500
-		    : exchange_fault_is(x, FAULT_ERROR_OVERLOADED) ? 529
-								   : 429,
-		    ev);
-		exchange_break(c, ev, !busy);
-		frame_end(c);
-		return true;
-	case FAULT_STALL:
-		x->phase = X_STALL;
-		return true;
-	case FAULT_BAD_JSON:
-		if (x->d->wire == WIRE_BINARY)
-			frame_binary(ev, "event", "contentBlockDelta",
-			    STR("{\"contentBlockIndex\":0,\"delta\":{\"te"));
-		else
-			buf_addz(ev, x->d->wire == WIRE_SSE
-					 ? "data: {\"id\":\"broken\",\"cho"
-					   "ices\":[{\"delta\":{\"cont\n\n"
-					 : "{\"broken\": [{\"cont\n");
-		return false;
-	default:
-		return false;
-	}
-}
-
-/* Make the event from `from` on huge: n letters more in its text. */
-static void
-exchange_swell(struct buf *ev, size_t from, int64_t n)
-{
-	static const char *const members[] = {"\"text\":\"", "\"delta\":\"",
-	    "\"content\":\"", "\"thinking\":\"", "\"partial_json\":\""};
-	struct buf tail;
-
-	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
-		char *at = memmem(ev->data + from, ev->len - from, members[i],
-		    strlen(members[i]));
-
-		if (at == NULL)
-			continue;
-		at += strlen(members[i]);
-		buf_init(&tail, SIZE_MAX / 2);
-		buf_add(&tail, at, (size_t)(ev->data + ev->len - at));
-		ev->len = (size_t)(at - ev->data);
-		for (int64_t k = 0; k < n; k++)
-			buf_addc(ev, 'x');
-		buf_add_str(ev, buf_str(&tail));
-		buf_release(&tail);
-		return;
-	}
-}
-
-/* Faults that spoil the event that was just written. */
-static void
-exchange_spoil(struct exchange *x, size_t from, struct buf *ev)
-{
-	if (x->step - 1 != knob_or(x->k.after, x->n_events / 2))
-		return;
-	if (exchange_fault_is(x, FAULT_BAD_UTF8) && x->d->wire != WIRE_BINARY)
-		exchange_spoil_utf8(ev);
-	if (exchange_fault_is(x, FAULT_BAD_CRC) && ev->len > from)
-		ev->data[ev->len - 1] ^= 0x55;
-	if (!exchange_fault_is(x, FAULT_HUGE_FRAME) ||
-	    x->d->wire == WIRE_BINARY)
-		return;
-	if (x->d == &chat_dialect)
-		chat_huge_event(x, knob_or(x->k.huge_bytes, EXCHANGE_HUGE), ev);
-	else
-		exchange_swell(
-		    ev, from, knob_or(x->k.huge_bytes, EXCHANGE_HUGE));
+	buf_init(&headers, 4096);
+	buf_addz(&headers, "cache-control: no-cache\r\n");
+	if (x->d->headers != NULL)
+		x->d->headers(x, &headers);
+	buf_addc(&headers, '\0');
+	reply_head(c, 200, x->d->stream_type, headers.data,
+	    x->k.until_close > 0 ? REPLY_UNTIL_CLOSE : REPLY_CHUNKED);
+	buf_release(&headers);
 }
 
 static void
@@ -472,25 +344,28 @@ exchange_stream_step(struct conn *c)
 
 	buf_init(&ev, 512 * 1024 * 1024);
 	if (x->step == 0) {
-		reply_head(c, 200, x->d->stream_type,
-		    "cache-control: no-cache\r\n", -1);
+		exchange_stream_head(c);
 		x->step = 1;
 		x->d->start(x, &ev);
+		x->told = ev.len > 0;
 		batch--;
 	}
 	for (; batch > 0 && x->step <= x->n_events; batch--) {
 		size_t from;
 
-		over = x->k.fault > 0 && exchange_strike(c, &ev);
+		over = x->k.fault > 0 && fault_strike(c, &ev);
 		if (over)
 			break;
 		if (x->k.comments > 0 && x->step % x->k.comments == 0 &&
 		    x->d->wire == WIRE_SSE)
 			buf_addz(&ev, ": keep-alive\n\n");
 		from = ev.len;
-		x->d->content(x, x->step - 1, &ev);
 		if (x->k.fault > 0)
-			exchange_spoil(x, from, &ev);
+			fault_aim(x);
+		x->d->content(x, x->step - 1, &ev);
+		x->told |= ev.len > from;
+		if (x->k.fault > 0)
+			fault_spoil(x, from, &ev);
 		x->step++;
 		if (x->k.gap_ms <= 0 || x->k.framing > 0 || ev.len > 4096) {
 			frame_events(c, buf_str(&ev), false);

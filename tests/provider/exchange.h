@@ -35,6 +35,9 @@ struct exchange {
 	bool by_units;	  /* paid by units, not by tokens */
 	const char *type; /* of a plain answer, NULL = the dialect's */
 	bool final;	  /* usage being written is the last one */
+	bool told;	  /* events with something in them were written */
+	bool spoiling;	  /* the event being written is to be spoilt */
+	bool stalled;	  /* the stall of the fault is over, or on */
 	int64_t n_choices, n_inputs, dimensions;
 	unsigned forms; /* of embeddings: bits of enum embed_form */
 	int64_t prompt_tokens, cached_tokens, cache_write_tokens,
@@ -70,6 +73,11 @@ void exchange_step(struct conn *c);
  * fault cut it): bill what was generated. */
 void exchange_abort(struct conn *c, bool client_left);
 void exchange_release(struct exchange *x);
+/* For fault.c: take the row down with `generated` completion tokens; and the
+ * answer is over. */
+void exchange_bill(
+    struct conn *c, int64_t generated, bool disconnected, int status);
+void exchange_finish(struct conn *c);
 
 /* For the dialects. */
 /* How often the usage is told at the end: 0, 1 or 2. */

@@ -113,6 +113,10 @@ frame_chunk(struct conn *c, struct str body)
 
 	if (body.len == 0)
 		return;
+	if (c->x.k.until_close > 0) { /* no chunks */
+		buf_add_str(&c->out, body);
+		return;
+	}
 	for (size_t v = body.len; v > 0; v /= 16)
 		hex[--at] = digits[v % 16];
 	buf_add(&c->out, hex + at, sizeof(hex) - at);
@@ -156,7 +160,8 @@ frame_end(struct conn *c)
 {
 	if (c->x.d->wire == WIRE_ARRAY)
 		frame_chunk(c, c->x.n_frames == 0 ? STR("[]\n") : STR("]\n"));
-	buf_addz(&c->out, "0\r\n\r\n");
+	if (c->x.k.until_close <= 0)
+		buf_addz(&c->out, "0\r\n\r\n");
 }
 
 static uint32_t
@@ -193,6 +198,16 @@ frame_header(struct buf *out, const char *name, const char *value)
 }
 
 void
+frame_prelude(struct buf *out, uint32_t total, uint32_t headers)
+{
+	size_t at = out->len;
+
+	frame_u32(out, total);
+	frame_u32(out, headers);
+	frame_u32(out, frame_crc(out->data + at, 8));
+}
+
+void
 frame_binary(
     struct buf *out, const char *kind, const char *type, struct str payload)
 {
@@ -204,9 +219,8 @@ frame_binary(
 	frame_header(&headers, event ? ":event-type" : ":exception-type", type);
 	frame_header(&headers, ":content-type", "application/json");
 	frame_header(&headers, ":message-type", kind);
-	frame_u32(out, (uint32_t)(16 + headers.len + payload.len));
-	frame_u32(out, (uint32_t)headers.len);
-	frame_u32(out, frame_crc(out->data + at, 8));
+	frame_prelude(out, (uint32_t)(16 + headers.len + payload.len),
+	    (uint32_t)headers.len);
 	buf_add_str(out, buf_str(&headers));
 	buf_add_str(out, payload);
 	frame_u32(out, frame_crc(out->data + at, out->len - at));

@@ -15,5 +15,7 @@ void frame_end(struct conn *c);
  * "exception") and the type name. */
 void frame_binary(
     struct buf *out, const char *kind, const char *type, struct str payload);
+/* The first 12 bytes of a frame, with a checksum that is right. */
+void frame_prelude(struct buf *out, uint32_t total, uint32_t headers);
 
 #endif

@@ -53,7 +53,13 @@
 	X(FAULT_BAD_CRC, "bad-crc")                   \
 	X(FAULT_USAGE_NULL, "usage-null")             \
 	X(FAULT_NOT_HTTP, "not-http")                 \
-	X(FAULT_SSE_ERROR, "sse-error")
+	X(FAULT_SSE_ERROR, "sse-error")               \
+	X(FAULT_SHORT_LENGTH, "short-length")         \
+	X(FAULT_HUGE_LENGTH, "huge-length")           \
+	X(FAULT_SURPLUS, "surplus")                   \
+	X(FAULT_TLS_ALERT, "tls-alert")               \
+	X(FAULT_TLS_CORRUPT, "tls-corrupt")           \
+	X(FAULT_NO_NOTIFY, "no-close-notify")
 
 enum fault {
 #define X(e, name) e,
@@ -151,7 +157,9 @@ enum retry_form {
 	X(seconds, "seconds")                             \
 	X(filters, "filters")                             \
 	X(unknown_events, "unknown_events")               \
-	X(stop_sequence, "stop_sequence")
+	X(stop_sequence, "stop_sequence")                 \
+	X(stall_ms, "stall_ms")                           \
+	X(until_close, "until_close")
 
 struct knobs {
 	int64_t ttft_ms;	    /* until the first byte of the body */
@@ -202,6 +210,8 @@ struct knobs {
 	int64_t filters;	  /* 0, 1: Azure's filter frames */
 	int64_t unknown_events;	  /* 1: events that no reader knows */
 	int64_t stop_sequence;	  /* 1: ends by the first one asked for */
+	int64_t stall_ms;	  /* of the fault stall; -1: for ever */
+	int64_t until_close;	  /* 1: the body ends with the connection */
 };
 /* The member (or role) that knob `rejects` names; NULL = none. */
 const char *knobs_rejected(int64_t rejects);

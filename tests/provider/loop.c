@@ -24,7 +24,7 @@
 struct loop {
 	struct sim *sim;
 	pthread_t thread;
-	int epoll_fd, listen_fd;
+	int epoll_fd, listen_fd, tls_fd; /* tls_fd -1: no TLS */
 	int64_t now_ns;
 	struct timers timers;
 	struct conn *dead; /* freed at the end of the turn */
@@ -60,6 +60,8 @@ conn_close(struct conn *c, bool reset)
 	if (c->fd < 0)
 		return;
 	timers_remove(&c->loop->timers, c);
+	if (c->tls != NULL && !reset)
+		tls_end(c->tls, c->ending);
 	if (reset)
 		(void)setsockopt(
 		    c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -86,8 +88,16 @@ loop_bury(struct loop *l)
 		exchange_release(&c->x);
 		buf_release(&c->in);
 		buf_release(&c->out);
+		tls_free(c->tls);
 		free(c);
 	}
+}
+
+static ssize_t
+conn_send(struct conn *c, const void *p, size_t n)
+{
+	return c->tls != NULL ? tls_send(c->tls, p, n)
+			      : send(c->fd, p, n, MSG_NOSIGNAL);
 }
 
 /* Send what is there. False when the connection was closed. */
@@ -102,9 +112,7 @@ conn_flush(struct conn *c)
 			n = c->split;
 		if (c->reset_at >= 0 && (int64_t)n > c->reset_at - c->answered)
 			n = (size_t)(c->reset_at - c->answered);
-		sent = n == 0 ? 0
-			      : send(c->fd, c->out.data + c->out_sent, n,
-				    MSG_NOSIGNAL);
+		sent = n == 0 ? 0 : conn_send(c, c->out.data + c->out_sent, n);
 		if (sent < 0 && errno == EAGAIN) {
 			c->writable = false;
 			break;
@@ -193,6 +201,8 @@ conn_advance(struct conn *c)
 		if (c->x.phase != X_IDLE)
 			return;
 		if (c->half_close) {
+			if (c->tls != NULL)
+				tls_end(c->tls, CONN_NOTIFY);
 			(void)shutdown(c->fd, SHUT_WR);
 			return;
 		}
@@ -217,8 +227,12 @@ conn_read(struct conn *c)
 			c->peer_gone = true;
 			return;
 		}
-		n = recv(
-		    c->fd, c->in.data + c->in.len, c->in.cap - c->in.len, 0);
+		if (c->tls != NULL)
+			n = tls_recv(c->tls, c->in.data + c->in.len,
+			    c->in.cap - c->in.len);
+		else
+			n = recv(c->fd, c->in.data + c->in.len,
+			    c->in.cap - c->in.len, 0);
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 			c->peer_gone = true;
 			return;
@@ -227,8 +241,8 @@ conn_read(struct conn *c)
 			return;
 		if (n > 0)
 			c->in.len += (size_t)n;
-		if (c->in.len < c->in.cap)
-			return;
+		if (c->in.len < c->in.cap && c->tls == NULL)
+			return; /* TLS: until it says that no more is there */
 	}
 }
 
@@ -239,7 +253,7 @@ conn_on_event(struct conn *c, uint32_t events)
 		return;
 	if (events & EPOLLOUT)
 		c->writable = true;
-	if (events & EPOLLIN)
+	if ((events & EPOLLIN) || c->tls != NULL)
 		conn_read(c);
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
 		c->peer_gone = true;
@@ -251,19 +265,22 @@ conn_on_event(struct conn *c, uint32_t events)
 }
 
 static void
-loop_accept(struct loop *l)
+loop_accept(struct loop *l, bool tls)
 {
 	for (int i = 0; i < 64; i++) {
 		int one = 1;
-		int fd = accept4(
-		    l->listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(tls ? l->tls_fd : l->listen_fd, NULL, NULL,
+		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		struct epoll_event ev;
 		struct conn *c;
 
 		if (fd < 0)
 			return;
 		c = calloc(1, sizeof(*c));
-		if (c == NULL) {
+		if (c != NULL && tls)
+			c->tls = tls_new(l->sim->tls, fd);
+		if (c == NULL || (tls && c->tls == NULL)) {
+			free(c);
 			(void)close(fd);
 			return;
 		}
@@ -283,6 +300,8 @@ loop_accept(struct loop *l)
 			l->open->prev = c;
 		l->open = c;
 		atomic_fetch_add(&l->sim->n.connections, 1);
+		if (tls)
+			atomic_fetch_add(&l->sim->n.tls_connections, 1);
 		atomic_fetch_add(&l->sim->n.open_connections, 1);
 		if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) != 0)
 			conn_close(c, false);
@@ -326,7 +345,9 @@ loop_main(void *arg)
 		l->now_ns = loop_clock();
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == NULL)
-				loop_accept(l);
+				loop_accept(l, false);
+			else if (events[i].data.ptr == l)
+				loop_accept(l, true);
 			else
 				conn_on_event(
 				    events[i].data.ptr, events[i].events);
@@ -337,17 +358,17 @@ loop_main(void *arg)
 	return NULL;
 }
 
-/* A listening socket; *port 0 is replaced by the one the kernel chose. */
+/* A listening socket; port 0 is replaced by the one the kernel chose. */
 static int
-loop_listen(const char *host, uint16_t *port, struct error *e)
+loop_listen(struct loop_place *at, struct error *e)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
 	socklen_t len = sizeof(addr);
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	addr.sin_port = htons(*port);
-	if (fd < 0 || inet_pton(AF_INET, host, &addr.sin_addr) != 1)
+	addr.sin_port = htons(at->port);
+	if (fd < 0 || inet_pton(AF_INET, at->host, &addr.sin_addr) != 1)
 		goto bad;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
@@ -355,29 +376,38 @@ loop_listen(const char *host, uint16_t *port, struct error *e)
 	    listen(fd, 4096) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
 		goto bad;
-	*port = ntohs(addr.sin_port);
+	at->port = ntohs(addr.sin_port);
 	return fd;
 bad:
 	if (fd >= 0)
 		(void)close(fd);
-	return err_set(e, ERR_IO, "cannot listen on %s:%u: %s", host,
-	    (unsigned)*port, strerror(errno));
+	return err_set(e, ERR_IO, "cannot listen on %s:%u: %s", at->host,
+	    (unsigned)at->port, strerror(errno));
 }
 
 static int
-loop_open(struct loop *l, struct sim *sim, const char *host, uint16_t *port,
-    struct error *e)
+loop_open(struct loop *l, struct sim *sim, struct loop_place *plain,
+    struct loop_place *tls, struct error *e)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
+	struct epoll_event tls_ev = {.events = EPOLLIN, .data.ptr = l};
 
 	l->sim = sim;
 	l->now_ns = loop_clock();
-	l->listen_fd = loop_listen(host, port, e);
+	l->tls_fd = -1;
+	l->listen_fd = loop_listen(plain, e);
 	if (l->listen_fd < 0)
 		return l->listen_fd;
+	if (sim->tls != NULL) {
+		l->tls_fd = loop_listen(tls, e);
+		if (l->tls_fd < 0)
+			return l->tls_fd;
+	}
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0 ||
-	    epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->listen_fd, &ev) != 0)
+	    epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->listen_fd, &ev) != 0 ||
+	    (l->tls_fd >= 0 &&
+		epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, l->tls_fd, &tls_ev) != 0))
 		return err_set(e, ERR_IO, "epoll: %s", strerror(errno));
 	return 0;
 }
@@ -394,13 +424,17 @@ loop_close(struct loop *l)
 	timers_release(&l->timers);
 	if (l->listen_fd > 0)
 		(void)close(l->listen_fd);
+	if (l->tls_fd > 0)
+		(void)close(l->tls_fd);
 	if (l->epoll_fd > 0)
 		(void)close(l->epoll_fd);
 }
 
 int
-loops_run(struct sim *sim, const char *host, uint16_t *port, int n_threads,
-    void (*on_ready)(struct sim *, uint16_t), struct error *e)
+loops_run(struct sim *sim, struct loop_place *plain, struct loop_place *tls,
+    int n_threads,
+    void (*on_ready)(const struct loop_place *, const struct loop_place *),
+    struct error *e)
 {
 	struct loop *loops = calloc((size_t)n_threads, sizeof(*loops));
 	int rc = 0, started = 0;
@@ -408,9 +442,9 @@ loops_run(struct sim *sim, const char *host, uint16_t *port, int n_threads,
 	if (loops == NULL)
 		return err_set(e, ERR_NOMEM, "no memory");
 	for (int i = 0; i < n_threads && rc == 0; i++)
-		rc = loop_open(&loops[i], sim, host, port, e);
+		rc = loop_open(&loops[i], sim, plain, tls, e);
 	if (rc == 0)
-		on_ready(sim, *port);
+		on_ready(plain, sim->tls != NULL ? tls : NULL);
 	for (; started < n_threads && rc == 0; started++) {
 		if (pthread_create(&loops[started].thread, NULL, loop_main,
 			&loops[started]) != 0) {

@@ -18,6 +18,10 @@ static const char usage[] =
     "usage: headgate-provider [OPTION]...\n"
     "Simulates model providers, each by its paths, and keeps their bill.\n\n"
     "  --listen HOST:PORT   address (127.0.0.1:7420; port 0: any free one)\n"
+    "  --tls-listen HOST:PORT  the same with TLS; needs both files\n"
+    "  --tls-cert FILE      certificates, PEM\n"
+    "  --tls-key FILE       their key, PEM\n"
+    "  --tls-client-ca FILE clients must show a certificate of these\n"
     "  --models FILE        models, prices and knobs as JSON\n"
     "  --record FILE        append every billed request; read back at start\n"
     "  --api-key KEY        accept this bearer key only (may be repeated)\n"
@@ -27,11 +31,11 @@ static const char usage[] =
     "  --seed N             of everything that looks random (1)\n"
     "  --totals-only        keep no bill rows in memory (benchmarks)\n"
     "  --scenario FILE      knobs for requests in order, see README\n"
-    "  --ports-file FILE    write http=PORT there when ready\n"
+    "  --ports-file FILE    write http=PORT (and https=) there\n"
     "  --help\n\n"
     "Steering: request headers x-sim-NAME, members of \"x_sim\" in the body,\n"
     "or \"knobs\" of a model. Control: GET /sim/bill, /sim/stats, /sim/last;\n"
-    "POST /sim/reset. See tests/provider/README.md.\n";
+    "POST /sim/reset, /sim/tls. See tests/provider/README.md.\n";
 
 static const char *ports_file;
 static struct sim sim;
@@ -44,14 +48,13 @@ main_on_signal(int sig)
 }
 
 static void
-main_on_ready(struct sim *s, uint16_t port)
+main_on_ready(const struct loop_place *plain, const struct loop_place *tls)
 {
 	char tmp[4096];
 	FILE *f;
 
-	(void)s;
 	(void)fprintf(stderr, "headgate-provider: listening on port %u\n",
-	    (unsigned)port);
+	    (unsigned)plain->port);
 	if (ports_file == NULL)
 		return;
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", ports_file);
@@ -61,13 +64,16 @@ main_on_ready(struct sim *s, uint16_t port)
 		    strerror(errno));
 		return;
 	}
-	(void)fprintf(f, "http=%u\n", (unsigned)port);
+	(void)fprintf(f, "http=%u\n", (unsigned)plain->port);
+	if (tls != NULL)
+		(void)fprintf(f, "https=%u\n", (unsigned)tls->port);
 	(void)fclose(f);
 	(void)rename(tmp, ports_file);
 }
 
 struct main_options {
 	const char *listen, *models, *record, *scenario;
+	const char *tls_listen, *tls_cert, *tls_key, *tls_client_ca;
 	int threads;
 	bool totals_only;
 };
@@ -95,11 +101,23 @@ main_parse(int argc, char **argv, struct main_options *o)
 	    {"totals-only", no_argument, NULL, 'T'},
 	    {"ports-file", required_argument, NULL, 'p'},
 	    {"scenario", required_argument, NULL, 'S'},
+	    {"tls-listen", required_argument, NULL, 1},
+	    {"tls-cert", required_argument, NULL, 2},
+	    {"tls-key", required_argument, NULL, 3},
+	    {"tls-client-ca", required_argument, NULL, 4},
 	    {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+	const char **const tls[] = {
+	    &o->tls_listen, &o->tls_cert, &o->tls_key, &o->tls_client_ca};
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		switch (opt) {
+		case 1:
+		case 2:
+		case 3:
+		case 4:
+			*tls[opt - 1] = optarg;
+			break;
 		case 'l':
 			o->listen = optarg;
 			break;
@@ -148,19 +166,48 @@ main_parse(int argc, char **argv, struct main_options *o)
 }
 
 static int
-main_run(const struct main_options *o, struct error *e)
+main_place(const char *option, const char *text, struct loop_place *at,
+    struct error *e)
 {
 	struct str host, port;
-	char name[64];
 	uint64_t number;
-	uint16_t bound;
+
+	if (!str_cut(str_of(text), ':', &host, &port) ||
+	    str_copy(host, at->host, sizeof(at->host)) != 0 ||
+	    str_to_u64(port, &number) != 0 || number > UINT16_MAX)
+		return err_set(e, ERR_USAGE, "%s: not HOST:PORT", option);
+	at->port = (uint16_t)number;
+	return 0;
+}
+
+static int
+main_tls(const struct main_options *o, struct loop_place *at, struct error *e)
+{
 	int rc;
 
-	if (!str_cut(str_of(o->listen), ':', &host, &port) ||
-	    str_copy(host, name, sizeof(name)) != 0 ||
-	    str_to_u64(port, &number) != 0 || number > UINT16_MAX)
-		return err_set(e, ERR_USAGE, "--listen: not HOST:PORT");
-	bound = (uint16_t)number;
+	if (o->tls_listen == NULL && o->tls_cert == NULL && o->tls_key == NULL)
+		return 0;
+	if (o->tls_cert == NULL || o->tls_key == NULL)
+		return err_set(
+		    e, ERR_USAGE, "TLS needs both --tls-cert and --tls-key");
+	rc = main_place("--tls-listen",
+	    o->tls_listen != NULL ? o->tls_listen : "127.0.0.1:0", at, e);
+	if (rc != 0)
+		return rc;
+	return tls_server_new(
+	    o->tls_cert, o->tls_key, o->tls_client_ca, &sim.tls, e);
+}
+
+static int
+main_run(const struct main_options *o, struct error *e)
+{
+	struct loop_place plain = {0}, tls = {0};
+	int rc = main_place("--listen", o->listen, &plain, e);
+
+	if (rc == 0)
+		rc = main_tls(o, &tls, e);
+	if (rc != 0)
+		return rc;
 	catalog_default(&sim.catalog);
 	if (o->models != NULL) {
 		rc = catalog_load(&sim.catalog, &sim.options, o->models, e);
@@ -182,7 +229,8 @@ main_run(const struct main_options *o, struct error *e)
 		sim.seen = calloc((size_t)sim.keep_last, sizeof(*sim.seen));
 		MUST(sim.seen != NULL);
 	}
-	rc = loops_run(&sim, name, &bound, o->threads, main_on_ready, e);
+	rc = loops_run(&sim, &plain, &tls, o->threads, main_on_ready, e);
+	tls_server_free(sim.tls);
 	bill_free(sim.bill);
 	scenario_free(sim.scenario);
 	store_free(sim.store);

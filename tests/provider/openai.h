@@ -35,6 +35,8 @@ enum embed_form {
 	EMBED_FORMS
 };
 extern const char *const embed_form_names[EMBED_FORMS];
+/* Append bytes in base64. */
+void embed_base64(struct buf *out, const unsigned char *p, size_t n);
 /* Vector number `index` as JSON. */
 void embed_vector(const struct exchange *x, int64_t index, enum embed_form f,
     struct buf *out);

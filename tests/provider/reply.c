@@ -128,7 +128,9 @@ reply_head(struct conn *c, int status, const char *type, const char *headers,
 	hex_encode(&id, sizeof(id), hex);
 	reply_own_headers(c, status, hex);
 	buf_addz(out, headers);
-	if (len < 0) {
+	if (len == REPLY_UNTIL_CLOSE) {
+		c->close_after = true;
+	} else if (len == REPLY_CHUNKED) {
 		buf_addz(out, "transfer-encoding: chunked\r\n");
 	} else {
 		buf_addz(out, "content-length: ");

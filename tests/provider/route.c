@@ -265,6 +265,9 @@ static const struct route routes[] = {
 	&converse_dialect},
     {"POST", "/model/{}/converse-stream", SPEAK_BEDROCK, call_converse,
 	&converse_dialect},
+    {"POST", "/model/{}/invoke", SPEAK_BEDROCK, call_invoke, &invoke_dialect},
+    {"POST", "/model/{}/invoke-with-response-stream", SPEAK_BEDROCK,
+	call_invoke, &invoke_dialect},
     {"POST", "/responses", SPEAK_OPENAI, call_responses, &responses_dialect},
     {"GET", "/responses/*", SPEAK_OPENAI, call_stored_response, NULL},
     {"DELETE", "/responses/*", SPEAK_OPENAI, call_stored_response, NULL},
@@ -465,11 +468,17 @@ route_sim(struct conn *c, const struct http_request *r)
 
 		if (scenario_load(c->sim->scenario, r->body, &e) == 0)
 			buf_addz(&body, "{}\n");
+	} else if (post && str_eqz(r->path, "/sim/tls") &&
+		   c->sim->tls != NULL) {
+		if (tls_server_order(c->sim->tls, http_query(r, "fault"),
+			route_query(r, "times", 1)) == 0)
+			buf_addz(&body, "{}\n");
 	}
 	if (body.len == 0)
 		problem_reply(c, PROBLEM_NOT_FOUND, NULL,
 		    "GET /sim/bill?after=N&limit=N, /sim/stats, /sim/last; "
-		    "POST /sim/reset, /sim/scenario");
+		    "POST /sim/reset, /sim/scenario, /sim/tls?fault=NAME&"
+		    "times=N");
 	else
 		reply_full(c, 200, JSON, "", buf_str(&body));
 	buf_release(&body);

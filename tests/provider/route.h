@@ -40,6 +40,7 @@ void call_messages(struct call *q);
 void call_count_tokens(struct call *q);
 void call_gemini(struct call *q);
 void call_converse(struct call *q);
+void call_invoke(struct call *q);
 void call_responses(struct call *q);
 void call_stored_response(struct call *q);
 void call_cohere_chat(struct call *q);
@@ -59,7 +60,10 @@ bool auth_check(struct conn *c, const struct http_request *r);
 /* Append a complete answer. headers: further lines, each with CRLF. */
 void reply_full(struct conn *c, int status, const char *type,
     const char *headers, struct str body);
-/* Head of an answer whose body of `len` bytes follows; len -1: chunked. */
+/* Head of an answer whose body of `len` bytes follows, or REPLY_CHUNKED, or
+ * REPLY_UNTIL_CLOSE: the body ends with the connection. */
+#define REPLY_CHUNKED	  (-1)
+#define REPLY_UNTIL_CLOSE (-2)
 void reply_head(struct conn *c, int status, const char *type,
     const char *headers, int64_t len);
 

@@ -34,6 +34,7 @@
 	X(missing, "required strings not met: must stay 0")  \
 	X(bad_requests, "connections closed for bad HTTP")   \
 	X(connections, "connections accepted")               \
+	X(tls_connections, "of them with TLS")               \
 	X(open_connections, "connections now")               \
 	X(active, "answers under way")
 
@@ -53,6 +54,7 @@ struct sim_seen {
 
 struct scenario;
 struct store;
+struct tls_server;
 
 struct sim {
 	struct catalog catalog;
@@ -60,6 +62,7 @@ struct sim {
 	struct scenario *scenario; /* NULL = none */
 	struct store *store;	   /* stored responses */
 	struct bill *bill;
+	struct tls_server *tls; /* NULL = no TLS */
 	const char *api_keys[SIM_MAX_LIST];
 	int n_api_keys;
 	const char *canaries[SIM_MAX_LIST];

@@ -119,6 +119,11 @@ tree_unknown(struct call *q, const char *path, const char *name)
 		    path[0] != '\0' ? "'" : "");
 		break;
 	case SPEAK_BEDROCK:
+		if (q->d == &invoke_dialect) {
+			problem_replyf(q->c, PROBLEM_UNKNOWN_FIELD, full,
+			    "%s: Extra inputs are not permitted", full);
+			break;
+		}
 		problem_replyf(q->c, PROBLEM_UNKNOWN_FIELD, full,
 		    "Malformed input request: #/%s: extraneous key [%s] is not "
 		    "permitted, please reformat your input and try again.",

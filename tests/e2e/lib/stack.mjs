@@ -31,7 +31,9 @@ export class Provider {
       ...(o.canaries ?? []).flatMap((c) => ['--canary', c]),
       ...(o.args ?? []),
     ]);
-    this.port = (await ports(this.portsFile, this.proc)).http;
+    const { http, https } = await ports(this.portsFile, this.proc);
+    this.port = http;
+    this.tlsPort = https; // with --tls-cert and --tls-key
     this.url = `http://${o.host ?? '127.0.0.1'}:${this.port}`;
     return this;
   }
