@@ -34,6 +34,7 @@ struct app {
 	struct channel_sub *sub;
 	struct journal *journal;
 	struct lease_table *leases;
+	struct rate_table *rates;
 	struct config *config;
 	struct ctl *ctl;
 	struct shipper *shipper;
@@ -144,9 +145,11 @@ app_config(struct app *app, struct error *e)
 
 	tuning.idle_return_ns = app->opt.idle_return * NS_PER_MS;
 	app->leases = lease_table_new(&tuning);
-	if (app->leases == NULL)
+	app->rates = rate_table_new(&rate_tuning_default);
+	if (app->leases == NULL || app->rates == NULL)
 		return err_set(e, ERR_NOMEM, "out of memory");
 	opt.leases = app->leases;
+	opt.rates = app->rates;
 	memcpy(opt.control_key, app->identity.control_key, SIGN_PUBLIC_LEN);
 	rc = disk_key_get(io_system(), app->opt.data_dir, app->opt.disk_key,
 	    app->agent.rng, opt.disk_key, e);
@@ -192,6 +195,7 @@ app_control(struct app *app, struct error *e)
 	    .line = &app->line,
 	    .config = app->config,
 	    .leases = app->leases,
+	    .rates = app->rates,
 	    .subscribe = app_subscribe,
 	    .subscribe_ctx = app,
 	    .restart = process_ask_restart,
@@ -221,6 +225,7 @@ app_control(struct app *app, struct error *e)
 		return rc;
 	ctl_set_shipper(app->ctl, app->shipper);
 	leases_set_kick(ctl_kick, app->ctl);
+	rate_table_kick(app->rates, ctl_kick, app->ctl);
 	rc = ctl_start(app->ctl, e);
 	return rc == 0 ? shipper_start(app->shipper, e) : rc;
 }
@@ -232,6 +237,7 @@ app_serve(struct app *app, struct error *e)
 	struct status_options opt = {.agent = a,
 	    .config = app->config,
 	    .leases = app->leases,
+	    .rates = app->rates,
 	    .journal = app->journal,
 	    .shipper = app->shipper,
 	    .ctl = app->ctl,
@@ -383,6 +389,8 @@ app_stop(struct app *app)
 	}
 	status_stop(app->status);
 	leases_set_kick(NULL, NULL);
+	if (app->rates != NULL)
+		rate_table_kick(app->rates, NULL, NULL);
 	if (app->channel != NULL)
 		channel_client_shutdown(app->channel);
 	shipper_stop(app->shipper);
@@ -397,6 +405,7 @@ app_stop(struct app *app)
 		if (a->links[i].wake_fd > 0)
 			close(a->links[i].wake_fd);
 	}
+	rate_table_free(app->rates);
 	config_free(app->config);
 	lease_table_free(app->leases);
 	explain_free(a->explain);

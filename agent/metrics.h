@@ -42,6 +42,12 @@
 	    "left.")                                                           \
 	X(AM_LIMIT_REJECT, "headgate_limit_rejections_total", C, "reason", 16, \
 	    NONE, "Requests refused by a rate or concurrency limit.")          \
+	X(AM_LIMIT_WAITS, "headgate_limit_waits_total", C, "outcome", 8, NONE, \
+	    "Requests that waited for this agent's share of a limit.")         \
+	X(AM_LIMIT_SHARES, "headgate_limit_shares_total", C, "", 1, NONE,      \
+	    "Shares of limits that the control plane lent or renewed.")        \
+	X(AM_LIMIT_LAPSES, "headgate_limit_share_lapses_total", C, "", 1,      \
+	    NONE, "Shares that ended before they were renewed.")               \
 	X(AM_BAD_HEAD, "headgate_bad_requests_total", C, "reason", 32, NONE,   \
 	    "Requests with a malformed or smuggling head.")                    \
 	X(AM_DISCONNECTS, "headgate_client_disconnects_total", C, "phase", 8,  \

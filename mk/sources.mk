@@ -39,6 +39,7 @@ NEED_provider := provider common
 NEED_load := common
 NEED_sim := controlplane agent proto common
 NEED_money := controlplane agent proto common
+NEED_system := $(NEED_sim)
 NEED_torture := agent proto common
 NEED_allocs_control := controlplane cli proto common
 NEED_mkbpe := common
@@ -55,6 +56,7 @@ LIBS_load := $(LIBS_common)
 LIBS_sim := $(LIBS_agent) -Wl,--wrap=io_mkdirs
 LIBS_torture := $(LIBS_sim)
 LIBS_money := $(LIBS_agent)
+LIBS_system := $(LIBS_controlplane)
 LIBS_allocs_control := $(LIBS_controlplane) -lyaml
 LIBS_mkbpe := $(LIBS_common)
 LIBS_tokenize := $(LIBS_agent)

@@ -8,7 +8,7 @@ RESULTS ?= $(B)/results
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SUITE = HG_BIN='$(abspath $(B))/bin' RESULTS='$(RESULTS)' JOBS='$(JOBS)' \
 	bash tests/run-suite.sh
-UNIT_AREAS := $(AREAS) provider money
+UNIT_AREAS := $(AREAS) provider money system
 UNIT_SRC := $(foreach s,$(SRC_unit),$(if $(filter test_%,$(notdir $(s))),$(s)))
 SUPPORT_OBJ := $(call obj,$(filter tests/unit/support/%,$(SRC_unit)))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))

@@ -101,7 +101,7 @@ compile_concurrency(
 	s->cell = limit_registry_cell(c->registry, item->uid, d->name, d->name);
 	if (s->cell == NULL)
 		return compile_nomem(c);
-	s->max_conc = d->max_concurrency;
+	s->v.max_conc = d->max_concurrency;
 	c->p->n_limits++;
 	d->concurrency = s->cell;
 	return 0;
@@ -357,11 +357,15 @@ compile_limit(struct compile *c, const Hg__Item *item, size_t i)
 	struct str name;
 
 	if (body == NULL || body->requests_per_minute < 0 ||
-	    body->tokens_per_minute < 0 || body->concurrency < 0)
+	    body->tokens_per_minute < 0 || body->concurrency < 0 ||
+	    body->requests_burst < 0 || body->tokens_burst < 0)
 		return compile_reject(c, item, "is malformed");
-	s->rpm = body->requests_per_minute;
-	s->tpm = body->tokens_per_minute;
-	s->max_conc = body->concurrency;
+	s->v = (struct limit_values){.rpm = body->requests_per_minute,
+	    .tpm = body->tokens_per_minute,
+	    .max_conc = body->concurrency,
+	    .req_burst = body->requests_burst,
+	    .tok_burst = body->tokens_burst,
+	    .fleet = body->fleet};
 	c->limit_refs[i] =
 	    (struct scope_ref){body->scope_uid, body->scope_kind, (uint32_t)i};
 	name = str_make(

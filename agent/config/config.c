@@ -100,6 +100,8 @@ config_new(
 	pthread_mutex_init(&c->save_lock, NULL);
 	pthread_cond_init(&c->save_wake, NULL);
 	c->limits = limit_registry_new();
+	if (c->limits != NULL)
+		limit_registry_rates(c->limits, opt->rates);
 	if (c->limits != NULL &&
 	    pthread_create(&c->saver, NULL, config_saver, c) == 0)
 		c->started = true;

@@ -20,6 +20,7 @@ struct config;
 struct config_options {
 	struct agent *agent; /* publishes to it */
 	struct lease_table *leases;
+	struct rate_table *rates; /* NULL: limits are this agent's alone */
 	const char *data_dir;
 	uint8_t control_key[SIGN_PUBLIC_LEN];
 	uint8_t disk_key[DISK_KEY_LEN];

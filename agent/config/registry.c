@@ -14,6 +14,7 @@ struct limit_registry {
 	struct limit_node **heads;
 	struct limit_node *all;
 	size_t n_heads, n;
+	struct rate_table *rates;
 };
 
 struct limit_registry *
@@ -58,6 +59,12 @@ limit_registry_free(struct limit_registry *r)
 	}
 	free(r->heads);
 	free(r);
+}
+
+void
+limit_registry_rates(struct limit_registry *r, struct rate_table *t)
+{
+	r->rates = t;
 }
 
 static struct limit_node **
@@ -109,6 +116,7 @@ limit_registry_cell(
 		return NULL;
 	}
 	n->cell->uid = uid;
+	n->cell->table = r->rates;
 	n->cell->name = str_make(str_dup(name), name.len);
 	n->cell->scope = str_make(str_dup(scope), scope.len);
 	if (n->cell->name.p == NULL || n->cell->scope.p == NULL) {
@@ -127,9 +135,6 @@ limit_registry_cell(
 void
 limit_settings_apply(const struct limit_setting *v, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		atomic_store(&v[i].cell->rpm, v[i].rpm);
-		atomic_store(&v[i].cell->tpm, v[i].tpm);
-		atomic_store(&v[i].cell->max_conc, v[i].max_conc);
-	}
+	for (size_t i = 0; i < n; i++)
+		limit_set(v[i].cell, &v[i].v);
 }

@@ -17,10 +17,14 @@ void limit_registry_free(struct limit_registry *r);
 struct limit_cell *limit_registry_cell(struct limit_registry *r, uint64_t uid,
     struct str name, struct str scope) MUST_CHECK;
 
+/* Where cells of the fleet's limits get their shares; without (NULL, the
+ * beginning) each limit is this agent's alone. Before the first cell. */
+void limit_registry_rates(struct limit_registry *r, struct rate_table *t);
+
 /* Values that take effect when a bundle is published. */
 struct limit_setting {
 	struct limit_cell *cell;
-	int64_t rpm, tpm, max_conc;
+	struct limit_values v;
 };
 void limit_settings_apply(const struct limit_setting *v, size_t n);
 

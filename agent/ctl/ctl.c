@@ -182,6 +182,24 @@ ctl_wants_pull(struct ctl *c)
 	       c->latest_version > v.rejected;
 }
 
+/* Does somebody wait for rights, or have any to give back? */
+static bool
+ctl_is_urgent(struct ctl *c)
+{
+	return lease_table_urgent(c->opt.leases) ||
+	       (c->opt.rates != NULL && c->lends_rates &&
+		   rate_table_urgent(c->opt.rates));
+}
+
+/* Draining: is everything back? */
+static bool
+ctl_is_empty(struct ctl *c)
+{
+	return lease_table_done(c->opt.leases) &&
+	       (c->opt.rates == NULL || !c->lends_rates ||
+		   rate_table_done(c->opt.rates));
+}
+
 /* The heartbeat that is due, if one is. 1: sent. */
 static int
 ctl_beat(struct ctl *c, struct error *e)
@@ -194,8 +212,7 @@ ctl_beat(struct ctl *c, struct error *e)
 
 	if (fresh || full) /* before looking what the kick was for */
 		atomic_store(&c->kicked, false);
-	if (!full && !((fresh || since >= URGENT_EVERY_NS) &&
-			 lease_table_urgent(c->opt.leases)))
+	if (!full && !((fresh || since >= URGENT_EVERY_NS) && ctl_is_urgent(c)))
 		return 0;
 	c->last_urgent = now;
 	rc = ctl_heartbeat(c, !full, e);
@@ -268,7 +285,7 @@ ctl_do_drain(struct ctl *c)
 	if (ctl_now(c) < c->retry_at)
 		return CTL_DRAIN;
 	lease_table_drain(c->opt.leases);
-	if (lease_table_done(c->opt.leases))
+	if (ctl_is_empty(c))
 		return CTL_DRAIN; /* the shipper goes on until we are stopped */
 	rc = ctl_heartbeat(c, false, &e);
 	if (rc != 0)
@@ -330,8 +347,7 @@ ctl_wait_ms(struct ctl *c)
 	if (atomic_load(&c->kicked)) {
 		if (c->last_urgent + URGENT_GAP_NS < at)
 			at = c->last_urgent + URGENT_GAP_NS;
-	} else if (c->last_urgent + URGENT_EVERY_NS < at &&
-		   lease_table_urgent(c->opt.leases)) {
+	} else if (c->last_urgent + URGENT_EVERY_NS < at && ctl_is_urgent(c)) {
 		at = c->last_urgent + URGENT_EVERY_NS;
 	}
 	return ms_until(at, now);
@@ -483,10 +499,11 @@ ctl_drain(struct ctl *c, int64_t timeout_ms)
 
 	atomic_store(&c->draining, true);
 	lease_table_drain(c->opt.leases);
+	if (c->opt.rates != NULL)
+		rate_table_drain(c->opt.rates);
 	ctl_kick(c);
 	for (;;) {
-		bool done = lease_table_done(c->opt.leases) &&
-			    (s == NULL || shipper_done(s));
+		bool done = ctl_is_empty(c) && (s == NULL || shipper_done(s));
 
 		if (done || ctl_now(c) >= end)
 			return done;

@@ -22,6 +22,7 @@
 #include "agent/ctl/line.h"
 #include "agent/journal/ship.h"
 #include "agent/money/lease_table.h"
+#include "agent/policy/rate.h"
 
 #define CTL_STATES(X)           \
 	X(CTL_HELLO, "hello")   \
@@ -48,6 +49,7 @@ struct ctl_options {
 	struct line *line;
 	struct config *config;
 	struct lease_table *leases;
+	struct rate_table *rates; /* NULL: none */
 	/* Called after the first HELLO: subscribe to pushes (may be NULL).
 	 * Control thread. */
 	int (*subscribe)(void *ctx, struct error *e);

@@ -24,6 +24,7 @@ struct ctl {
 	int64_t heartbeat_ns, started_at;
 	int backoff_ms;
 	bool subscribed, hello_done, restarting;
+	bool lends_rates; /* the control plane has the feature */
 	uint64_t latest_version;
 	struct config_ack acks[CONFIG_MAX_ACKS];
 	/* any thread */

@@ -39,9 +39,19 @@ ctl_set_group_key(struct ctl *c, const ProtobufCBinaryData *key, uint32_t id)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static bool
+hello_has(const Hg__HelloReply *r, const char *feature)
+{
+	for (size_t i = 0; i < r->n_features; i++)
+		if (strcmp(r->features[i], feature) == 0)
+			return true;
+	return false;
+}
+
 int
 ctl_hello(struct ctl *c, struct error *e)
 {
+	char *features[] = {text(RATE_FEATURE)};
 	Hg__Hello ask;
 	Hg__HelloReply *reply = NULL;
 	int rc;
@@ -52,6 +62,8 @@ ctl_hello(struct ctl *c, struct error *e)
 	ask.schema_minor = PROTO_SCHEMA_MINOR;
 	ask.n_shards = c->opt.agent->n_workers;
 	ask.instance_id = c->opt.instance_id;
+	ask.features = features;
+	ask.n_features = 1;
 	arena_clear(&c->arena);
 	rc = line_call(c->opt.line, HG__MESSAGE_TYPE__MSG_HELLO, &ask.base,
 	    &hg__hello_reply__descriptor, &c->arena, (void **)&reply, e);
@@ -60,6 +72,7 @@ ctl_hello(struct ctl *c, struct error *e)
 	ctl_set_group_key(c, &reply->group_key, reply->group_key_id);
 	ctl_set_interval(c, reply->heartbeat_ms);
 	c->latest_version = reply->latest_version;
+	c->lends_rates = hello_has(reply, RATE_FEATURE);
 	return 0;
 }
 
@@ -120,14 +133,36 @@ heartbeat_journal(struct ctl *c, Hg__Heartbeat *ask)
 	ask->journal_oldest = stats.oldest_at;
 }
 
+/* Counters about shares of limits. */
+static void
+heartbeat_rates(struct ctl *c)
+{
+	struct metric_set *set = c->opt.agent->metrics;
+	struct metric_series *m;
+	uint64_t shares, lapses;
+
+	if (set == NULL || c->opt.rates == NULL)
+		return;
+	rate_table_counts(c->opt.rates, &shares, &lapses);
+	m = metric_series(set, AM_LIMIT_SHARES, NULL, 0);
+	metric_add(m, (int64_t)shares - metric_value(m));
+	m = metric_series(set, AM_LIMIT_LAPSES, NULL, 0);
+	metric_add(m, (int64_t)lapses - metric_value(m));
+}
+
 static void
 heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
 {
 	struct agent *a = c->opt.agent;
 	uint64_t grants, recalls;
 
-	if (lease_table_reply(c->opt.leases, sent, clock_mono(a->clock),
-		r->grants, r->n_grants))
+	bool wake = lease_table_reply(
+	    c->opt.leases, sent, clock_mono(a->clock), r->grants, r->n_grants);
+
+	if (c->opt.rates != NULL)
+		wake |= rate_table_reply(c->opt.rates, sent,
+		    clock_mono(a->clock), r->rates, r->n_rates);
+	if (wake)
 		agent_wake_all(a);
 	lease_table_counts(c->opt.leases, &grants, &recalls);
 	if (a->metrics != NULL) {
@@ -138,6 +173,7 @@ heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
 		m = metric_series(a->metrics, AM_LEASE_RECALLS, NULL, 0);
 		metric_add(m, (int64_t)recalls - metric_value(m));
 	}
+	heartbeat_rates(c);
 	ctl_set_interval(c, r->heartbeat_ms);
 	if (r->latest_version > c->latest_version)
 		c->latest_version = r->latest_version;
@@ -172,6 +208,9 @@ ctl_heartbeat(struct ctl *c, bool urgent, struct error *e)
 	if (rc == 0)
 		rc = lease_table_report(c->opt.leases, sent, urgent, &c->arena,
 		    &ask.leases, &ask.n_leases);
+	if (rc == 0 && c->opt.rates != NULL && c->lends_rates)
+		rc = rate_table_report(c->opt.rates, sent, urgent, &c->arena,
+		    &ask.rates, &ask.n_rates);
 	if (rc != 0) {
 		lease_table_no_reply(c->opt.leases);
 		return err_set(e, rc, "no memory for a heartbeat");

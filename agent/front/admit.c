@@ -173,10 +173,15 @@ admit_wait_over(struct timer *t, int64_t now)
 	    (struct request *)(void *)((char *)t -
 				       offsetof(struct request, timer));
 	struct budget_cell *cell = r->short_of;
-	bool silent = lease_silent(cell, now);
+	bool over = now >= r->wait_since + r->f->lim.lease_wait;
+	bool silent = cell != NULL && lease_silent(cell, now);
 
-	if (!silent && now < r->wait_since + r->f->lim.lease_wait) {
+	if (!silent && !over) {
 		admit_wait_timer(r);
+		return;
+	}
+	if (r->short_limit != NULL) {
+		limits_retry(r, true);
 		return;
 	}
 	admit_unpark(r);
@@ -184,18 +189,11 @@ admit_wait_over(struct timer *t, int64_t now)
 	admit_busy(r, cell, silent ? "silent" : "timeout");
 }
 
-/* Park until rights come. The control thread is asked for them. */
-static void
-admit_park(struct request *r, struct budget_cell *cell)
+void
+admit_wait(struct request *r)
 {
 	struct front *f = r->f;
 
-	if (lease_silent(cell, f->loop.mono)) {
-		admit_busy(r, cell, "silent");
-		return;
-	}
-	r->short_of = cell;
-	r->reply_gen = lease_wait(cell, r->amount);
 	if (r->wait_since == 0)
 		r->wait_since = f->loop.mono;
 	r->wait_prev = NULL;
@@ -207,12 +205,28 @@ admit_park(struct request *r, struct budget_cell *cell)
 	request_move(r, REQ_WAIT);
 }
 
+/* Park until rights come. The control thread is asked for them. */
+static void
+admit_park(struct request *r, struct budget_cell *cell)
+{
+	if (lease_silent(cell, r->f->loop.mono)) {
+		admit_busy(r, cell, "silent");
+		return;
+	}
+	r->short_of = cell;
+	r->reply_gen = lease_wait(cell, r->amount);
+	admit_wait(r);
+}
+
 void
 admit_unpark(struct request *r)
 {
 	struct front *f = r->f;
 
-	lease_wait_done(r->short_of, r->amount);
+	if (r->short_of != NULL)
+		lease_wait_done(r->short_of, r->amount);
+	r->short_of = NULL;
+	r->short_limit = NULL;
 	r->waited = f->loop.mono - r->wait_since;
 	timer_cancel(&f->loop.timers, &r->timer);
 	if (r->wait_prev != NULL)
@@ -346,6 +360,10 @@ admit_retry(struct request *r)
 	uint64_t gen;
 	int rc;
 
+	if (r->short_limit != NULL) {
+		limits_retry(r, false);
+		return;
+	}
 	rc = admit_rights(r, &other);
 	if (rc == 0) {
 		admit_unpark(r);
@@ -624,22 +642,6 @@ admit_attempt(struct request *r, bool keep)
 	admit_reserve(r);
 }
 
-/* Rates and concurrency of the key. False: refused. */
-static bool
-admit_limits(struct request *r)
-{
-	struct limit_verdict v;
-
-	r->limit_tokens = count_for_limits(r);
-	if (limit_take(r->key->limits, r->key->n_limits, r->limit_tokens,
-		r->f->loop.mono, &v) != 0) {
-		refuse_limit(r, &v);
-		return false;
-	}
-	r->limits_held = true;
-	return true;
-}
-
 /* Read what the request asks for into r->scan. */
 static int
 admit_scan(struct request *r, struct error *e)
@@ -750,8 +752,8 @@ admit_request(struct request *r)
 	if (admit_local(r))
 		return;
 	if (r->target.s.op >= OP_RESPONSE_GET) {
-		if (stored_find(r) && admit_limits(r))
-			admit_attempt(r, false);
+		if (stored_find(r) && limits_admit(r))
+			limits_begin(r);
 		return;
 	}
 	rc = admit_scan(r, &e);
@@ -777,11 +779,6 @@ admit_request(struct request *r)
 		refuse(r, ERR_JOURNAL_FULL, NULL);
 		return;
 	}
-	if (!admit_limits(r))
-		return;
-	if (r->scan.stream) {
-		r->counted_stream = true;
-		f->n_streams++;
-	}
-	admit_attempt(r, false);
+	if (limits_admit(r))
+		limits_begin(r);
 }

@@ -85,8 +85,18 @@ bool admit_route(struct request *r);
 void admit_attempt(struct request *r, bool keep);
 /* Rights may have come: try again. */
 void admit_retry(struct request *r);
-/* Leave the list of parked requests. */
+/* Into the list of those that wait for rights or for a share of a limit, and
+ * out of it. */
+void admit_wait(struct request *r);
 void admit_unpark(struct request *r);
+
+/* limits.c: take the rates and places of the key. False: refused, or parked. */
+bool limits_admit(struct request *r);
+/* They are taken: on to a deployment. */
+void limits_begin(struct request *r);
+/* A share may have come. late: it waits no longer, and without any word from
+ * the control plane the agent's safe share holds from now on. */
+void limits_retry(struct request *r, bool late);
 
 /* call.c: the intent is on disk: call the provider. */
 void call_start(struct request *r);

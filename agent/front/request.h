@@ -140,7 +140,8 @@ struct request {
 	struct tokens tokens;
 	uint32_t source;
 
-	struct budget_cell *short_of; /* while parked */
+	struct budget_cell *short_of;	/* while parked, or: */
+	struct limit_cell *short_limit; /* its share of a limit is awaited */
 	/* The output cap was lowered to this for want of rights, by choice; 0 =
 	 * it was not. How often for this request. */
 	int64_t shrunk;

@@ -8,7 +8,7 @@
  *   /readyz[?verbose]           200 when requests can be served, else 503
  *   /metrics                    Prometheus text
  *   /v1/explain/{request-id}    what decided a request
- *   /v1/status                  configuration, leases, journal, contact
+ *   /v1/status                  configuration, leases, limits, journal, contact
  */
 #ifndef AGENT_FRONT_STATUS_H
 #define AGENT_FRONT_STATUS_H
@@ -22,6 +22,7 @@ struct status_options {
 	struct agent *agent;
 	struct config *config;
 	struct lease_table *leases;
+	struct rate_table *rates; /* may be NULL */
 	struct journal *journal;
 	struct shipper *shipper;
 	struct ctl *ctl;

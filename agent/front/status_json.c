@@ -116,6 +116,28 @@ add_lease(void *ctx, const struct lease_shown *v)
 	(void)buf_addc(b, '}');
 }
 
+/* Our share of a limit of the fleet; rates are of a minute, rounded down. */
+static void
+add_limit(void *ctx, const struct rate_view *v)
+{
+	struct buf *b = ctx;
+
+	open_object(b);
+	add_text(b, "limit", v->name);
+	add_uid(b, "uid", v->uid);
+	add_text(b, "scope", v->scope);
+	add_i64(b, "requests_per_minute", v->rpm);
+	add_i64(b, "tokens_per_minute", v->tpm);
+	add_i64(b, "concurrency", v->max_conc);
+	add_i64(b, "requests_share", v->req_rate / LIMIT_UNIT);
+	add_i64(b, "tokens_share", v->tok_rate / LIMIT_UNIT);
+	add_i64(b, "places_share", v->places);
+	add_i64(b, "in_flight", v->in_flight);
+	add_i64(b, "agents", v->agents);
+	add_bool(b, "without_contact", v->safe);
+	(void)buf_addc(b, '}');
+}
+
 /* ---- explain
  * ----------------------------------------------------------------------- */
 
@@ -307,5 +329,8 @@ status_json_status(struct buf *b, const struct status_options *opt)
 	key(b, "leases");
 	(void)buf_addc(b, '[');
 	lease_table_each(opt->leases, clock_mono(a->clock), add_lease, &f);
+	(void)buf_addz(b, "],\"limits\":[");
+	if (opt->rates != NULL)
+		rate_table_each(opt->rates, add_limit, b);
 	(void)buf_addz(b, "]}\n");
 }

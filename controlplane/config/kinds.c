@@ -18,6 +18,7 @@ static const char *const values_disconnect[] = {"abort", "drain", NULL};
 static const char *const values_capability[] = {"chat", "embeddings", "tools",
     "json_schema", "vision", "completions", "moderations", "images", "audio",
     "rerank", "responses", "documents", "reasoning", "audio_input", NULL};
+static const char *const values_across[] = {"fleet", "agent", NULL};
 static const char *const values_mode[] = {"hard", "bounded", "soft", NULL};
 static const char *const values_period[] = {"day", "week", "month", "quarter",
     "year", "rolling", "once", "unlimited", NULL};
@@ -519,11 +520,31 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 		.def = "0", .help = h, .example = ex                      \
 	}
 
+#define F_BURST(n, h, ex)                                               \
+	{                                                               \
+		.name = n, .type = FT_INT, .min = 1,                    \
+		.max = INT64_C(1000000000000), .help = h, .example = ex \
+	}
+
 static const struct field_def fields_limit[] = {F_SCOPE,
     F_RATE(
 	"requests_per_minute", "Requests a minute; 0 means no limit.", "600"),
     F_RATE("tokens_per_minute", "Tokens a minute; 0 means no limit.", "200000"),
-    F_RATE("concurrency", "Requests at once; 0 means no limit.", "50")};
+    F_RATE("concurrency", "Requests at once; 0 means no limit.", "50"),
+    F_BURST("requests_burst",
+	"Requests that may come at once after a pause; absent means as many "
+	"as in a minute.",
+	"100"),
+    F_BURST("tokens_burst",
+	"Tokens that may be used at once after a pause; absent means as many "
+	"as in a minute.",
+	"50000"),
+    {.name = "across",
+	.type = FT_ENUM,
+	.values = values_across,
+	.help = "Fleet (the default): all agents together keep the limit; "
+		"agent: each agent keeps it by itself.",
+	.example = "\"fleet\""}};
 
 #define ROW(k, n, p, t, fm, seg, par, f, ex, h) \
 	[k] = {.kind = (k),                     \

@@ -457,6 +457,9 @@ spec_limit(const struct spec *s, Hg__Item *m)
 	l->requests_per_minute = spec_int(spec, "requests_per_minute", 0);
 	l->tokens_per_minute = spec_int(spec, "tokens_per_minute", 0);
 	l->concurrency = spec_int(spec, "concurrency", 0);
+	l->requests_burst = spec_int(spec, "requests_burst", 0);
+	l->tokens_burst = spec_int(spec, "tokens_burst", 0);
+	l->fleet = strcmp(spec_text(spec, "across"), "agent") != 0;
 	return spec_scope(s, &l->scope_uid, &l->scope_kind);
 }
 

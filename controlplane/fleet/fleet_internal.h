@@ -84,6 +84,10 @@ void *request_unpack(
 /* Sign and append the reply. */
 int request_answer(struct request *rq, const ProtobufCMessage *m) MUST_CHECK;
 
+/* Divide the limits that the heartbeat reports on; fills reply->rates. */
+void rates_exchange(struct request *rq, const Hg__Heartbeat *m, int64_t now,
+    Hg__HeartbeatReply *reply);
+
 /* channel_server's handler; ctx = struct fleet. */
 void fleet_handle(
     void *fleet, unsigned worker, struct str bytes, struct buf *reply);

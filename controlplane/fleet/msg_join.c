@@ -208,12 +208,15 @@ msg_enrol(struct request *rq)
 static int
 hello_answer(struct request *rq)
 {
+	char *features[] = {fleet_text("rate-leases")};
 	struct fleet *f = rq->f;
 	uint8_t key[GROUP_KEY_LEN];
 	Hg__HelloReply reply;
 	int rc;
 
 	hg__hello_reply__init(&reply);
+	reply.features = features;
+	reply.n_features = 1;
 	rc = fleet_group_key(
 	    f, rq->agent.group, key, &reply.group_key_id, &rq->e);
 	if (rc != 0)

@@ -165,6 +165,7 @@ msg_heartbeat(struct request *rq)
 	reply.heartbeat_ms = f->o.heartbeat_ms;
 	reply.grants = x.grants;
 	reply.n_grants = x.n_grants;
+	rates_exchange(rq, m, now, &reply);
 	rc = request_answer(rq, &reply.base);
 	sodium_memzero(key, sizeof(key));
 	return rc;

@@ -153,6 +153,10 @@ export class Agent {
   }
 
   // One metric, summed over its labels.
+  async status() {
+    return (await fetch(`${this.statusUrl}/v1/status`)).json();
+  }
+
   async metric(name) {
     const text = await (await fetch(`${this.statusUrl}/metrics`)).text();
     let sum = 0;

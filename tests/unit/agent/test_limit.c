@@ -15,10 +15,10 @@ static struct limit_cell *const one[] = {&cell};
 static void
 setup(int64_t rpm, int64_t tpm, int64_t conc)
 {
+	struct limit_values v = {.rpm = rpm, .tpm = tpm, .max_conc = conc};
+
 	memset(&cell, 0, sizeof(cell));
-	atomic_store(&cell.rpm, rpm);
-	atomic_store(&cell.tpm, tpm);
-	atomic_store(&cell.max_conc, conc);
+	limit_set(&cell, &v);
 }
 
 START_TEST(test_requests)
@@ -89,19 +89,20 @@ START_TEST(test_all_or_nothing)
 	static struct limit_cell a, b;
 	struct limit_cell *const both[] = {&a, &b};
 	struct limit_verdict v;
-	int64_t now = 1000 * NS_PER_S, tat;
+	const struct limit_values va = {.rpm = 100, .tpm = 1000},
+				  vb = {.max_conc = 1};
+	int64_t now = 1000 * NS_PER_S, level;
 
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
-	atomic_store(&a.rpm, 100);
-	atomic_store(&a.tpm, 1000);
-	atomic_store(&b.max_conc, 1);
+	limit_set(&a, &va);
+	limit_set(&b, &vb);
 	ck_assert_int_eq(limit_take(both, 2, 10, now, &v), 0);
-	tat = atomic_load(&a.tat_req);
+	level = atomic_load(&a.req.level);
 	ck_assert_int_eq(limit_take(both, 2, 10, now, &v), ERR_RATE_LIMITED);
 	ck_assert_int_eq(v.which, LIMIT_CONCURRENCY);
 	ck_assert_ptr_eq(v.cell, &b);
-	ck_assert_int_eq(atomic_load(&a.tat_req), tat);
+	ck_assert_int_eq(atomic_load(&a.req.level), level);
 	ck_assert_int_eq(atomic_load(&a.conc), 1);
 	ck_assert_int_eq(atomic_load(&b.conc), 1);
 	limit_done(both, 2, 0, now);
