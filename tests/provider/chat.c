@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chat completions as api.openai.com writes them, plain and streamed. */
 #include "tests/provider/exchange.h"
+#include "tests/provider/fault.h"
 #include "tests/provider/openai.h"
 #include "tests/provider/text.h"
 
@@ -101,13 +102,6 @@ chat_member(const struct exchange *x, int64_t choice, enum block_type type,
 			continue;
 		buf_addf(out, "\"%s\":\"", name);
 		plan_text(x, choice, b, -1, out);
-		if (exchange_fault_is(x, FAULT_HUGE_FRAME) &&
-		    type == BLOCK_TEXT) {
-			int64_t n = knob_or(x->k.huge_bytes, 16 * 1024 * 1024);
-
-			for (int64_t j = 0; j < n; j++)
-				buf_addc(out, 'x');
-		}
 		buf_addz(out, "\",");
 		return true;
 	}
@@ -317,8 +311,7 @@ chat_huge_event(const struct exchange *x, int64_t n, struct buf *out)
 {
 	chat_open(x, 0, out);
 	buf_addz(out, "{\"content\":\"");
-	for (int64_t i = 0; i < n; i++)
-		buf_addc(out, 'x');
+	fault_fill(out, n);
 	buf_addz(out, "\"}");
 	chat_close_delta(x, NULL, out);
 }

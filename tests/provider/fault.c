@@ -37,6 +37,41 @@ fault_utf8(struct buf *b)
 	}
 }
 
+void
+fault_fill(struct buf *out, int64_t n)
+{
+	if (buf_reserve(out, (size_t)n) != 0)
+		return;
+	memset(out->data + out->len, 'x', (size_t)n);
+	out->len += (size_t)n;
+}
+
+/* Make the event from `from` on huge: n letters more in its text. */
+static void
+fault_swell(struct buf *ev, size_t from, int64_t n)
+{
+	static const char *const members[] = {"\"text\":\"", "\"delta\":\"",
+	    "\"content\":\"", "\"thinking\":\"", "\"partial_json\":\"",
+	    "\"input\":\""};
+	struct buf tail;
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
+		char *at = memmem(ev->data + from, ev->len - from, members[i],
+		    strlen(members[i]));
+
+		if (at == NULL)
+			continue;
+		at += strlen(members[i]);
+		buf_init(&tail, SIZE_MAX / 2);
+		buf_add(&tail, at, (size_t)(ev->data + ev->len - at));
+		ev->len = (size_t)(at - ev->data);
+		fault_fill(ev, n);
+		buf_add_str(ev, buf_str(&tail));
+		buf_release(&tail);
+		return;
+	}
+}
+
 /* How the connection ends once all is sent. */
 static void
 fault_close(struct conn *c)
@@ -109,6 +144,8 @@ fault_plain(struct conn *c, struct buf *body)
 		body->len -= 20;
 	if (exchange_fault_is(x, FAULT_BAD_UTF8))
 		fault_utf8(body);
+	if (exchange_fault_is(x, FAULT_HUGE_FRAME))
+		fault_swell(body, 0, knob_or(x->k.huge_bytes, FAULT_HUGE));
 	if (fault_length(c, type, body))
 		return;
 	buf_init(&headers, 4096);
@@ -199,8 +236,7 @@ fault_huge_length(struct conn *c, struct buf *ev)
 	if (x->d->wire == WIRE_BINARY) {
 		frame_prelude(ev,
 		    (uint32_t)knob_or(x->k.huge_bytes, FAULT_HUGE_TOTAL), 80);
-		for (int i = 0; i < 4096; i++)
-			buf_addc(ev, 'x');
+		fault_fill(ev, 4096);
 	}
 	frame_events(c, buf_str(ev), false);
 	buf_clear(ev);
@@ -269,33 +305,6 @@ fault_strike(struct conn *c, struct buf *ev)
 
 /* ---- single events ---- */
 
-/* Make the event from `from` on huge: n letters more in its text. */
-static void
-fault_swell(struct buf *ev, size_t from, int64_t n)
-{
-	static const char *const members[] = {"\"text\":\"", "\"delta\":\"",
-	    "\"content\":\"", "\"thinking\":\"", "\"partial_json\":\"",
-	    "\"input\":\""};
-	struct buf tail;
-
-	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
-		char *at = memmem(ev->data + from, ev->len - from, members[i],
-		    strlen(members[i]));
-
-		if (at == NULL)
-			continue;
-		at += strlen(members[i]);
-		buf_init(&tail, SIZE_MAX / 2);
-		buf_add(&tail, at, (size_t)(ev->data + ev->len - at));
-		ev->len = (size_t)(at - ev->data);
-		for (int64_t k = 0; k < n; k++)
-			buf_addc(ev, 'x');
-		buf_add_str(ev, buf_str(&tail));
-		buf_release(&tail);
-		return;
-	}
-}
-
 void
 fault_aim(struct exchange *x)
 {
@@ -321,10 +330,11 @@ fault_spoil(struct exchange *x, size_t from, struct buf *ev)
 	x->spoiling = false;
 	if (!spoiling || ev->len == from)
 		return;
-	if (exchange_fault_is(x, FAULT_BAD_CRC))
-		ev->data[ev->len - 1] ^= 0x55;
-	if (x->d->wire == WIRE_BINARY)
+	if (x->d->wire == WIRE_BINARY) {
+		if (exchange_fault_is(x, FAULT_BAD_CRC))
+			ev->data[ev->len - 1] ^= 0x55;
 		return;
+	}
 	if (exchange_fault_is(x, FAULT_BAD_UTF8))
 		fault_utf8(ev);
 	if (!exchange_fault_is(x, FAULT_HUGE_FRAME))

@@ -24,6 +24,8 @@ void fault_spoil(struct exchange *x, size_t from, struct buf *ev);
 void fault_payload(const struct exchange *x, struct buf *json);
 /* After the end of a streamed answer: what is too much. */
 void fault_surplus(struct conn *c);
+/* n letters. */
+void fault_fill(struct buf *out, int64_t n);
 /* Does this fault need a TLS connection? */
 bool fault_is_tls(int64_t fault);
 
