@@ -280,18 +280,3 @@ proto_unpack(
 	return protobuf_c_message_unpack(type, &alloc, bytes.len,
 	    bytes.len != 0 ? (const uint8_t *)bytes.p : empty);
 }
-
-int
-proto_pack(const ProtobufCMessage *message, struct buf *out)
-{
-	size_t n = protobuf_c_message_get_packed_size(message);
-	int rc = buf_reserve(out, n);
-
-	if (rc != 0)
-		return rc;
-	if (n != 0)
-		protobuf_c_message_pack(
-		    message, (uint8_t *)out->data + out->len);
-	out->len += n;
-	return 0;
-}
