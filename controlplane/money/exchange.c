@@ -19,8 +19,9 @@ exchange_locked(struct exchange *x, struct db *db, const struct asked *q,
 	int rc, tries;
 
 	for (tries = 0; tries < EXCHANGE_TRIES; tries++) {
-		struct lease_key key = {
-		    q->key.budget_uid, v->is_current ? 0 : v->period_start};
+		struct lease_key key = {.budget_uid = q->key.budget_uid,
+		    .period_start = v->is_current ? 0 : v->period_start,
+		    .plenty = grant_plenty(x->cfg, &q->report)};
 
 		rc = db_begin(db, e);
 		if (rc == 0)
@@ -96,7 +97,7 @@ exchange_renew(const struct asked *q, const struct lease_view *v, size_t n,
 				break;
 		if (j < n)
 			continue;
-		renewed[m].key = (struct lease_key){v[i].budget_uid, 0};
+		renewed[m].key.budget_uid = v[i].budget_uid;
 		hg__lease_report__init(&renewed[m].report);
 		renewed[m].report.budget_uid = v[i].budget_uid;
 		renewed[m].report.want_min = q[i].report.want_min;
@@ -121,8 +122,10 @@ exchange_round(struct exchange *x, struct db *db, const struct asked *q,
 
 	if (keys == NULL || w == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for leases");
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		keys[i] = q[i].key;
+		keys[i].plenty = grant_plenty(x->cfg, &q[i].report);
+	}
 	rc = store_lease_read(db, x->agent_id, x->boot_epoch, keys, n, x->now,
 	    x->now - x->cfg->recent_ns, v, e);
 	for (i = 0; rc == 0 && i < n; i++) {

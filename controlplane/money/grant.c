@@ -76,15 +76,34 @@ rights_of(const struct lease_view *v, const struct lease_write *w)
 	return sub64(sub64(out, w->returned), w->r_in_use);
 }
 
+/* What the agent would like to have in all. */
+static int64_t
+grant_wish(const struct grant_config *cfg, const Hg__LeaseReport *r)
+{
+	int64_t need = mul64(positive(r->rate_per_s), cfg->horizon_s);
+
+	return add64(add64(need, positive(r->w_p99)), positive(r->want_total));
+}
+
+int64_t
+grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r)
+{
+	int64_t most = max64(grant_wish(cfg, r), positive(r->want_min));
+
+	most = add64(most, positive(r->in_use)); /* rights may be below 0 */
+	/* Above it free / (2 n) is more than anybody asks for, and free more
+	 * than what makes a tail. */
+	return mul64(mul64(add64(most, 1), max64(cfg->tail_factor, 2)),
+	    GRANT_AGENTS_MAX);
+}
+
 static int64_t
 grant_size(const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t n,
     int64_t rights, int64_t shortfall, int64_t free)
 {
 	int64_t want = positive(r->want_total), cap = free / (2 * n), need;
 
-	need = mul64(positive(r->rate_per_s), cfg->horizon_s);
-	need = add64(add64(need, positive(r->w_p99)), want);
-	need = sub64(need, rights);
+	need = sub64(grant_wish(cfg, r), rights);
 	if (need <= 0 || free <= 0)
 		return 0;
 	if (shortfall <= free)

@@ -37,6 +37,11 @@ struct grant_result {
 	int64_t spent, free;
 };
 
+/* With this much free the number of agents (up to GRANT_AGENTS_MAX) and what
+ * they hold do not change the decision about the report; > 0. */
+#define GRANT_AGENTS_MAX 10000
+int64_t grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r);
+
 /* Decide about the report `r` on the lease seen as `v` at wall time `now`.
  * Negative numbers of the report count as 0. */
 void grant_decide(const struct grant_config *cfg, const struct lease_view *v,

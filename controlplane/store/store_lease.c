@@ -214,8 +214,8 @@ static const struct db_stmt lease_read = {
     "nullif(nullif(k.start, 0), c.period_start), o.n, "
     "CASE WHEN h.is THEN coalesce(o.idle, 0) "
     "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END "
-    "FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY "
-    "AS k(uid, start, ord) "
+    "FROM unnest($1::bigint[], $2::bigint[], $7::bigint[]) "
+    "WITH ORDINALITY AS k(uid, start, plenty, ord) "
     "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
     "LEFT JOIN budget_period p ON p.budget_uid = k.uid AND p.period_start "
     "= CASE WHEN k.start = 0 THEN c.period_start ELSE k.start END "
@@ -225,7 +225,9 @@ static const struct db_stmt lease_read = {
     "AND l.boot_epoch = $4 "
     "LEFT JOIN LATERAL (SELECT count(*) AS n, sum(greatest(0, x.granted "
     "- x.returned - greatest(x.settled, x.r_settled) - x.r_in_use))::bigint "
-    "AS idle FROM lease x WHERE x.budget_uid = p.budget_uid "
+    "AS idle FROM lease x WHERE (k.plenty = 0 OR k.plenty > p.free "
+    "+ least(0, CASE WHEN h.is THEN c.lim - p.limit_nano END)) "
+    "AND x.budget_uid = p.budget_uid "
     "AND x.period_start = p.period_start AND NOT x.doubtful "
     "AND NOT (x.agent_id = $3 AND x.boot_epoch = $4) "
     "AND x.report_at >= $6) o ON true ORDER BY k.ord"};
@@ -244,15 +246,16 @@ store_lease_read(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		return 0;
 	if (n > LEASE_KEYS_MAX)
 		return err_set(e, ERR_TOO_LARGE, "%zu lease reports", n);
-	if (columns_new(&k, 2, n) != 0)
+	if (columns_new(&k, 3, n) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for leases");
 	for (i = 0; i < n; i++) {
 		k.v[0][i] = (int64_t)keys[i].budget_uid;
 		k.v[1][i] = keys[i].period_start;
+		k.v[2][i] = keys[i].plenty;
 	}
 	rc = db_query(db, &lease_read,
 	    DB_ARGS(DBIA(k.v[0], n), DBIA(k.v[1], n), DBS(agent_id),
-		DBI(boot_epoch), DBI(now), DBI(recent)),
+		DBI(boot_epoch), DBI(now), DBI(recent), DBIA(k.v[2], n)),
 	    &r, e);
 	for (i = 0; rc == 0 && i < n; i++) {
 		memset(&view[i], 0, sizeof(view[i]));

@@ -97,6 +97,10 @@ struct lease_view {
 struct lease_key {
 	uint64_t budget_uid;
 	int64_t period_start;
+	/* With this much free, who else holds rights makes no difference:
+	 * n_active and recallable are 0 then and nobody is counted, which takes
+	 * most of the time where there are many agents. 0: always count. */
+	int64_t plenty;
 };
 
 /* Read without locks; view[i] for key[i]. `recent`: reports at or after this

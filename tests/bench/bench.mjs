@@ -268,7 +268,7 @@ function program(name) {
     notes.push(`${name}: no program, not measured`);
     return;
   }
-  const got = spawnSync(file, [], { encoding: 'utf8', timeout: 300000 });
+  const got = spawnSync(file, [], { encoding: 'utf8', timeout: 900000 });
   if (got.status !== 0) {
     notes.push(`${name} failed: ${(got.stderr || got.error?.message || '').slice(-500)}`);
     return;
@@ -302,6 +302,8 @@ try {
     await streams();
     await translation();
     await latency(max);
+    program('money_bench');
+    program('lease_bench');
     program('ingest_bench');
     program('tokenizer_bench');
   }

@@ -154,7 +154,7 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 /* Columns as in lease_read of store_lease.c. */
 static void
 m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
-    uint64_t boot, int64_t now, int64_t recent, int64_t *v)
+    uint64_t boot, int64_t now, int64_t recent, int64_t plenty, int64_t *v)
 {
 	const struct m_budget *b = sim_db_budget(s, uid);
 	const struct m_period *p;
@@ -201,19 +201,22 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 		v[17] = l->r_in_use;
 		v[18] = l->recall;
 	}
-	m_others(s, p, agent, boot, recent, &v[20]);
+	if (plenty == 0 || plenty > p->free)
+		m_others(s, p, agent, boot, recent, &v[20]);
 }
 
 int
 m_lease_read(struct sim *s, const struct db_val *a, struct db_rows **ret)
 {
 	const int64_t *uids = a[1].v.a.p, *starts = a[2].v.a.p;
+	const int64_t *plenty = a[7].v.a.p;
 	size_t n = a[1].v.a.n;
 
 	*ret = m_rows(n, 22);
 	for (size_t i = 0; i < n; i++)
 		m_lease_row(s, (uint64_t)uids[i], starts[i], m_agent_of(&a[3]),
-		    (uint64_t)a[4].v.i, a[5].v.i, a[6].v.i, &(*ret)->v[i * 22]);
+		    (uint64_t)a[4].v.i, a[5].v.i, a[6].v.i, plenty[i],
+		    &(*ret)->v[i * 22]);
 	return 0;
 }
 

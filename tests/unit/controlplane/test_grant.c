@@ -200,6 +200,43 @@ START_TEST(test_hostile_reports)
 }
 END_TEST
 
+/* Where plenty is free, who else is there changes nothing. */
+START_TEST(test_plenty)
+{
+	struct rng_seeded rng;
+
+	rng_seeded_init(&rng, 6);
+	for (unsigned i = 0; i < 100000; i++) {
+		struct lease_view alone, many;
+		struct grant_result a, b;
+		Hg__LeaseReport r;
+
+		hg__lease_report__init(&r);
+		r.granted = (int64_t)rng_below(&rng.rng, 5000);
+		r.settled = (int64_t)rng_below(&rng.rng, 1000);
+		r.in_use = (int64_t)rng_below(&rng.rng, 1000);
+		r.rate_per_s = (int64_t)rng_below(&rng.rng, 100);
+		r.w_p99 = (int64_t)rng_below(&rng.rng, 100);
+		r.want_total = (int64_t)rng_below(&rng.rng, 2) *
+			       (int64_t)rng_below(&rng.rng, 9000);
+		r.want_min = (int64_t)rng_below(&rng.rng, 9000);
+		alone = view(grant_plenty(CFG, &r));
+		alone.granted = r.granted;
+		alone.exists = true;
+		alone.recall = rng_below(&rng.rng, 2) == 0;
+		many = alone;
+		many.n_active = GRANT_AGENTS_MAX - 1;
+		many.recallable = (int64_t)rng_below(&rng.rng, 1 << 20);
+		grant_decide(CFG, &alone, &r, 1000, &a);
+		grant_decide(CFG, &many, &r, 1000, &b);
+		HOLDS(a.w.grant == b.w.grant && a.move == b.move);
+		HOLDS(a.recall_to == b.recall_to && a.tail == b.tail);
+		HOLDS(a.exhausted == b.exhausted && a.granted == b.granted);
+		HOLDS(a.w.recall_others == b.w.recall_others);
+	}
+}
+END_TEST
+
 /* ---- the model --------------------------------------------------------------
  */
 
@@ -496,6 +533,7 @@ main(void)
 	UNIT_ADD(s, test_recall);
 	UNIT_ADD(s, test_other_periods_and_soft);
 	UNIT_ADD(s, test_hostile_reports);
+	UNIT_ADD(s, test_plenty);
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_model, 0, 10);
 	suite_add_tcase(s, tc);
