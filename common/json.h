@@ -91,6 +91,8 @@ json_key_eq(struct str raw_key, struct str name)
 const char *json_check_string(const char *p, const char *end);
 /* Raw content between the quotes, escapes not resolved. */
 struct str json_raw_string(struct json v);
+/* Bytes of such content when it is unescaped. */
+size_t json_raw_len(struct str raw);
 /* Unescape into out (appended); may hold NUL. ERR_INVALID if v is no string,
  * else buf_error(out). */
 int json_unescape(struct json v, struct buf *out);

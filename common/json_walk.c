@@ -317,12 +317,11 @@ json_is_true(struct json v)
 	return v.type == JSON_BOOL && *v.p == 't';
 }
 
-/* Unescaped length of the raw text. */
-static size_t
-json_raw_text_len(const char *p, const char *end)
+size_t
+json_raw_len(struct str raw)
 {
-	size_t n = (size_t)(end - p);
-	const char *slash;
+	const char *p = raw.p, *end = p + raw.len, *slash;
+	size_t n = raw.len;
 
 	while (
 	    p < end && (slash = memchr(p, '\\', (size_t)(end - p))) != NULL) {
@@ -345,7 +344,7 @@ json_text_bytes(struct json v)
 	while (p < v.end && (p = memchr(p, '"', (size_t)(v.end - p)))) {
 		const char *quote = json_string_end(p + 1, v.end);
 
-		n += json_raw_text_len(p + 1, quote);
+		n += json_raw_len(str_make(p + 1, (size_t)(quote - p - 1)));
 		p = quote + 1;
 	}
 	return n;

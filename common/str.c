@@ -3,6 +3,7 @@
  * Slices: comparison, cutting, strict numbers, UTF-8, hex and the names of
  * tenants, teams, projects and keys. Nothing here depends on the locale.
  */
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "common/str.h"
@@ -223,6 +224,22 @@ hex_decode(struct str s, void *dst, size_t n)
 		out[i] = (unsigned char)(hi << 4 | lo);
 	}
 	return 0;
+}
+
+int
+base64_decode(struct str s, int variant, const char *ignore, void *dst,
+    size_t cap, size_t *len)
+{
+	size_t i;
+
+	for (i = 0; i < s.len; i++) {
+		if ((unsigned char)s.p[i] > 0x7f)
+			return ERR_INVALID;
+	}
+	return sodium_base642bin(dst, cap, s.len > 0 ? s.p : "", s.len, ignore,
+		   len, NULL, variant) == 0
+		   ? 0
+		   : ERR_INVALID;
 }
 
 static bool

@@ -72,6 +72,12 @@ bool str_is_utf8(struct str s); /* strict: no surrogates, no overlongs */
 /* Lower-case hex. dst has 2*n+1 bytes. */
 void hex_encode(const void *src, size_t n, char *dst);
 int hex_decode(struct str s, void *dst, size_t n) MUST_CHECK;
+/* Base64 of one of libsodium's variants, all of s but the characters of
+ * `ignore` (NULL = none). ERR_INVALID: it is none, or has more than cap bytes.
+ * Use this and not sodium_base642bin(), which reads bytes above 0x7f as '/' or
+ * '_'. */
+int base64_decode(struct str s, int variant, const char *ignore, void *dst,
+    size_t cap, size_t *len) MUST_CHECK;
 
 /*
  * Names (DESIGN: tenant > team > project > key): dot-separated segments of

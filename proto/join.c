@@ -130,8 +130,8 @@ join_token_parse(struct str text, struct join_token *ret, struct error *e)
 		rc = ERR_NOMEM;
 		goto out;
 	}
-	if (sodium_base642bin(packed, text.len, text.p + prefix.len,
-		text.len - prefix.len, NULL, &n, NULL, JOIN_B64) == 0)
+	if (base64_decode(str_make(text.p + prefix.len, text.len - prefix.len),
+		JOIN_B64, NULL, packed, text.len, &n) == 0)
 		m = proto_unpack(&hg__join_token__descriptor,
 		    str_make((const char *)packed, n), &a);
 	if (m != NULL)

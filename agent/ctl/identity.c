@@ -57,7 +57,9 @@ field_hex_text(char **dst, struct str v)
 	if (p == NULL)
 		return ERR_NOMEM;
 	*dst = p;
-	return hex_decode(v, p, v.len / 2);
+	if (hex_decode(v, p, v.len / 2) != 0 || memchr(p, '\0', v.len / 2))
+		return ERR_CORRUPT;
+	return 0;
 }
 
 static int
@@ -105,6 +107,8 @@ identity_parse(struct identity *id, struct str text)
 	struct str line, name, value;
 	int rc;
 
+	if (str_find(text, '\0') >= 0)
+		return ERR_CORRUPT;
 	(void)str_cut(text, '\n', &line, &text);
 	if (!str_eqz(line, IDENTITY_TITLE))
 		return ERR_CORRUPT;

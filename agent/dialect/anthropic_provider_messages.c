@@ -105,8 +105,8 @@ antp_plain_source(struct pw *pw, const struct ir_part *p)
 	raw = malloc(data.len + 1);
 	if (raw == NULL)
 		return ERR_NOMEM;
-	if (sodium_base642bin(raw, data.len + 1, data.p, data.len, "\r\n", &n,
-		NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+	if (base64_decode(data, sodium_base64_VARIANT_ORIGINAL, "\r\n", raw,
+		data.len + 1, &n) != 0)
 		rc = err_set_field(pw->e, ERR_INVALID,
 		    p->field != NULL ? p->field : "messages",
 		    "the data is not valid base64");

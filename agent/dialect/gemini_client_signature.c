@@ -94,8 +94,8 @@ gemc_unwrap(struct arena *a, struct str *sig)
 
 	if (to == NULL)
 		return ERR_NOMEM;
-	if (sodium_base642bin(to, in.len + 1, in.p, in.len, NULL, &n, NULL,
-		sodium_base64_VARIANT_ORIGINAL) != 0)
+	if (base64_decode(in, sodium_base64_VARIANT_ORIGINAL, NULL, to,
+		in.len + 1, &n) != 0)
 		return ERR_INVALID;
 	*sig = str_make((const char *)to, n);
 	return gemc_is_esc(*sig) ? 0 : ERR_INVALID;

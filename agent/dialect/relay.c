@@ -314,7 +314,7 @@ relay_is_last(struct relay *r, const struct sse_event *ev)
 	struct json list, c, v;
 	struct json_iter it;
 
-	if (r->o.op != OP_GENERATE || !ev->has_data ||
+	if (r->o.op != OP_GENERATE || ev->data.len == 0 ||
 	    memmem(ev->data.p, ev->data.len, word, sizeof(word) - 1) == NULL ||
 	    json_validate(ev->data, r->o.event_json, NULL) != 0 ||
 	    !json_getz(json_root(ev->data), "candidates", &list) ||

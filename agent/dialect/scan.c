@@ -22,7 +22,7 @@ scan_media(const struct ir_part *p, int64_t *image_bytes)
 	for (; p != NULL; p = p->next) {
 		switch (p->type) {
 		case IR_IMAGE:
-			*image_bytes += (int64_t)p->data.len;
+			*image_bytes += (int64_t)json_raw_len(p->data);
 			n++;
 			break;
 		case IR_DOCUMENT:

@@ -105,8 +105,9 @@ stored_open(const struct bundle *b, uint64_t tenant_uid, struct str id,
 	if (!str_starts(id, STR(STORED_HEAD)) || id.len >= STORED_ID_MAX ||
 	    id.len < head + STORED_CODED + 2 || !stored_is_plain(id) ||
 	    id.p[head + STORED_CODED] != '_' ||
-	    sodium_base642bin(raw, sizeof(raw), id.p + head, STORED_CODED, NULL,
-		&n, NULL, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+	    base64_decode(str_make(id.p + head, STORED_CODED),
+		sodium_base64_VARIANT_URLSAFE_NO_PADDING, NULL, raw,
+		sizeof(raw), &n) != 0 ||
 	    n != sizeof(raw))
 		return NULL;
 	for (i = 0; i < 8; i++)

@@ -56,8 +56,8 @@ mkbpe_line(struct str line, size_t want, char **at, size_t room,
 
 	if (!str_cut(line, ' ', &text, &number) ||
 	    str_to_u64(number, &rank) != 0 || rank != want ||
-	    sodium_base642bin((unsigned char *)*at, room, text.p, text.len,
-		NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+	    base64_decode(text, sodium_base64_VARIANT_ORIGINAL, NULL, *at, room,
+		&len) != 0)
 		return err_set(e, ERR_INVALID, "line %zu", want + 1);
 	*token = str_make(*at, len);
 	*at += len;

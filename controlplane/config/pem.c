@@ -36,8 +36,8 @@ pem_base64(struct str s)
 	bool ok;
 
 	ok = bin != NULL && s.len > 0 &&
-	     sodium_base642bin(bin, s.len + 1, s.p, s.len, "\n", &n, NULL,
-		 sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	     base64_decode(s, sodium_base64_VARIANT_ORIGINAL, "\n", bin,
+		 s.len + 1, &n) == 0 &&
 	     n > 0;
 	if (bin != NULL)
 		sodium_memzero(bin, s.len + 1);

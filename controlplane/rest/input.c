@@ -211,8 +211,7 @@ cursor_read(struct rest_call *c, char tag, char *dst, size_t cap)
 	dst[0] = '\0';
 	if (s.len == 0)
 		return 0;
-	if (sodium_base642bin(raw, sizeof(raw), s.p, s.len, NULL, &n, NULL,
-		CURSOR_VARIANT) != 0 ||
+	if (base64_decode(s, CURSOR_VARIANT, NULL, raw, sizeof(raw), &n) != 0 ||
 	    n < 2 || raw[0] != (unsigned char)tag ||
 	    str_copy(str_make((char *)raw + 1, n - 1), dst, cap) != 0 ||
 	    !str_is_utf8(str_of(dst)))

@@ -71,10 +71,10 @@ vault_parse(struct str text, uint8_t key[32])
 		return hex_decode(text, key, 32);
 	if (text.len != 44 && text.len != 43)
 		return ERR_INVALID;
-	if (sodium_base642bin(key, 32, text.p, text.len, NULL, &n, NULL,
-		text.len == 44
-		    ? sodium_base64_VARIANT_ORIGINAL
-		    : sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+	if (base64_decode(text,
+		text.len == 44 ? sodium_base64_VARIANT_ORIGINAL
+			       : sodium_base64_VARIANT_URLSAFE_NO_PADDING,
+		NULL, key, 32, &n) != 0 ||
 	    n != 32)
 		return ERR_INVALID;
 	return 0;

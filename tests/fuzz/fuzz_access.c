@@ -10,6 +10,8 @@
 
 #include "agent/provider/access.h"
 #include "agent/provider/quirk.h"
+#include "agent/upstream/jwt.h"
+#include "agent/upstream/tls_check.h"
 #include "agent/upstream/token_fetch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -49,6 +51,25 @@ check_credentials(struct str text)
 		MUST(answer.token[0] != '\0' && answer.lifetime_s > 0);
 	(void)!token_answer_parse(400, text, &answer, &e);
 	MUST(quirk_of(text) == 0 || text.len < 32);
+}
+
+/* Certificates and keys: as PEM, or as what OpenSSL makes of them. */
+static void
+check_pem(struct str text)
+{
+	struct evp_pkey_st *key = NULL;
+	struct error e = {0};
+	struct str one, two;
+
+	if (jwt_key_read(text, &key, &e) != 0)
+		MUST(key == NULL && e.text[0] != '\0');
+	jwt_key_free(key);
+	(void)str_cut(text, '|', &one, &two);
+	e.text[0] = '\0';
+	if (tls_check(one, two, two, &e) != 0)
+		MUST(e.text[0] != '\0');
+	if (two.len > 0) /* no two blocks are a certificate and its key */
+		MUST(tls_check(one, two, STR_NULL, &e) != 0);
 }
 
 /* The path holds plain segments only; the model adds none. */
@@ -107,6 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = str_make((const char *)data + 3, size - 3);
 	if (data[0] % 2 == 0) {
 		check_credentials(text);
+		check_pem(text);
 		return 0;
 	}
 	p.dialect = (enum provider_dialect)(data[1] % PROVIDER_N_DIALECTS);

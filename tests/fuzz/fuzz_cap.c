@@ -15,6 +15,7 @@
 #include "agent/dialect/bound.h"
 #include "agent/dialect/cap.h"
 #include "agent/dialect/codecs.h"
+#include "agent/dialect/openai.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -96,6 +97,7 @@ check_written(enum op op, struct str body, struct str got, int64_t n)
 struct said {
 	bool read, may;
 	struct bound bound;
+	struct scan scan;
 };
 
 static void
@@ -110,14 +112,16 @@ say(enum op op, struct str body, struct said *ret)
 	arena_init(&a, 4096, (size_t)16 << 20);
 	ir_request_init(&r, &a);
 	if (op == OP_CHAT || op == OP_COMPLETIONS) {
-		ret->read = true;
 		ret->may = cap_may_shrink(op, json_root(body), NULL);
 		if (op == OP_CHAT)
 			bound_read(op, json_root(body), NULL, &ret->bound);
+		ret->read = oai_request_scan(op, body, &json_default_limits,
+				&ret->scan, &e) == 0;
 	} else if (c->read(body, STR("m"), false, &r, &e) == 0) {
 		ret->read = true;
 		ret->may = cap_may_shrink(op, json_root(body), &r);
 		bound_read(op, json_root(body), &r, &ret->bound);
+		scan_generation(op, body, &r, &ret->scan);
 	}
 	arena_release(&a);
 	MUST(ret->bound.calls >= 0 && ret->bound.calls <= BOUND_MAX_CALLS);
@@ -154,6 +158,16 @@ has_real(const json_t *v)
 }
 
 static void
+same_scan(const struct scan *a, const struct scan *b)
+{
+	MUST(strcmp(a->model, b->model) == 0 && a->stream == b->stream);
+	MUST(a->max_output == b->max_output && a->n == b->n);
+	MUST(a->n_messages == b->n_messages && a->n_media == b->n_media);
+	MUST(a->text_bytes == b->text_bytes && a->text_bytes >= 0);
+	MUST(a->n_numbers == b->n_numbers && a->n_chars == b->n_chars);
+}
+
+static void
 check_said(enum op op, struct str body)
 {
 	json_t *root = json_loadb(body.p, body.len, 0, NULL);
@@ -174,6 +188,8 @@ check_said(enum op op, struct str body)
 		MUST(one.bound.calls == two.bound.calls);
 		MUST(strcmp(one.bound.input, two.bound.input) == 0);
 		MUST(strcmp(one.bound.tool, two.bound.tool) == 0);
+		if (one.read)
+			same_scan(&one.scan, &two.scan);
 	}
 	free(text);
 	json_decref(root);

@@ -186,7 +186,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)str_cut(all, '\n', &type, &form);
 	op = data[0] & 0x40 ? OP_IMAGE_EDITS : OP_TRANSCRIPTIONS;
 	buf_init(&large, FORM_MAX);
-	if (data[0] & 0x20)
+	if ((data[0] & 0xe0) == 0x20)
 		enlarge(type, form, &large);
 	run(type, large.len > 0 ? buf_str(&large) : form, &split, op, &whole);
 	if (whole.rc == 0)

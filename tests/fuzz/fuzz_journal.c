@@ -5,52 +5,11 @@
  * same bytes again.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "agent/journal/segment.h"
+#include "tests/fuzz/memory_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct str file;
-
-static int
-mem_open(struct io *io, const char *path, int flags, mode_t mode)
-{
-	(void)io;
-	(void)path;
-	(void)flags;
-	(void)mode;
-	return 3;
-}
-
-static int
-mem_close(struct io *io, int fd)
-{
-	(void)io;
-	(void)fd;
-	return 0;
-}
-
-static ssize_t
-mem_pread(struct io *io, int fd, void *p, size_t n, off_t off)
-{
-	(void)io;
-	(void)fd;
-	if ((size_t)off >= file.len)
-		return 0;
-	if (n > file.len - (size_t)off)
-		n = file.len - (size_t)off;
-	memcpy(p, file.p + off, n);
-	return (ssize_t)n;
-}
-
-static int64_t
-mem_size(struct io *io, int fd)
-{
-	(void)io;
-	(void)fd;
-	return (int64_t)file.len;
-}
 
 static void
 check_record(const struct record *rec)
@@ -74,19 +33,15 @@ check_record(const struct record *rec)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct io io = {.open = mem_open,
-	    .close = mem_close,
-	    .pread = mem_pread,
-	    .size = mem_size};
+	struct memory_file file;
 	struct segment_reader r;
 	struct segment_head h;
 	struct record rec;
 	uint64_t before;
 	int rc;
 
-	file = str_make((const char *)data, size);
-	if (segment_reader_open(&r, &io, "x", NULL) != 0)
-		return 0;
+	memory_file_init(&file, str_make((const char *)data, size));
+	MUST(segment_reader_open(&r, &file.io, "x", NULL) == 0);
 	if (segment_reader_head(&r, &h) != 0)
 		segment_reader_seek(&r, 0);
 	do {
@@ -100,5 +55,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	} while (rc == 0);
 	segment_reader_close(&r);
+	memory_file_release(&file);
 	return 0;
 }

@@ -624,6 +624,13 @@ START_TEST(test_identity)
 			identity_release(&again);
 		}
 	}
+	/* A text that would end early is none. */
+	*strchr(strstr(buf_cstr(&b), "address = "), '\n') = '\0';
+	ck_assert_int_eq(
+	    io_write_file_atomic(io_system(), path, b.data, b.len, 0600, &e),
+	    0);
+	ck_assert_int_eq(
+	    identity_load(io_system(), r.dir, &again, &e), ERR_CORRUPT);
 	buf_release(&b);
 }
 END_TEST

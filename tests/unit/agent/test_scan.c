@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bodies of Gemini's embeddings: names of models in them.
+ * Bodies of Gemini's embeddings: names of models in them. Text of generations:
+ * all of it but the images.
  */
+#include "agent/dialect/codec.h"
 #include "agent/dialect/scan.h"
 #include "tests/unit/support/unit.h"
 
@@ -48,6 +50,40 @@ START_TEST(test_embed_rename_limit)
 }
 END_TEST
 
+/* However an image is spelled, the text beside it is counted. */
+START_TEST(test_image_bytes)
+{
+	static const char *const data[] = {
+	    "////", "\\/\\/\\/\\/", "\\u002f\\u002f\\u002f\\u002f"};
+	struct ir_request r;
+	struct scan scan;
+	struct arena a;
+	struct error e;
+	int64_t first = 0;
+	char body[512];
+
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(body, sizeof(body),
+		    "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":"
+		    "\"user\",\"content\":[{\"type\":\"image\",\"source\":{"
+		    "\"type\":\"base64\",\"media_type\":\"image/png\",\"data\":"
+		    "\"%s\"}},{\"type\":\"text\",\"text\":\"0123456789\"}]}]}",
+		    data[i]);
+		arena_init(&a, 4096, 1 << 20);
+		ir_request_init(&r, &a);
+		ck_assert_int_eq(codec_anthropic_client.read(
+				     str_of(body), STR(""), false, &r, &e),
+		    0);
+		scan_generation(OP_MESSAGES, str_of(body), &r, &scan);
+		ck_assert_int_eq(scan.n_media, 1);
+		if (i == 0)
+			first = scan.text_bytes;
+		ck_assert_int_eq(scan.text_bytes, first);
+		arena_release(&a);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -55,5 +91,6 @@ main(void)
 
 	UNIT_ADD(s, test_embed_rename);
 	UNIT_ADD(s, test_embed_rename_limit);
+	UNIT_ADD(s, test_image_bytes);
 	return unit_run(s);
 }

@@ -4,6 +4,7 @@
  * names.
  */
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "common/rng.h"
@@ -253,6 +254,38 @@ START_TEST(test_hex)
 }
 END_TEST
 
+START_TEST(test_base64)
+{
+	const int url = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
+	const int plain = sodium_base64_VARIANT_ORIGINAL;
+	char dst[8];
+	size_t n = 0;
+	int c;
+
+	ck_assert_int_eq(base64_decode(STR("_-8"), url, NULL, dst, 2, &n), 0);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_int_eq(
+	    base64_decode(STR("YW\nJj"), plain, "\n", dst, 8, &n), 0);
+	ck_assert_slice_eq(str_make(dst, n), "abc");
+	ck_assert_int_eq(base64_decode(STR_NULL, plain, NULL, dst, 8, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(
+	    base64_decode(STR("YWJj"), plain, NULL, dst, 2, &n), ERR_INVALID);
+	ck_assert_int_eq(
+	    base64_decode(STR("YQ"), plain, NULL, dst, 8, &n), ERR_INVALID);
+	for (c = 0x80; c < 0x100; c++) {
+		char text[4] = {'Y', 'W', 'J', (char)c};
+
+		ck_assert_int_eq(
+		    base64_decode(str_make(text, 4), plain, NULL, dst, 8, &n),
+		    ERR_INVALID);
+		ck_assert_int_eq(
+		    base64_decode(str_make(text, 4), url, NULL, dst, 8, &n),
+		    ERR_INVALID);
+	}
+}
+END_TEST
+
 START_TEST(test_names)
 {
 	static const char *const bad[] = {"", ".", "a.", ".a", "a..b", "-a",
@@ -297,6 +330,7 @@ main(void)
 	UNIT_ADD(s, test_utf8_all_pairs);
 	UNIT_ADD(s, test_utf8_random);
 	UNIT_ADD(s, test_hex);
+	UNIT_ADD(s, test_base64);
 	UNIT_ADD(s, test_names);
 	return unit_run(s);
 }
