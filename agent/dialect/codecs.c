@@ -5,6 +5,8 @@
  */
 #include "agent/dialect/codecs.h"
 
+#include "agent/dialect/embed.h"
+
 const struct codec_client *
 codec_client_of(enum op op)
 {
@@ -107,15 +109,22 @@ codec_passes(const struct b_provider *p, enum op op, bool quirky)
 }
 
 static int
-codec_plan_other(const struct b_provider *p, enum op op, struct codec_plan *ret)
+codec_plan_embed(const struct b_provider *p, struct codec_plan *ret)
+{
+	ret->mode = RELAY_EMBED;
+	ret->op = OP_EMBEDDINGS;
+	return embed_can(p->dialect) ? 0 : ERR_UNSUPPORTED;
+}
+
+static int
+codec_plan_other(
+    const struct b_provider *p, enum op op, bool quirky, struct codec_plan *ret)
 {
 	ret->mode = RELAY_JSON;
 	switch (op) {
 	case OP_GEMINI_EMBED:
-		return p->dialect == PROVIDER_GEMINI ||
-			       p->dialect == PROVIDER_VERTEX
-			   ? 0
-			   : ERR_UNSUPPORTED;
+		return p->dialect == PROVIDER_GEMINI ? 0
+						     : codec_plan_embed(p, ret);
 	case OP_RERANK:
 		return codec_is_openai(p->dialect) ||
 			       p->dialect == PROVIDER_COHERE
@@ -134,9 +143,9 @@ codec_plan_other(const struct b_provider *p, enum op op, struct codec_plan *ret)
 		ret->mode = RELAY_RAW;
 		break;
 	case OP_EMBEDDINGS:
-		if (p->dialect == PROVIDER_OLLAMA)
-			return 0;
-		break;
+		return codec_is_openai(p->dialect) && !quirky
+			   ? 0
+			   : codec_plan_embed(p, ret);
 	default:
 		break;
 	}
@@ -150,7 +159,7 @@ codec_plan(
 	memset(ret, 0, sizeof(*ret));
 	ret->op = op;
 	if (!op_is_generation(op))
-		return codec_plan_other(p, op, ret);
+		return codec_plan_other(p, op, quirky, ret);
 	ret->from = codec_provider_of(p->dialect);
 	if (codec_passes(p, op, quirky)) {
 		ret->mode = op == OP_CHAT ? RELAY_CHAT : RELAY_PASS;

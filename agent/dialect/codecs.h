@@ -16,8 +16,9 @@ enum relay_mode {
 	RELAY_PASS, /* another dialect's generation, unchanged; its codec
 		     * looks on */
 	RELAY_TRANSLATE,
-	RELAY_JSON, /* another operation of OpenAI's: unchanged */
-	RELAY_RAW   /* bytes that tell nothing (sound) */
+	RELAY_JSON,  /* another operation of OpenAI's: unchanged */
+	RELAY_EMBED, /* embeddings in another dialect (embed.h) */
+	RELAY_RAW    /* bytes that tell nothing (sound) */
 };
 
 /* NULL: no generation. */
@@ -37,8 +38,8 @@ struct codec_plan {
 };
 
 /* quirky: an OpenAI chat request uses a field that the provider does not take
- * (codec_uses_quirk). ERR_UNSUPPORTED: the provider has no such operation, and
- * nothing to translate it into. */
+ * (codec_uses_quirk), or one for embeddings (embed_is_quirky). ERR_UNSUPPORTED:
+ * the provider has no such operation, and nothing to translate it into. */
 int codec_plan(const struct b_provider *p, enum op op, bool quirky,
     struct codec_plan *ret) MUST_CHECK;
 /* Does this body of an OpenAI chat request use what the quirks reject? */

@@ -435,6 +435,7 @@ relay_feed_stream(struct relay *r, const char *p, size_t n)
 		return rc == 0 && r->done ? 1 : rc;
 	case RELAY_JSON:
 		return sse_feed(&r->sse, p, n, relay_json_event, r);
+	case RELAY_EMBED:
 	case RELAY_RAW:
 		break;
 	}
@@ -488,6 +489,7 @@ relay_finish_stream(struct relay *r)
 	case RELAY_JSON:
 		rc = sse_finish(&r->sse, relay_json_event, r);
 		return rc < 0 || r->error ? ERR_INVALID : 0;
+	case RELAY_EMBED: /* is never a stream */
 	case RELAY_RAW:
 		break;
 	}
@@ -517,6 +519,24 @@ relay_finish_json(struct relay *r)
 	memcpy(r->finish, r->chat.sum.finish, sizeof(r->finish));
 	r->text_bytes = r->chat.sum.text_bytes;
 	return rc;
+}
+
+/* The provider's vectors in o.out become the client's. */
+static int
+relay_finish_embed(struct relay *r)
+{
+	struct buf *b = &r->swapped;
+	int rc;
+
+	buf_clear(b);
+	/* base64 of "0," takes 5.4 bytes, an object around each 60 */
+	b->max = 3 * r->o.out->len + 128 * (size_t)r->o.embed.n + 4096;
+	rc = embed_answer(&r->o.embed, r->o.answer.model, buf_str(r->o.out),
+	    r->o.plain_json, &r->chat.sum.usage, b);
+	if (rc != 0)
+		return rc;
+	buf_clear(r->o.out);
+	return buf_add(r->o.out, b->data, b->len);
 }
 
 /* Let the reader look at a plain answer that is all in o.out. */
@@ -556,6 +576,8 @@ relay_finish(struct relay *r)
 		return rc == 0 && r->done && buf_error(r->o.out) == 0
 			   ? 0
 			   : ERR_INVALID;
+	case RELAY_EMBED:
+		return relay_finish_embed(r);
 	case RELAY_RAW:
 		break;
 	}

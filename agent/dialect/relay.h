@@ -12,6 +12,7 @@
 #define AGENT_DIALECT_RELAY_H
 
 #include "agent/dialect/codecs.h"
+#include "agent/dialect/embed.h"
 #include "agent/dialect/errors.h"
 #include "agent/dialect/openai.h"
 
@@ -25,6 +26,7 @@ struct relay_opts {
 	const struct codec_provider *from;
 	const struct codec_client *to;
 	struct answer_opts answer;
+	struct embed_reply embed; /* RELAY_EMBED */
 	/* Responses that are stored: makes the client's form of the
 	 * provider's id (at most RELAY_ID_MAX bytes with its NUL); NULL: ids
 	 * stay. Another id that is known before: its two forms, or empty. */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "agent/dialect/cap.h"
+#include "agent/dialect/embed.h"
 #include "agent/front/front.h"
 #include "agent/front/spool.h"
 #include "agent/front/stored.h"
@@ -55,6 +56,10 @@ forward_plan(const struct request *r, const struct b_deployment *d,
 	bool quirky = r->scan.op == OP_CHAT && quirks != 0 &&
 		      codec_uses_quirk(buf_str(&r->body), quirks);
 
+	if (r->scan.op == OP_EMBEDDINGS)
+		quirky =
+		    embed_is_quirky(d->provider->dialect, buf_str(&r->body));
+
 	return codec_plan(d->provider, r->scan.op, quirky, ret);
 }
 
@@ -65,7 +70,7 @@ forward_can(const struct request *r, const struct b_deployment *d)
 
 	return codec_plan(d->provider, r->scan.op, false, &plan) == 0 &&
 	       (op_is_generation(r->scan.op) ||
-		   access_can(d->provider, r->scan.op));
+		   access_can(d->provider, plan.op));
 }
 
 static struct str
@@ -141,6 +146,29 @@ forward_rename(struct request *r)
 	    buf_str(&r->body), forward_model(r), &r->up_body);
 }
 
+/* Embeddings in the words of another dialect. */
+static int
+forward_embed(struct request *r, struct error *e)
+{
+	struct embed_opts o = {.to = r->att.dep->provider->dialect,
+	    .model = forward_model(r),
+	    .lenient = r->route->lenient,
+	    .lost = &r->lost};
+	struct embed q;
+	int rc =
+	    embed_read(r->scan.op, r->target.s.batch, buf_str(&r->body), &q, e);
+
+	buf_clear(&r->up_body);
+	if (rc == 0)
+		rc = embed_write(&q, &o, &r->up_body, e);
+	r->embed = (struct embed_reply){.from = o.to,
+	    .op = r->scan.op,
+	    .batch = q.batch,
+	    .base64 = q.base64,
+	    .n = q.n};
+	return rc;
+}
+
 int
 forward_prepare(struct request *r, struct error *e)
 {
@@ -152,6 +180,8 @@ forward_prepare(struct request *r, struct error *e)
 		return err_set(e, rc, "the provider has no such operation");
 	if (r->plan.mode == RELAY_TRANSLATE)
 		return forward_translate(r, e);
+	if (r->plan.mode == RELAY_EMBED)
+		return forward_embed(r, e);
 	if (r->scan.op == OP_GEMINI_EMBED)
 		return forward_rename(r);
 	return r->shrunk > 0 ? forward_shrink(r, e) : 0;
@@ -230,8 +260,8 @@ forward_body(struct request *r, struct str parts[UP_MAX_PARTS])
 {
 	if (op_has_no_body(r->scan.op))
 		return 0;
-	if (r->plan.mode != RELAY_TRANSLATE && r->shrunk == 0 &&
-	    r->scan.op != OP_GEMINI_EMBED)
+	if (r->plan.mode != RELAY_TRANSLATE && r->plan.mode != RELAY_EMBED &&
+	    r->shrunk == 0 && r->scan.op != OP_GEMINI_EMBED)
 		return forward_rewrite(r, parts);
 	parts[0] = buf_str(&r->up_body);
 	return 1;
@@ -300,7 +330,7 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	memset(&ac, 0, sizeof(ac));
 	ac.provider = d->provider;
 	ac.op = r->plan.op;
-	if (r->target.s.batch) /* Gemini's name of it */
+	if (r->target.s.batch) /* Gemini's path of it */
 		ac.op = OP_EMBEDDINGS;
 	ac.model = forward_model(r);
 	if (r->scan.op >= OP_RESPONSE_GET)
@@ -330,6 +360,16 @@ forward_call(struct request *r, struct up_request *rq, struct error *e)
 	return rc;
 }
 
+/* Tokens that an answer's client is told where its provider told none. */
+static int64_t
+forward_estimate(void *ctx)
+{
+	struct request *r = ctx;
+
+	r->answer.estimated = true;
+	return count_prompt(r, r->att.dep->model, SETTLE_EXACT_MAX);
+}
+
 void
 forward_relay(struct request *r, bool stream, struct relay_opts *ret)
 {
@@ -351,6 +391,12 @@ forward_relay(struct request *r, bool stream, struct relay_opts *ret)
 	ret->answer.show_thinking = r->ir == NULL || r->ir->show_thinking;
 	ret->answer.json_array = ret->array;
 	ret->answer.request = r->ir;
+	if (r->plan.mode == RELAY_EMBED) {
+		ret->embed = r->embed;
+		ret->embed.told = r->att.head.told_input;
+		ret->embed.estimate = forward_estimate;
+		ret->embed.ctx = r;
+	}
 	if (r->keeps_id && r->plan.mode != RELAY_TRANSLATE) {
 		ret->own_id = stored_seal_answer;
 		ret->own_ctx = r;

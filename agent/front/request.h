@@ -116,9 +116,10 @@ struct request {
 	size_t body_bytes;   /* counted in front.bodies */
 	struct spool *spool; /* a form with files instead, or NULL */
 	struct scan scan;
-	struct arena arena;	/* of ir */
-	struct ir_request *ir;	/* the request in neutral form, or NULL */
-	struct codec_plan plan; /* of the current attempt */
+	struct arena arena;	  /* of ir */
+	struct ir_request *ir;	  /* the request in neutral form, or NULL */
+	struct codec_plan plan;	  /* of the current attempt */
+	struct embed_reply embed; /* of it, where it translates embeddings */
 	/* Stored responses (stored.h): where this one must go, or NULL; the
 	 * provider's id of the other response behind a quote, and its length
 	 * with the quote; what the client called it. */

@@ -118,6 +118,8 @@ up_content_type(struct up_head *h, struct str value)
 	up_copy(h->content_type, sizeof(h->content_type), value);
 }
 
+#define UP_MAX_TOLD 100000000 /* tokens; more is not believed */
+
 /* "ThrottlingException:http://internal.amazon.com/..." */
 static void
 up_errortype(struct up_head *h, struct str value)
@@ -131,6 +133,8 @@ up_errortype(struct up_head *h, struct str value)
 void
 up_head_field(struct up_head *h, struct str name, struct str value)
 {
+	int64_t n;
+
 	switch (name.len) {
 	case 10:
 		if (str_ieq(name, STR("request-id")) &&
@@ -168,6 +172,11 @@ up_head_field(struct up_head *h, struct str name, struct str value)
 		if (str_ieq(name, STR("openai-processing-ms")))
 			up_copy(
 			    h->processing_ms, sizeof(h->processing_ms), value);
+		break;
+	case 32:
+		if (str_ieq(name, STR("x-amzn-bedrock-input-token-count")) &&
+		    str_to_i64(value, &n) == 0 && n >= 0 && n < UP_MAX_TOLD)
+			h->told_input = n + 1;
 		break;
 	default:
 		break;

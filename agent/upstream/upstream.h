@@ -56,6 +56,7 @@ struct up_request {
 struct up_head {
 	int status;
 	int64_t content_length; /* -1 = not given */
+	int64_t told_input;	/* 1 + Bedrock's count of input tokens, or 0 */
 	bool event_stream;	/* content-type is text/event-stream */
 	bool amz_stream;	/* ... application/vnd.amazon.eventstream */
 	bool ndjson;		/* ... application/x-ndjson or jsonl */

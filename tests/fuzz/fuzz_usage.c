@@ -68,7 +68,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 || size > 65536)
 		return 0;
-	shape = (enum usage_shape)(data[0] % (USAGE_OLLAMA + 1));
+	shape = (enum usage_shape)(data[0] % (USAGE_OLLAMA_EMBED + 1));
 	rest = str_make((const char *)data + 1, size - 1);
 	while (rest.len > 0) {
 		(void)str_cut(rest, '\n', &one, &rest);

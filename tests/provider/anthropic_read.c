@@ -527,8 +527,12 @@ void
 call_invoke(struct call *q)
 {
 	struct str type = http_header(q->r, "content-type");
-	const struct sim_model *m;
+	const struct sim_model *m = catalog_find(&q->c->sim->catalog, q->model);
 
+	if (m != NULL && m->embeddings) {
+		call_invoke_embed(q);
+		return;
+	}
 	if (type.len > 0 && !str_starts(type, STR("application/json"))) {
 		(void)messages_bad(q,
 		    "Invalid content type. Only application/json is "

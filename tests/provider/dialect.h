@@ -78,10 +78,10 @@ struct dialect {
 extern const struct dialect chat_dialect, embed_dialect, completions_dialect,
     messages_dialect, generate_dialect, generate_array_dialect,
     gemini_embed_dialect, vertex_predict_dialect, converse_dialect,
-    invoke_dialect, responses_dialect, cohere_chat_dialect,
-    cohere_embed_dialect, rerank_dialect, ollama_dialect, ollama_embed_dialect,
-    moderations_dialect, images_dialect, edits_dialect, transcriptions_dialect,
-    translations_dialect, speech_dialect;
+    invoke_dialect, titan_dialect, invoke_cohere_dialect, responses_dialect,
+    cohere_chat_dialect, cohere_embed_dialect, rerank_dialect, ollama_dialect,
+    ollama_embed_dialect, moderations_dialect, images_dialect, edits_dialect,
+    transcriptions_dialect, translations_dialect, speech_dialect;
 
 enum problem {
 	PROBLEM_INVALID,

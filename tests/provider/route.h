@@ -41,6 +41,7 @@ void call_count_tokens(struct call *q);
 void call_gemini(struct call *q);
 void call_converse(struct call *q);
 void call_invoke(struct call *q);
+void call_invoke_embed(struct call *q);
 void call_responses(struct call *q);
 void call_stored_response(struct call *q);
 void call_cohere_chat(struct call *q);

@@ -552,7 +552,8 @@ scan_top_member(struct cursor *c, struct str key, struct scan *s)
 		scan_cap(c, s);
 	} else if (str_eqz(key, "n")) {
 		scan_number(c, &s->n);
-	} else if (str_eqz(key, "dimensions")) {
+	} else if (str_eqz(key, "dimensions") ||
+		   str_eqz(key, "output_dimension")) { /* Mistral */
 		scan_number(c, &s->dimensions);
 	} else if (str_eqz(key, "encoding_format")) {
 		s->base64 = str_eqz(scan_raw(c), "\"base64\"");

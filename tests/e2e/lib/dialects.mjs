@@ -46,8 +46,8 @@ const models = {
     capabilities: ['chat', 'completions', 'moderations', 'images', 'audio', 'rerank', 'responses'] },
 };
 
-function writeModels(dir, key) {
-  const list = Object.entries(models).map(([id, { capabilities, ...m }]) => ({ id, ...m }));
+function writeModels(dir, key, sims) {
+  const list = Object.entries({ ...models, ...sims }).map(([id, { capabilities, ...m }]) => ({ id, ...m }));
   const file = path.join(dir, 'dialects.json');
   fs.writeFileSync(file, JSON.stringify({
     models: list,
@@ -84,11 +84,12 @@ function catalog(url, key) {
   return items;
 }
 
-// The whole stage. `more`: further items. Gives {agent, key, keys, direct}.
-export async function stage(stack, { more = [], keys = [] } = {}) {
+// The whole stage. `more`: further items, `sims`: further models of the
+// simulator. Gives {agent, key, keys, direct}.
+export async function stage(stack, { more = [], keys = [], sims = {} } = {}) {
   const key = crypto.generateKeyPairSync('rsa', { modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' }, privateKeyEncoding: { type: 'pkcs8', format: 'pem' } });
-  const file = writeModels(stack.dir, key);
+  const file = writeModels(stack.dir, key, sims);
   await stack.startProvider({ models: file, apiKey: providerKey, canaries: ['hg-'] });
   const direct = await new Provider(stack, 'direct', { models: file, apiKey: providerKey }).start();
   await stack.startControl({ args: ['--store-unsafe-fast'] });
