@@ -37,6 +37,13 @@
 	X(AM_COUNTED, "headgate_prompts_counted_total", C, "", 1, NONE,        \
 	    "Requests whose text was counted, since its bound by bytes did "   \
 	    "not fit into the rest of a budget.")                              \
+	X(AM_LOWERED, "headgate_reservations_lowered_total", C, "", 1, NONE,   \
+	    "Reservations that fell while the answer streamed.")               \
+	X(AM_LOWERED_COST, "headgate_reservations_lowered_nanousd_total", C,   \
+	    "", 1, NONE, "What they fell by, in nano-USD.")                    \
+	X(AM_LOWER_WRONG, "headgate_reservations_lowered_too_far_total", C,    \
+	    "", 1, NONE,                                                       \
+	    "Lowered reservations whose provider told more input later.")      \
 	X(AM_SHRUNK, "headgate_output_caps_lowered_total", C, "", 1, NONE,     \
 	    "Requests whose output cap was lowered to what a budget had "      \
 	    "left.")                                                           \

@@ -10,6 +10,7 @@
 
 #include "agent/front/call.h"
 #include "agent/front/forward.h"
+#include "agent/front/lower.h"
 
 #define CALL_MAX_ERROR	262144	 /* bytes of a provider's error body */
 #define CALL_LINGER	NS_PER_S /* for the end of a finished stream */
@@ -401,6 +402,8 @@ call_stream_data(struct request *r, const char *p, size_t n)
 		call_stream_begins(r);
 		request_move(r, REQ_RELAY);
 	}
+	if (rc == 0)
+		lower_look(r);
 	if (rc == 1) {
 		call_stream_end(r, NULL);
 		return;

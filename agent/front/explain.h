@@ -56,8 +56,9 @@ struct explain_entry {
 	char refused_by[EXPLAIN_NAME]; /* budget or limit that refused */
 	char finish_reason[24];
 	struct tokens worst, tokens;
-	int64_t reserved, cost; /* nano-USD */
-	uint32_t source;	/* Hg__UsageSource */
+	/* nano-USD; released: let go of while it ran (lower.h) */
+	int64_t reserved, released, cost;
+	uint32_t source; /* Hg__UsageSource */
 	/* Taken of the key's token rates at admission, and in the end. */
 	int64_t limit_tokens, limit_settled;
 	/* How text of the model is counted when the request ends: thousandths

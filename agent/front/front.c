@@ -3,6 +3,7 @@
  * The turn of a worker, in the order that the journal's promises need.
  */
 #include "agent/front/front.h"
+#include "agent/front/lower.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -269,8 +270,12 @@ front_turn(struct front *f, int64_t max_wait)
 
 	if (f->flush_failed && wait > FRONT_FLUSH_RETRY)
 		wait = FRONT_FLUSH_RETRY;
+	if (f->lowering != NULL && wait > lower_max_wait(f))
+		wait = lower_max_wait(f);
 	loop_poll(&f->loop, wait < max_wait ? wait : max_wait);
 	f->exact_left = SETTLE_EXACT_MAX;
+	if (f->lowering != NULL)
+		lower_release(f);
 	if (f->woken)
 		front_look_around(f);
 	if (server_is_due(f->server))

@@ -51,11 +51,12 @@ struct front {
 	_Atomic unsigned in_flight;
 	unsigned n_streams;
 	size_t bodies; /* bytes of bodies and forms in flight */
-	struct request *start, *finish, *waiting;
+	struct request *start, *finish, *waiting, *lowering;
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
-	uint64_t events;		   /* relayed */
+	int64_t lowered; /* mono ns of the latest in `lowering` */
+	uint64_t events; /* relayed */
 	struct tokenizer_scratch *scratch; /* from the first estimate on */
 	size_t exact_left; /* bytes to count exactly in this turn */
 	struct count_ratios ratios;

@@ -63,7 +63,11 @@ struct attempt {
 	bool have_head, streamed;
 	bool refused; /* a 2xx answer held nothing but an error */
 	bool billed;  /* a refusal that is, or may be, charged all the same */
-	bool retry;   /* repeats the previous one on a fresh connection */
+	bool looked;  /* lower_look() decided */
+	int64_t look_at;       /* mono ns: not sooner */
+	uint64_t lower_ticket; /* of its lower record, while not durable */
+	int64_t released;      /* nano-USD let go of since then */
+	bool retry; /* repeats the previous one on a fresh connection */
 	int64_t started, first_byte; /* mono ns; first_byte 0 = none */
 };
 
@@ -86,6 +90,7 @@ struct request {
 	struct request *next; /* free list */
 	struct request *start_next, *finish_next; /* the turn's lists */
 	struct request *wait_next, *wait_prev;
+	struct request *lower_next, *lower_prev; /* lower.h */
 	struct loop_deferred deferred;
 	enum req_state state;
 	bool in_start, in_finish;
@@ -132,7 +137,8 @@ struct request {
 	unsigned n_calls;
 	bool retried_fresh;
 	struct tokens worst;
-	int64_t amount; /* nano-USD reserved for the current attempt */
+	int64_t amount;	  /* nano-USD reserved for the current attempt */
+	int64_t released; /* of what all attempts reserved, while they ran */
 	int64_t limit_tokens, real_tokens, cost;
 	/* The prompt as it was counted (count.h): for which model, 0 = it was
 	 * not. */

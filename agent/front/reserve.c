@@ -47,18 +47,38 @@ reserve_rest(const struct tokens *worst, const struct price *p)
 	return sum;
 }
 
-bool
-reserve_amount(
-    const struct tokens *worst, const struct price *p, int64_t *amount)
+/* Millionths of nano-USD to nano-USD. */
+static bool
+reserve_round(__int128 sum, int64_t *amount)
 {
-	__int128 sum = reserve_rest(worst, p) +
-		       (__int128)worst->n[TC_OUTPUT] * price_worst_output(p);
-
 	sum = (sum + 999999) / 1000000;
 	if (sum > INT64_MAX / 4)
 		return false;
 	*amount = (int64_t)sum;
 	return true;
+}
+
+bool
+reserve_amount(
+    const struct tokens *worst, const struct price *p, int64_t *amount)
+{
+	return reserve_round(
+	    reserve_rest(worst, p) +
+		(__int128)worst->n[TC_OUTPUT] * price_worst_output(p),
+	    amount);
+}
+
+bool
+reserve_told(const struct tokens *input, int64_t unknown, int64_t output,
+    const struct price *p, int64_t *amount)
+{
+	__int128 sum = (__int128)unknown * price_worst_input(p) +
+		       (__int128)output * price_worst_output(p);
+
+	for (int c = 0; c < TC_COUNT; c++)
+		sum += (__int128)input->n[c] *
+		       price_effective(p, (enum token_class)c);
+	return reserve_round(sum, amount);
 }
 
 int64_t

@@ -23,6 +23,11 @@ bool reserve_price(const struct b_model *m, int64_t at, const struct scan *q,
 bool reserve_amount(const struct tokens *worst, const struct price *p,
     int64_t *amount) MUST_CHECK;
 
+/* nano-USD that an answer costs at most whose input was told: `input` tokens of
+ * known classes, `unknown` ones of any, and `output` tokens. False as above. */
+bool reserve_told(const struct tokens *input, int64_t unknown, int64_t output,
+    const struct price *p, int64_t *amount) MUST_CHECK;
+
 /* The most output tokens, over all choices, with which worst costs no more
  * than `amount`; negative when not even its input fits. INT64_MAX where output
  * costs nothing. */

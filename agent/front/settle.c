@@ -13,6 +13,7 @@
 
 #include "agent/front/count.h"
 #include "agent/front/front.h"
+#include "agent/front/lower.h"
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
 
@@ -334,6 +335,7 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	int64_t now = r->f->loop.mono;
 	int error = res != NULL ? res->error : 0;
 
+	lower_settle(r);
 	memset(&u, 0, sizeof(u));
 	u.head = att->intent;
 	u.source = settle_tokens(r, res, complete, &u.tokens);
@@ -351,7 +353,7 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	memcpy(u.upstream_request_id, att->head.request_id,
 	    sizeof(u.upstream_request_id));
 	journal_usage(r->f->shard, &u);
-	if (u.cost > r->amount)
+	if (u.cost > att->rights.amount)
 		metric_inc(r->f->agent->metrics, AM_OVERRUN, 1);
 	if (relay_usage(&r->relay)->usage.inconsistent)
 		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
@@ -446,6 +448,7 @@ settle_explain(struct request *r, int status)
 	e.worst = r->worst;
 	e.tokens = r->tokens;
 	e.reserved = r->amount;
+	e.released = r->released;
 	e.cost = r->cost;
 	e.source = r->source;
 	e.limit_tokens = r->limit_tokens;

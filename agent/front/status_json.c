@@ -230,6 +230,7 @@ status_json_explain(struct buf *b, const struct explain_entry *x,
 	add_tokens(b, "tokens_worst_case", &x->worst);
 	add_tokens(b, "tokens", &x->tokens);
 	add_i64(b, "reserved_nanousd", x->reserved);
+	add_i64(b, "released_nanousd", x->released);
 	add_i64(b, "cost_nanousd", x->cost);
 	add_i64(b, "usage_source", x->source);
 	add_i64(b, "rate_tokens_taken", x->limit_tokens);

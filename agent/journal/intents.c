@@ -35,6 +35,22 @@ intents_head(const struct intent_set *s, const uint8_t *id)
 	return &s->heads[(h >> 32) & (s->n_heads - 1)];
 }
 
+static int64_t
+record_reserved(const uint8_t *record)
+{
+	return (int64_t)get_u64(record + RECORD_HEADER + RECORD_RESERVED);
+}
+
+/* Take another record of the same request if it reserves less. */
+static void
+slot_lower(struct intent_slot *slot, const uint8_t *record, size_t len)
+{
+	if (record_reserved(record) >= record_reserved(slot->record))
+		return;
+	slot->len = (uint16_t)len;
+	memcpy(slot->record, record, len);
+}
+
 static int
 intents_grow(struct intent_set *s)
 {
@@ -80,8 +96,10 @@ intents_add(struct intent_set *s, const uint8_t *record, size_t len)
 	}
 	head = intents_head(s, id);
 	for (at = *head; at != 0; at = s->slots[at - 1].next)
-		if (memcmp(slot_id(&s->slots[at - 1]), id, RECORD_ID) == 0)
+		if (memcmp(slot_id(&s->slots[at - 1]), id, RECORD_ID) == 0) {
+			slot_lower(&s->slots[at - 1], record, len);
 			return 0;
+		}
 	if (s->free_list != 0) {
 		at = s->free_list;
 		s->free_list = s->slots[at - 1].next;
@@ -96,6 +114,52 @@ intents_add(struct intent_set *s, const uint8_t *record, size_t len)
 	*head = at;
 	s->count++;
 	return 0;
+}
+
+static struct intent_slot *
+intents_get(const struct intent_set *s, const uint8_t *id)
+{
+	if (s->n_heads == 0)
+		return NULL;
+	for (uint32_t at = *intents_head(s, id); at != 0;
+	     at = s->slots[at - 1].next)
+		if (memcmp(slot_id(&s->slots[at - 1]), id, RECORD_ID) == 0)
+			return &s->slots[at - 1];
+	return NULL;
+}
+
+const struct intent_slot *
+intents_find(const struct intent_set *s, const uint8_t *id)
+{
+	return intents_get(s, id);
+}
+
+int64_t
+intents_reserved(const struct intent_slot *slot)
+{
+	return record_reserved(slot->record);
+}
+
+bool
+intents_lower(struct intent_set *s, const struct journal_intent *to)
+{
+	uint8_t id[RECORD_ID], record[RECORD_INTENT_MAX];
+	struct intent_slot *slot;
+	struct journal_intent i;
+
+	memcpy(id, to->request_id, 16);
+	put_u32(id + 16, to->attempt);
+	slot = intents_get(s, id);
+	if (slot == NULL || to->reserved >= record_reserved(slot->record))
+		return false;
+	MUST(record_decode_intent(
+		 str_make((const char *)slot->record + RECORD_HEADER,
+		     (size_t)slot->len - RECORD_HEADER),
+		 &i) == 0);
+	i.reserved = to->reserved;
+	i.worst = to->worst;
+	slot_lower(slot, record, record_encode_intent(record, &i));
+	return true;
 }
 
 bool

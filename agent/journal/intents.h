@@ -28,10 +28,19 @@ struct intent_set {
 
 void intents_init(struct intent_set *s);
 void intents_release(struct intent_set *s);
-/* Add an encoded intent record; one with the same id is kept as it is.
- * ERR_NOMEM. */
+/* Add an encoded intent record; of two with the same id the one that reserves
+ * less is kept (a lowered one was carried over). ERR_NOMEM. */
 int intents_add(
     struct intent_set *s, const uint8_t *record, size_t len) MUST_CHECK;
+/* The open intent with the first RECORD_ID bytes of its head, or NULL. */
+const struct intent_slot *intents_find(
+    const struct intent_set *s, const uint8_t *id);
+/* nano-USD that it reserves. */
+int64_t intents_reserved(const struct intent_slot *slot);
+/* The open intent with the identity of `to` reserves to->reserved, for
+ * to->worst, from now on. False when there is none, or it reserves no more
+ * already. */
+bool intents_lower(struct intent_set *s, const struct journal_intent *to);
 /* Remove by the first RECORD_ID bytes of a head; false when not there. */
 bool intents_remove(struct intent_set *s, const uint8_t *id);
 /* The open intent at or after slot *at (start at 0), which is moved behind

@@ -33,14 +33,14 @@ journal_pending(const struct journal_shard *s)
 	       atomic_load_explicit(&s->cur->poisoned, memory_order_relaxed);
 }
 
-/* Memory for the usage of all that is in flight and one more, and for this
- * turn's intents behind it. */
+/* Memory for the usage of all that is in flight and one more, for this turn's
+ * intents behind it, and for more bytes. */
 static int
-shard_keep_room(struct journal_shard *s)
+shard_keep_room(struct journal_shard *s, size_t more)
 {
 	int rc = buf_reserve(
 	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX +
-			   s->intents.len + RECORD_INTENT_MAX);
+			   s->intents.len + RECORD_INTENT_MAX + more);
 
 	if (rc != 0)
 		s->usage.error = 0; /* what is in it stays good */
@@ -57,7 +57,7 @@ journal_intent(struct journal_shard *s, const struct journal_intent *i)
 	if (!journal_writable(s))
 		return ERR_JOURNAL_FULL;
 	/* So that nothing later can fail for want of memory. */
-	rc = shard_keep_room(s);
+	rc = shard_keep_room(s, 0);
 	if (rc != 0)
 		return rc;
 	len = record_encode_intent(record, i);
@@ -107,13 +107,49 @@ journal_usage(struct journal_shard *s, const struct journal_usage *u)
 	if (known && s->open.removed_turn == s->open.turn)
 		shard_withdraw(s, id);
 	if (!known &&
-	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s) != 0)) {
+	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s, 0) != 0)) {
 		journal_count(s->j, AM_SPOOL_DROPPED, 1);
 		return;
 	}
 	len = record_encode_usage(record, u, s->next_seq);
 	MUST(buf_add(&s->usage, record, len) == 0);
 	s->next_seq++;
+}
+
+int
+journal_lower(
+    struct journal_shard *s, const struct journal_intent *i, uint64_t *ticket)
+{
+	uint8_t record[RECORD_LOWER_MAX];
+	uint8_t id[RECORD_ID];
+	const struct intent_slot *slot;
+	size_t len;
+	int rc;
+
+	memcpy(id, i->request_id, 16);
+	put_u32(id + 16, i->attempt);
+	slot = intents_find(&s->open, id);
+	if (slot == NULL || slot->turn == s->open.turn)
+		return ERR_NOT_FOUND;
+	if (i->reserved < 0 || i->reserved >= intents_reserved(slot))
+		return ERR_INVALID;
+	if (!journal_writable(s))
+		return ERR_JOURNAL_FULL;
+	rc = shard_keep_room(s, RECORD_LOWER_MAX);
+	if (rc != 0)
+		return rc;
+	len = record_encode_lower(record, i);
+	MUST(buf_add(&s->usage, record, len) == 0);
+	/* Carried over into another segment it is the lower one. */
+	(void)intents_lower(&s->open, i);
+	*ticket = ++s->n_lowers;
+	return 0;
+}
+
+uint64_t
+journal_lowered(const struct journal_shard *s)
+{
+	return atomic_load_explicit(&s->lowers_durable, memory_order_acquire);
 }
 
 /* The intents of this turn never happened. */
@@ -343,6 +379,9 @@ shard_write(struct journal_shard *s, size_t n, uint64_t last_seq)
 	atomic_store_explicit(&seg->last_seq, last_seq, memory_order_release);
 	atomic_store_explicit(
 	    &s->stream.last_seq, last_seq, memory_order_release);
+	/* It was the whole usage buffer; before the sync thread is woken. */
+	atomic_store_explicit(
+	    &s->lowers_flushed, s->n_lowers, memory_order_release);
 	shard_wake_sync(s->j);
 	return 0;
 }

@@ -6,6 +6,19 @@
  * upstream calls start, usage before the turn's answers complete. The journal
  * thread fsyncs, ships and deletes; it only reads what was flushed.
  *
+ * A request's worst case may fall while it runs: a lower record says so.
+ *
+ *	reserved W --journal_lower(w)--> collected --flush--> written
+ *	    --sync--> durable: journal_lowered() >= ticket
+ *
+ * After a crash the request is billed at the least amount that the journal
+ * still proves: W or w. The caller holds rights for W until w is durable, so
+ * replay never bills more than was held. Amounts only fall; a request that
+ * ends on the way needs no more of this: its usage record tells everything.
+ * A lower record that could not be written is kept and written later, in the
+ * order of the request's records; behind its usage, or without its intent, it
+ * means nothing.
+ *
  * Record identity: (agent id, boot epoch, shard, seq). seq starts at 1 and
  * counts USAGE records only (intents are local).
  */
@@ -63,6 +76,15 @@ int journal_intent(
     struct journal_shard *s, const struct journal_intent *i) MUST_CHECK;
 /* Never fails for lack of room in memory: space was kept by the intent. */
 void journal_usage(struct journal_shard *s, const struct journal_usage *u);
+/* The request of a flushed intent with i's identity can cost no more than
+ * i->reserved, i->worst any more. *ticket: see journal_lowered(). Nothing is
+ * collected after an error: ERR_JOURNAL_FULL, ERR_NOMEM, ERR_NOT_FOUND (no such
+ * intent, or of this turn), ERR_INVALID (it reserves no more already). */
+int journal_lower(struct journal_shard *s, const struct journal_intent *i,
+    uint64_t *ticket) MUST_CHECK;
+/* All lower records with a ticket up to this one are durable: their difference
+ * may be released. One atomic; after an fsync error it may lag for long. */
+uint64_t journal_lowered(const struct journal_shard *s);
 /* Worker, once a loop turn when something was collected: one write. On
  * failure (disk full) returns ERR_JOURNAL_FULL: intents of this turn are NOT
  * durable and their requests must be refused (journal_drop_intents was

@@ -71,14 +71,23 @@ add_string(uint8_t *p, const char *z, size_t cap)
 	return p + n;
 }
 
+/* Classes up to the last one that is not 0. */
+static unsigned
+tokens_len(const struct tokens *t)
+{
+	unsigned n = TC_COUNT;
+
+	while (n > 0 && t->n[n - 1] == 0)
+		n--;
+	return n;
+}
+
 static uint8_t *
 add_head(uint8_t *p, const struct journal_intent *i, const struct tokens *t)
 {
-	unsigned n_tokens = TC_COUNT;
+	unsigned n_tokens = tokens_len(t);
 
 	MUST(i->n_charges <= BUNDLE_MAX_BUDGETS);
-	while (n_tokens > 0 && t->n[n_tokens - 1] == 0)
-		n_tokens--;
 	memcpy(p, i->request_id, 16);
 	put_u32(p + 16, i->attempt);
 	p[20] = i->streamed;
@@ -156,6 +165,21 @@ record_encode_usage(uint8_t *dst, const struct journal_usage *u, uint64_t seq)
 	return record_seal(dst, p, RECORD_USAGE, seq);
 }
 
+size_t
+record_encode_lower(uint8_t *dst, const struct journal_intent *i)
+{
+	unsigned n_tokens = tokens_len(&i->worst);
+	uint8_t *p = dst + RECORD_HEADER;
+
+	memcpy(p, i->request_id, 16);
+	put_u32(p + 16, i->attempt);
+	put_u32(p + 20, n_tokens);
+	p = add_i64(p + 24, i->reserved);
+	for (unsigned k = 0; k < n_tokens; k++)
+		p = add_i64(p, i->worst.n[k]);
+	return record_seal(dst, p, RECORD_LOWER, 0);
+}
+
 int
 record_parse(const uint8_t *p, size_t n, struct record *ret, size_t *size)
 {
@@ -165,8 +189,8 @@ record_parse(const uint8_t *p, size_t n, struct record *ret, size_t *size)
 		return ERR_END;
 	len = get_u32(p);
 	type = get_u32(p + 4);
-	if (len < RECORD_HEAD || len > RECORD_PAYLOAD_MAX || type == 0 ||
-	    type > RECORD_USAGE)
+	if (len < (type == RECORD_LOWER ? RECORD_LOWER_HEAD : RECORD_HEAD) ||
+	    len > RECORD_PAYLOAD_MAX || type == 0 || type > RECORD_LOWER)
 		return ERR_CORRUPT;
 	if (n < RECORD_HEADER + len)
 		return ERR_END;
@@ -322,4 +346,26 @@ record_decode_usage(struct str payload, struct journal_usage *ret)
 		    c.bad || (ret->tier[0] == '\0' && ret->head.tags.len == 0);
 	}
 	return c.bad ? ERR_CORRUPT : 0;
+}
+
+int
+record_decode_lower(struct str payload, struct journal_intent *ret)
+{
+	const uint8_t *p = (const uint8_t *)payload.p;
+	struct cursor c = {p, p + payload.len, false};
+	uint32_t n_tokens;
+
+	memset(ret, 0, sizeof(*ret));
+	p = cursor_take(&c, RECORD_ID);
+	if (p == NULL)
+		return ERR_CORRUPT;
+	memcpy(ret->request_id, p, 16);
+	ret->attempt = get_u32(p + 16);
+	n_tokens = cursor_u32(&c);
+	ret->reserved = cursor_i64(&c);
+	for (uint32_t k = 0; k < n_tokens && k < TC_COUNT; k++)
+		ret->worst.n[k] = cursor_i64(&c);
+	return c.bad || c.p != c.end || n_tokens > TC_COUNT || ret->reserved < 0
+		   ? ERR_CORRUPT
+		   : 0;
 }

@@ -13,6 +13,8 @@
  *            | duration_us i64 | first_byte_us i64 | 3 x (len u8, bytes)
  *            | tier (len u8, bytes) | tags; both left out when both are
  *            empty
+ *   lower    request_id[16] | attempt u32 | n_tokens u32 | reserved i64 |
+ *            n_tokens x i64 (worst case)
  *   tags     as common/tags.h holds them, to the end of the payload
  *
  * Decoding is strict: a payload is exactly as long as its counts say. Fields
@@ -25,21 +27,24 @@
 #include "agent/journal/journal.h"
 #include "common/str.h"
 
-enum record_type { RECORD_INTENT = 1, RECORD_USAGE = 2 };
+enum record_type { RECORD_INTENT = 1, RECORD_USAGE = 2, RECORD_LOWER = 3 };
 
-#define RECORD_HEADER 20u
-#define RECORD_HEAD   120u
+#define RECORD_HEADER	20u
+#define RECORD_HEAD	120u
+#define RECORD_RESERVED 112u /* place of it in a head */
 #define RECORD_INTENT_MAX                                         \
 	(RECORD_HEADER + RECORD_HEAD + 16u * BUNDLE_MAX_BUDGETS + \
 	    8u * TC_COUNT + TAGS_BYTES)
 #define RECORD_USAGE_MAX   (RECORD_INTENT_MAX + 32u + 3u + 23u + 23u + 63u + 24u)
+#define RECORD_LOWER_HEAD  32u
+#define RECORD_LOWER_MAX   (RECORD_HEADER + RECORD_LOWER_HEAD + 8u * TC_COUNT)
 #define RECORD_PAYLOAD_MAX 4096u
-#define RECORD_ID	   20u /* request id and attempt: first bytes of head */
+#define RECORD_ID	   20u /* request id and attempt: first bytes of all */
 
 /* One record as read: slices into the caller's buffer. */
 struct record {
 	uint32_t type; /* enum record_type */
-	uint64_t seq;  /* 0 for intents */
+	uint64_t seq;  /* 0 unless it is usage */
 	struct str payload;
 };
 
@@ -48,6 +53,8 @@ struct record {
 size_t record_encode_intent(uint8_t *dst, const struct journal_intent *i);
 size_t record_encode_usage(
     uint8_t *dst, const struct journal_usage *u, uint64_t seq);
+/* Of the intent: its id, reserved and worst. */
+size_t record_encode_lower(uint8_t *dst, const struct journal_intent *i);
 
 /* Look at the bytes: 0 and the record with *size bytes in all, ERR_END when
  * more bytes are needed, ERR_CORRUPT. */
@@ -59,6 +66,9 @@ int record_decode_intent(
     struct str payload, struct journal_intent *ret) MUST_CHECK;
 int record_decode_usage(
     struct str payload, struct journal_usage *ret) MUST_CHECK;
+/* Fills id, reserved and worst; all else is 0. */
+int record_decode_lower(
+    struct str payload, struct journal_intent *ret) MUST_CHECK;
 
 /* Little-endian helpers, also for segment headers. */
 void put_u32(uint8_t *p, uint32_t v);

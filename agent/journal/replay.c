@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replay at start: read the streams of earlier boots, turn intents without
- * usage into usage records (CRASH_ESTIMATED, at the reserved worst case)
+ * usage into usage records (CRASH_ESTIMATED, at the worst case reserved last)
  * appended durably to their own stream, so that a second crash finds them and
  * does not make them again.
  *
@@ -113,6 +113,18 @@ replay_intent(struct replay *r, const struct record *rec)
 	return intents_add(&r->open, copy, len);
 }
 
+/* Of a request that ended already (they may be in one turn) it says nothing. */
+static void
+replay_lower(struct replay *r, const struct record *rec)
+{
+	struct journal_intent to;
+
+	if (record_decode_lower(rec->payload, &to) != 0)
+		r->rot = true;
+	else
+		(void)intents_lower(&r->open, &to);
+}
+
 static int
 replay_records(struct replay *r, struct segment *seg, struct segment_reader *in)
 {
@@ -127,6 +139,10 @@ replay_records(struct replay *r, struct segment *seg, struct segment_reader *in)
 			rc = replay_intent(r, &rec);
 			if (rc != 0)
 				return rc;
+			continue;
+		}
+		if (rc == 0 && rec.type == RECORD_LOWER) {
+			replay_lower(r, &rec);
 			continue;
 		}
 		if (rc == 0) {

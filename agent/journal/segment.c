@@ -36,7 +36,8 @@ segment_head_decode(const uint8_t *p, size_t n, struct segment_head *ret)
 	if (n < SEGMENT_HEADER || memcmp(p, segment_magic, 8) != 0 ||
 	    get_u32(p + 60) != crc32c(0, p, 60))
 		return ERR_CORRUPT;
-	if (get_u32(p + 8) != SEGMENT_VERSION)
+	if (get_u32(p + 8) < SEGMENT_VERSION_MIN ||
+	    get_u32(p + 8) > SEGMENT_VERSION)
 		return ERR_VERSION;
 	ret->shard = get_u32(p + 12);
 	ret->epoch = get_u64(p + 16);

@@ -17,8 +17,11 @@
 #include "agent/journal/record.h"
 #include "common/io.h"
 
-#define SEGMENT_HEADER	64u
-#define SEGMENT_VERSION 1u
+#define SEGMENT_HEADER 64u
+/* 2: there may be lower records. Version 1 is read as well; an agent that knows
+ * 1 only does not start on 2, it would bill more than was held. */
+#define SEGMENT_VERSION	    2u
+#define SEGMENT_VERSION_MIN 1u
 /* Replay wrote it from older, damaged segments: it replaces all with lower n
  * of its stream. */
 #define SEGMENT_REWRITTEN 1u

@@ -244,6 +244,42 @@ stream_put(struct journal_stream *s, struct segment *seg)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Did no sync of what is still there fail? What a poisoned segment lost is
+ * repeated in a later one, which may not be in the list yet. */
+static bool
+stream_is_sound(struct journal_stream *s)
+{
+	bool sound = true;
+
+	pthread_mutex_lock(&s->lock);
+	for (const struct segment *seg = s->first; seg != NULL; seg = seg->next)
+		sound = sound && !atomic_load(&seg->poisoned);
+	pthread_mutex_unlock(&s->lock);
+	return sound;
+}
+
+/* Make all that the shard wrote so far durable. */
+static bool
+journal_sync_shard(struct journal *j, struct journal_shard *shard)
+{
+	/* Read first: what is written meanwhile may not be synced. */
+	uint64_t lowers =
+	    atomic_load_explicit(&shard->lowers_flushed, memory_order_acquire);
+	struct journal_stream *s = &shard->stream;
+	struct segment *seg;
+	bool synced = false;
+
+	while ((seg = stream_take_dirty(s, j->opt.io)) != NULL) {
+		journal_sync_segment(j, s, seg);
+		stream_put(s, seg);
+		synced = true;
+	}
+	if (lowers != atomic_load(&shard->lowers_durable) && stream_is_sound(s))
+		atomic_store_explicit(
+		    &shard->lowers_durable, lowers, memory_order_release);
+	return synced;
+}
+
 void
 journal_sync_turn(struct journal *j)
 {
@@ -251,17 +287,9 @@ journal_sync_turn(struct journal *j)
 	bool synced = false;
 
 	if (atomic_exchange(&j->dirty, false)) {
-		for (unsigned i = 0; i < j->n_shards; i++) {
-			struct journal_stream *s = &j->shards[i].stream;
-			struct segment *seg;
-
-			while (
-			    (seg = stream_take_dirty(s, j->opt.io)) != NULL) {
-				journal_sync_segment(j, s, seg);
-				stream_put(s, seg);
+		for (unsigned i = 0; i < j->n_shards; i++)
+			if (journal_sync_shard(j, &j->shards[i]))
 				synced = true;
-			}
-		}
 	}
 	if (synced && j->on_synced != NULL)
 		j->on_synced(j->on_synced_ctx);

@@ -42,11 +42,15 @@ struct journal_shard {
 	struct journal_stream stream;
 	struct segment *cur; /* last of the stream; worker only */
 	struct intent_set open;
-	struct buf usage;   /* encoded, not written; kept over failures */
+	struct buf usage;   /* and lower: encoded, not written; kept over
+			     * failures */
 	struct buf intents; /* of this turn */
 	uint64_t next_seq, next_n;
 	bool report_again;  /* last flush failed: flush once more */
 	_Atomic bool stuck; /* usage waits for room on disk */
+	/* Lower records: collected (worker), in the file, on the platter. */
+	uint64_t n_lowers;
+	_Atomic uint64_t lowers_flushed, lowers_durable;
 };
 
 struct journal {

@@ -6,6 +6,7 @@
  *
  *   reserve  left -= a, then in_use += a
  *   settle   in_use -= a, settled += c, then left += a - c
+ *   lower    in_use -= a - b, then left += a - b
  *
  * A reader that looks in the middle sees less rights than there are, never
  * more, as long as it trusts `left` alone.
@@ -251,6 +252,16 @@ lease_settle(struct reservation *r, int64_t cost)
 	}
 	r->n = 0;
 	r->amount = 0;
+}
+
+void
+lease_lower(struct reservation *r, int64_t amount)
+{
+	MUST(amount >= 0 && amount <= r->amount && r->n <= BUNDLE_MAX_BUDGETS);
+	for (unsigned i = 0; i < r->n; i++)
+		if (r->leases[i] != NULL)
+			lease_give_back(r->leases[i], r->amount - amount);
+	r->amount = amount;
 }
 
 uint64_t

@@ -112,6 +112,10 @@ int lease_reserve_path(struct budget_cell *const *path, unsigned n,
 /* W. Real cost known: S += cost, I -= amount, rest back to left. Exactly once
  * for each reservation. */
 void lease_settle(struct reservation *r, int64_t cost);
+/* W. The request can cost no more than `amount` any more (<= r->amount): the
+ * rest goes back to left. Call it only when that is durable in the journal
+ * (journal_lowered()), or a crash bills more than is held. */
+void lease_lower(struct reservation *r, int64_t amount);
 /* W. The request did not reach the provider: as settle with cost 0. */
 static inline void
 lease_cancel(struct reservation *r)

@@ -25,6 +25,9 @@ check_record(const struct record *rec)
 	else if (rec->type == RECORD_USAGE &&
 		 record_decode_usage(rec->payload, &u) == 0)
 		n = record_encode_usage(copy, &u, rec->seq);
+	else if (rec->type == RECORD_LOWER &&
+		 record_decode_lower(rec->payload, &i) == 0)
+		n = record_encode_lower(copy, &i);
 	/* Shorter only by token classes that are 0, or text after a NUL. */
 	if (n > RECORD_HEADER + rec->payload.len)
 		abort();

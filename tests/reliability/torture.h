@@ -70,6 +70,9 @@ struct work_request {
 	unsigned shard;
 	uint64_t epoch;
 	int64_t cost, reserved;
+	int64_t told;	 /* the lowest worst case handed over */
+	int64_t held;	 /* rights that are still held for it */
+	uint64_t ticket; /* of the record that said `told`; 0 = none open */
 	bool open_synced, usage_synced; /* they survive a power cut */
 	uint64_t used_in; /* turn that the usage was handed over in */
 };

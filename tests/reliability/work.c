@@ -245,6 +245,7 @@ work_begin(struct work *w, unsigned shard)
 	    .epoch = f->epoch,
 	    .cost = (int64_t)n * 3 + 1,
 	    .reserved = 100000 + (int64_t)n};
+	r->told = r->held = r->reserved;
 	f->n = n;
 	work_head(r, n, &i);
 	if (journal_intent(&w->j->shards[shard], &i) != 0) {
@@ -270,6 +271,19 @@ work_finish(struct work *w, unsigned n)
 	(void)snprintf(u.finish_reason, sizeof(u.finish_reason), "stop");
 	r->stage = WORK_USED;
 	journal_usage(&w->j->shards[r->shard], &u);
+}
+
+/* Its worst case falls; the rights wait until that is durable. */
+static void
+work_lower(struct work *w, unsigned n)
+{
+	struct work_request *r = &w->facts->requests[n];
+	struct journal_intent i;
+
+	work_head(r, n, &i);
+	i.reserved = r->told - r->told / 4;
+	if (journal_lower(&w->j->shards[r->shard], &i, &r->ticket) == 0)
+		r->told = i.reserved;
 }
 
 /* What a flush that worked says of the shard's requests. */
@@ -314,9 +328,13 @@ work_shard(struct work *w, unsigned shard)
 	for (unsigned n = 1; n <= w->facts->n; n++) {
 		const struct work_request *r = &w->facts->requests[n];
 
-		if (r->epoch == w->facts->epoch && r->shard == shard &&
-		    r->stage == WORK_OPEN && rng_below(&w->rng.rng, 3) == 0)
+		if (r->epoch != w->facts->epoch || r->shard != shard ||
+		    r->stage != WORK_OPEN)
+			continue;
+		if (rng_below(&w->rng.rng, 3) == 0)
 			work_finish(w, n);
+		else if (rng_below(&w->rng.rng, 2) == 0)
+			work_lower(w, n);
 	}
 	while (fresh-- > 0)
 		(void)work_begin(w, shard);
@@ -358,6 +376,11 @@ work_sync(struct work *w)
 	for (unsigned n = 1; n <= f->n; n++) {
 		struct work_request *r = &f->requests[n];
 
+		if (r->epoch == f->epoch && r->ticket != 0 &&
+		    r->ticket <= journal_lowered(&w->j->shards[r->shard])) {
+			r->held = r->told;
+			r->ticket = 0;
+		}
 		if (r->epoch != f->epoch || r->stage < WORK_OPEN ||
 		    !work_all_synced(w, r->shard))
 			continue;
@@ -486,7 +509,8 @@ work_check_one(struct work *w, unsigned n, bool power)
 	bool real = row != NULL &&
 		    row->source == HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 
-	if (row != NULL && row->cost != (real ? r->cost : r->reserved))
+	if (row != NULL && (real ? row->cost != r->cost
+				 : row->cost < r->told || row->cost > r->held))
 		(void)work_bug(w, "request %" PRIu64 " costs %" PRIu64, n,
 		    (uint64_t)row->cost);
 	if (real && r->stage < WORK_USED)

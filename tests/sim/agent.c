@@ -213,8 +213,10 @@ sim_agent_die(struct sim_agent *a)
 	a->up = false;
 	a->life++;
 	for (unsigned i = 0; i < SIM_IN_FLIGHT; i++) {
-		if (a->flights[i].state == REQ_CALLED)
+		if (a->flights[i].state == REQ_CALLED) {
+			s->reqs[a->flights[i].req].died = true;
 			sim_req_ends(s, &s->reqs[a->flights[i].req]);
+		}
 		a->flights[i].state = REQ_FREE;
 	}
 	sim_disk_die_after(a->disk, 0);
@@ -262,6 +264,7 @@ sim_agent_sync(struct sim_agent *a)
 	journal_sync_turn(a->journal);
 	if (agent_all_synced(a))
 		a->synced_no = a->flush_no;
+	sim_agent_lowered(a);
 	sim_line_wake_ship(a, NS_PER_MS);
 	sim_agent_wake_sync(a, NS_PER_S);
 	for (unsigned i = 0; i < a->n_shards; i++)

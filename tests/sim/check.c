@@ -203,6 +203,11 @@ check_request(struct sim *s, unsigned i)
 		    "once: request %u cost %" PRId64 ", at worst %" PRId64
 		    ", %" PRId64 " is booked",
 		    i, r->cost, r->worst, r->booked);
+	if (r->died && r->rows == 1 && r->booked > r->held)
+		sim_fail(s,
+		    "I7: request %u is booked at %" PRId64
+		    ", its process held %" PRId64 " when it ended",
+		    i, r->booked, r->held);
 	if (r->called && r->n_charges != r->n_path)
 		sim_fail(s, "I14: request %u is charged to %u of %u budgets", i,
 		    r->n_charges, r->n_path);

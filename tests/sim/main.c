@@ -33,7 +33,7 @@ static const struct {
 struct totals {
 	uint64_t seeds, violations, events, admitted, refused, kills, power,
 	    msgs, lost, dups, planted, caught, probes, regress, released,
-	    overspent;
+	    overspent, lowered;
 	double hours;
 	unsigned test; /* TAP number */
 };
@@ -61,6 +61,7 @@ run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
 	t->probes += s->n_probes;
 	t->released += s->n_released;
 	t->overspent += s->n_overspent > 0;
+	t->lowered += s->n_lowered;
 	t->hours += (double)s->now / 3.6e12;
 	sim_release(s);
 	free(s);
@@ -173,10 +174,12 @@ print_json(const struct totals *t)
 	       ",\"power_cuts\":%" PRIu64 ",\"messages\":%" PRIu64
 	       ",\"messages_lost\":%" PRIu64 ",\"messages_repeated\":%" PRIu64
 	       ",\"probes\":%" PRIu64 ",\"doubt_releases\":%" PRIu64
-	       ",\"runs_above_a_bounded_limit\":%" PRIu64 "}\n",
+	       ",\"runs_above_a_bounded_limit\":%" PRIu64
+	       ",\"reservations_lowered\":%" PRIu64 "}\n",
 	    t->seeds, t->violations, t->planted, t->caught, t->hours,
 	    t->regress, t->events, t->admitted, t->refused, t->kills, t->power,
-	    t->msgs, t->lost, t->dups, t->probes, t->released, t->overspent);
+	    t->msgs, t->lost, t->dups, t->probes, t->released, t->overspent,
+	    t->lowered);
 }
 
 static int

@@ -74,7 +74,7 @@ sim_req_ends(struct sim *s, struct sim_req *r)
 		return;
 	r->running = false;
 	for (unsigned i = 0; i < r->n_charges; i++) {
-		s->pots[r->pots[i]].running -= r->worst;
+		s->pots[r->pots[i]].running -= r->held;
 		s->pots[r->pots[i]].spent += r->cost;
 	}
 }
@@ -331,8 +331,9 @@ flight_call(struct sim_agent *a, struct sim_flight *f)
 		f->tokens = f->intent.worst;
 	r->cost = cost_of(s, &f->tokens);
 	r->running = r->called = true;
+	r->held = r->worst;
 	for (unsigned i = 0; i < r->n_charges; i++)
-		s->pots[r->pots[i]].running += r->worst;
+		s->pots[r->pots[i]].running += r->held;
 	r->flush_no = a->flush_no;
 	s->n_admitted++;
 	f->state = REQ_CALLED;
@@ -340,6 +341,7 @@ flight_call(struct sim_agent *a, struct sim_flight *f)
 		took *= 8;
 	sim_at(s, took + 1, EV_DONE, a->index,
 	    (uint64_t)(f - a->flights) | f->id << 16);
+	sim_lower_plan(a, f, took);
 }
 
 static void

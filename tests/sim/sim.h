@@ -59,7 +59,8 @@ struct lease_table;
 	X(PLANT_OLD_BOOT, "an older boot epoch still gets grants")            \
 	X(PLANT_REPLAY_FREES, "replay drops the intents that it finds")       \
 	X(PLANT_PAST_DELTA, "bounded budgets release all doubt by time")      \
-	X(PLANT_HALF_COMMIT, "a batch that fails leaves its ledger rows")
+	X(PLANT_HALF_COMMIT, "a batch that fails leaves its ledger rows")     \
+	X(PLANT_LOWER_FIRST, "rights are let go of before that is durable")
 
 enum sim_plant {
 	PLANT_NONE,
@@ -166,6 +167,8 @@ struct sim_req {
 	bool called;
 	bool running;	/* its process lives and has not settled it */
 	bool estimated; /* its record says less than it cost */
+	bool died;	/* its process ended first */
+	int64_t held;	/* rights taken for it, in the end */
 	bool forgiven;	/* its traces were lost with power or disk */
 	unsigned rows;	/* booked usage records */
 	int64_t booked;
@@ -192,6 +195,8 @@ struct sim_flight {
 	struct tokens tokens; /* of the answer */
 	unsigned req;	      /* in sim.reqs, once called */
 	bool probe;	      /* of the tail: must be admitted */
+	uint64_t ticket;      /* of a lower record that is not durable */
+	unsigned n_lowers;
 };
 
 struct sim_clock {
@@ -253,6 +258,7 @@ enum sim_event_kind {
 	EV_FAULT,    /* something happens to the world */
 	EV_CONFIG,   /* agent a learns the configuration */
 	EV_HEAL,
+	EV_LOWER, /* a worst case falls: u = flight */
 	EV_DOUBT, /* the control plane looks after bounded budgets */
 	EV_N
 };
@@ -310,7 +316,7 @@ struct sim {
 	int64_t seen_free[SIM_BUDGETS]; /* PLANT_BLIND_GRANT */
 	/* for the record */
 	uint64_t n_admitted, n_refused, n_busy, n_kills, n_power, n_msgs,
-	    n_lost, n_dups, n_probes, n_released, n_overspent;
+	    n_lost, n_dups, n_probes, n_released, n_overspent, n_lowered;
 };
 
 /* world.c */
@@ -344,6 +350,13 @@ bool sim_agent_busy(const struct sim_agent *a);
 /* request.c */
 unsigned sim_pot(struct sim *s, uint64_t uid, int64_t start);
 void sim_req_ends(struct sim *s, struct sim_req *r);
+
+/* lower.c */
+/* The answer may prove a lower worst case within the next `took` ns. */
+void sim_lower_plan(struct sim_agent *a, struct sim_flight *f, int64_t took);
+void sim_agent_lower(struct sim_agent *a, unsigned flight);
+/* Let go of what became durable. */
+void sim_agent_lowered(struct sim_agent *a);
 
 /* line.c: what the agent's control and shipper threads do */
 void sim_line_again(struct sim_agent *a, int64_t delay_ns);

@@ -481,6 +481,8 @@ world_agent_event(struct sim *s, struct sim_event *e)
 		world_arrive(s, a);
 	else if (e->kind == EV_DONE && flight_is(a, e->u, REQ_CALLED))
 		sim_agent_done(a, e->u & 0xffff);
+	else if (e->kind == EV_LOWER && flight_is(a, e->u, REQ_CALLED))
+		sim_agent_lower(a, e->u & 0xffff);
 	else if (e->kind == EV_GIVE_UP && flight_is(a, e->u, REQ_WAITS))
 		sim_agent_give_up(a, e->u & 0xffff);
 	else if (e->kind == EV_BEAT && e->u == a->beat_no)

@@ -318,6 +318,8 @@ rig_grant(struct rig *r)
 	for (i = 0; i < n && i < 8; i++) {
 		hg__lease_grant__init(&grants[i]);
 		list[i] = &grants[i];
+		atomic_fetch_add(&r->purse, reports[i]->returned - r->returned);
+		r->returned = reports[i]->returned;
 		want = reports[i]->want_total;
 		more = atomic_load(&r->purse) < want ? atomic_load(&r->purse)
 						     : want;
@@ -359,6 +361,7 @@ rig_control(void *arg)
 
 	while (!atomic_load(&r->stop)) {
 		rig_grant(r);
+		journal_sync_turn(r->journal);
 		nanosleep(&ts, NULL);
 	}
 	return NULL;

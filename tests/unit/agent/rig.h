@@ -44,7 +44,7 @@ struct rig {
 	pthread_t control;
 	_Atomic bool stop;
 	_Atomic int64_t purse; /* nano-USD that may still be granted */
-	int64_t granted;
+	int64_t granted, returned;
 	char dir[256];
 	int port;
 };
