@@ -7,6 +7,7 @@
  * message-end whose finish_reason is an error.
  */
 #include "agent/dialect/codec.h"
+#include "agent/dialect/cohere_provider.h"
 #include "agent/dialect/emit.h"
 #include "agent/dialect/provider_write.h"
 #include "agent/dialect/sse.h"
@@ -93,6 +94,23 @@ cohere_end(struct answer_reader *rd, struct str reason, struct json usage,
 						 : IR_FINISH_OTHER,
 	    reason, STR(""));
 	return rc != 0 ? rc : emit_usage(&rd->em);
+}
+
+/* Of a block of text; skip as in cohere_logprobs_write(). */
+static int
+cohere_logprobs(
+    struct answer_reader *rd, unsigned block, struct json chunks, size_t skip)
+{
+	struct ir_event ev = {
+	    .type = IR_EV_LOGPROBS, .block = block, .part = IR_TEXT};
+	int rc;
+
+	buf_clear(&rd->em.scratch);
+	rc = cohere_logprobs_write(&rd->em.scratch, chunks, skip);
+	if (rc != 0 || rd->em.scratch.len <= 2)
+		return rc;
+	ev.json = buf_str(&rd->em.scratch);
+	return rd->em.fn(rd->em.ctx, &ev);
 }
 
 /* ---- streams ---- */
@@ -234,11 +252,12 @@ cohere_stream_event(struct answer_reader *rd, enum cohere_event type,
 static int
 cohere_event(void *ctx, const struct sse_event *ev)
 {
-	static const struct str names[] = {
-	    STR("type"), STR("index"), STR("delta"), STR("id")};
+	static const struct str names[] = {STR("type"), STR("index"),
+	    STR("delta"), STR("id"), STR("logprobs")};
 	struct answer_reader *rd = ctx;
+	const struct emit_slot *slot;
 	enum cohere_event type;
-	struct json root, v[4];
+	struct json root, v[5];
 	int64_t index = 0;
 	int rc;
 
@@ -248,7 +267,7 @@ cohere_event(void *ctx, const struct sse_event *ev)
 	rc = emit_parse(ev->data, rd->em.max_event, &root);
 	if (rc != 0)
 		return rc;
-	emit_pick(root, names, v, 4);
+	emit_pick(root, names, v, 5);
 	type = cohere_event_of(emit_text(v[0]));
 	if (type == COHERE_UNKNOWN)
 		return 0;
@@ -258,7 +277,13 @@ cohere_event(void *ctx, const struct sse_event *ev)
 	rc = emit_start(&rd->em, emit_text(v[3]), STR(""));
 	if (rc != 0 || type == COHERE_MESSAGE_START)
 		return rc;
-	return cohere_stream_event(rd, type, index, v[2]);
+	rc = cohere_stream_event(rd, type, index, v[2]);
+	if (rc != 0 || type != COHERE_CONTENT_DELTA || v[4].p == NULL)
+		return rc;
+	slot = emit_slot_find(&rd->slots, index);
+	return slot != NULL && slot->part == IR_TEXT
+		   ? cohere_logprobs(rd, slot->block, v[4], 0)
+		   : 0;
 }
 
 /* ---- plain answers ---- */
@@ -288,6 +313,31 @@ cohere_plain_content(
 	return rc;
 }
 
+/* Of all that was generated, thinking too: it comes before the text. */
+static int
+cohere_plain_logprobs(struct answer_reader *rd, const struct emit_lane *l,
+    struct json content, struct json chunks)
+{
+	static const struct str names[] = {STR("text"), STR("thinking")};
+	size_t all = cohere_logprobs_bytes(chunks), text = 0;
+	struct json_iter it;
+	struct json el, v[2];
+	bool thought = false;
+
+	if (all == 0 || !l->open || l->part != IR_TEXT)
+		return 0;
+	if (content.type == JSON_ARRAY) {
+		it = json_iter(content);
+		while (json_next_element(&it, &el)) {
+			emit_pick(el, names, v, 2);
+			text += emit_text(v[0]).len;
+			thought = thought || v[1].p != NULL;
+		}
+	}
+	return cohere_logprobs(
+	    rd, l->next, chunks, thought && all > text ? all - text : 0);
+}
+
 static int
 cohere_plain_calls(
     struct answer_reader *rd, struct emit_lane *l, struct json calls)
@@ -314,23 +364,25 @@ static int
 cohere_plain_answer(struct answer_reader *rd)
 {
 	static const struct str names[] = {STR("id"), STR("finish_reason"),
-	    STR("message"), STR("usage"), STR("error")};
+	    STR("message"), STR("usage"), STR("error"), STR("logprobs")};
 	static const struct str members[] = {
 	    STR("content"), STR("tool_plan"), STR("tool_calls")};
 	struct emit_lane lane = {0};
-	struct json root, v[5], m[3];
+	struct json root, v[6], m[3];
 	int rc;
 
 	rc = emit_parse(buf_str(&rd->body), rd->body.len, &root);
 	if (rc != 0)
 		return rc;
-	emit_pick(root, names, v, 5);
+	emit_pick(root, names, v, 6);
 	if (v[2].p == NULL || v[2].type != JSON_OBJECT)
 		return ERR_INVALID;
 	emit_pick(v[2], members, m, 3);
 	rc = emit_start(&rd->em, emit_text(v[0]), STR(""));
 	if (rc == 0)
 		rc = cohere_plain_content(rd, &lane, m[0]);
+	if (rc == 0 && v[5].p != NULL)
+		rc = cohere_plain_logprobs(rd, &lane, m[0], v[5]);
 	if (rc == 0)
 		rc = emit_lane_stop(&rd->em, &lane);
 	if (rc == 0)

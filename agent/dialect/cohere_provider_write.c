@@ -271,6 +271,8 @@ cohere_settings(struct pw *pw)
 	jw_opt_raw(&pw->w, "seed", r->seed);
 	jw_opt_raw(&pw->w, "frequency_penalty", r->frequency_penalty);
 	jw_opt_raw(&pw->w, "presence_penalty", r->presence_penalty);
+	if (r->logprobs)
+		jw_name_bool(&pw->w, "logprobs", true);
 	if (r->n_stops > COHERE_MAX_STOPS)
 		rc = pw_refuse(
 		    pw, "stop sequences", "Cohere takes at most 5 of them");

@@ -192,6 +192,30 @@ for (const [name, client] of Object.entries(clients)) {
   }
 }
 
+// A chunk of Cohere's has several tokens: its text stands with the first.
+test('log probabilities, where the provider tells them', async () => {
+  const q = { messages: [{ role: 'user', content: 'hi' }], logprobs: true };
+  const options = { headers: { 'x-sim-seed': '11', 'x-sim-tokens': '20' } };
+  const chat = (url, key) => openaiChat(url, key).sdk.chat.completions;
+  const streamed = async (c, body) => {
+    const list = [];
+    for await (const chunk of await c.create({ ...body, stream: true }, options))
+      list.push(...chunk.choices[0]?.logprobs?.content ?? []);
+    return list;
+  };
+  const direct = (await chat(at.direct.url, providerKey).create({ ...q, model: 'chat' }, options)).choices[0];
+  const want = direct.logprobs.content;
+  assert(want.length === 20, `${want.length} tokens`);
+  for (const provider of ['openai', 'azure', 'gemini', 'vertex', 'cohere']) {
+    const c = chat(at.agent.url, at.key);
+    const body = { ...q, model: `${provider}-chat` };
+    for (const got of [(await c.create(body, options)).choices[0].logprobs?.content ?? [], await streamed(c, body)]) {
+      equal(got.map((t) => t.logprob), want.map((t) => t.logprob), provider);
+      equal(got.map((t) => t.token).join(''), direct.message.content, provider);
+    }
+  }
+});
+
 test('no key of a client reached a provider', async () => {
   equal((await stack.provider.stats()).forbidden, 0);
 });

@@ -45,6 +45,26 @@ cohere_call(const struct exchange *x, int call, bool whole, struct buf *out)
 	buf_addz(out, "}}");
 }
 
+/* Of a plain answer, in chunks of three tokens. */
+static void
+cohere_logprobs(const struct exchange *x, struct buf *out)
+{
+	int64_t from, n;
+	bool first = true;
+
+	for (int i = 0; i < x->plan.n_blocks; i++) {
+		if (!logprobs_range(x, &x->plan.blocks[i], -1, &from, &n))
+			continue;
+		for (; n > 0; from += 3, n -= n < 3 ? n : 3) {
+			buf_addz(out, first ? ",\"logprobs\":[" : ",");
+			first = false;
+			logprobs_cohere(x, from, n < 3 ? n : 3, out);
+		}
+	}
+	if (!first)
+		buf_addc(out, ']');
+}
+
 static void
 cohere_plain(const struct exchange *x, struct buf *out)
 {
@@ -84,6 +104,8 @@ cohere_plain(const struct exchange *x, struct buf *out)
 		cohere_call(x, i, true, out);
 	}
 	buf_addz(out, plan ? "]}" : "}");
+	if (!plan)
+		cohere_logprobs(x, out);
 	if (exchange_usage_times(x) > 0) {
 		buf_addz(out, ",\"usage\":");
 		cohere_usage(x, out);
@@ -134,7 +156,7 @@ cohere_call_event(
 static void
 cohere_content(struct exchange *x, int64_t at, struct buf *out)
 {
-	int64_t i;
+	int64_t i, from, n;
 	const struct block *b = plan_find(x, at, &i);
 	int index = (int)(b - x->plan.blocks);
 	const char *kind = b->type == BLOCK_THINKING ? "thinking" : "text";
@@ -162,7 +184,12 @@ cohere_content(struct exchange *x, int64_t at, struct buf *out)
 	cohere_event(out, "content-delta", index);
 	buf_addf(out, ",\"delta\":{\"message\":{\"content\":{\"%s\":\"", kind);
 	plan_text(x, 0, b, i, out);
-	buf_addz(out, "\"}}}}\n\n");
+	buf_addz(out, "\"}}}");
+	if (logprobs_range(x, b, i, &from, &n)) {
+		buf_addz(out, ",\"logprobs\":");
+		logprobs_cohere(x, from, n, out);
+	}
+	buf_addz(out, "}\n\n");
 	if (i == b->n_ev - 1) {
 		cohere_event(out, "content-end", index);
 		buf_addz(out, "}\n\n");
@@ -333,6 +360,7 @@ call_cohere_chat(struct call *q)
 	q->s.stop = tree_slice(
 	    json_array_get(json_object_get(q->root, "stop_sequences"), 0));
 	q->s.stream = tree_true(q->root, "stream");
+	q->s.logprobs = tree_true(q->root, "logprobs");
 	if (call_model(q, false, &m))
 		call_start(q, m, false);
 }

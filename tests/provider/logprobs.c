@@ -92,3 +92,20 @@ logprobs_gemini(const struct exchange *x, int64_t choice, int64_t from,
 	}
 	buf_addz(out, "]}");
 }
+
+void
+logprobs_cohere(
+    const struct exchange *x, int64_t from, int64_t n, struct buf *out)
+{
+	buf_addz(out, "{\"token_ids\":[");
+	for (int64_t i = 0; i < n; i++)
+		buf_addf(
+		    out, "%s%lld", i > 0 ? "," : "", (long long)(from + i));
+	buf_addz(out, "],\"text\":\"");
+	text_add(out, x->seed, from, n);
+	buf_addz(out, "\",\"logprobs\":[");
+	for (int64_t i = 0; i < n; i++)
+		buf_addf(out, "%s-0.%02lld", i > 0 ? "," : "",
+		    (long long)((from + i) % 50));
+	buf_addz(out, "]}");
+}

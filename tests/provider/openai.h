@@ -22,6 +22,9 @@ void logprobs_openai(const struct exchange *x, int64_t choice, int64_t from,
     int64_t n, struct buf *out);
 void logprobs_gemini(const struct exchange *x, int64_t choice, int64_t from,
     int64_t n, struct buf *out);
+/* A chunk of text with all of its tokens. */
+void logprobs_cohere(
+    const struct exchange *x, int64_t from, int64_t n, struct buf *out);
 /* cohere.c */
 void cohere_error(const struct exchange *x, int status, struct buf *out);
 /* embed.c: the same vector in each form; base64 is that of 32-bit floats. */

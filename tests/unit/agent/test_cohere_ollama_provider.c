@@ -176,6 +176,74 @@ START_TEST(cohere_plain_answers)
 }
 END_TEST
 
+#define ENTRY(token, p)                                              \
+	"{\"token\":\"" token "\",\"logprob\":" p ",\"bytes\":null," \
+	"\"top_logprobs\":[]}"
+
+/* A chunk has several tokens and says not whose text is whose. */
+START_TEST(cohere_log_probabilities)
+{
+	static const char thought[] =
+	    "{\"id\":\"i1\",\"finish_reason\":\"COMPLETE\",\"message\":{"
+	    "\"content\":[{\"type\":\"thinking\",\"thinking\":\"Hm\"},{"
+	    "\"type\":\"text\",\"text\":\"A\\nb\"}]},\"logprobs\":[{"
+	    "\"text\":\"%s\",\"token_ids\":[1],\"logprobs\":[-9]},{\"text\":"
+	    "\"A\\n\",\"token_ids\":[2,3],\"logprobs\":[-0.50,-1e-3]},{"
+	    "\"text\":\"b\",\"token_ids\":[4],\"logprobs\":[0]}]}";
+	struct codec_seen seen;
+	char body[1024];
+
+	codec_kit_cuts(&cohere,
+	    STR(START CSTART(0, "thinking") D("content-delta",
+		",\"index\":0,\"delta\":{\"message\":{\"content\":{"
+		"\"thinking\":\"Hm\"}}},\"logprobs\":{\"text\":\"Hm\","
+		"\"token_ids\":[1],\"logprobs\":[-9]}") CEND(0)
+		    CSTART(1, "text") D("content-delta",
+			",\"index\":1,\"delta\":{\"message\":{\"content\":{"
+			"\"text\":\"a b\"}}},\"logprobs\":{\"text\":\"a b\","
+			"\"token_ids\":[2,3],\"logprobs\":[-0.25,-1.5]}")
+			CEND(1) END("COMPLETE")),
+	    &seen);
+	ck_assert_int_eq(seen.rc, 0);
+	(void)buf_addc(&seen.events, '\0');
+	ck_assert_msg(
+	    strstr(seen.events.data,
+		"start i1 \nblock 0.0 thinking\ndelta 0.0 Hm\nstop 0.0\n"
+		"block 0.1 text\ndelta 0.1 a b\nlogprobs 0.1 [" ENTRY(
+		    "a b", "-0.25") "," ENTRY("", "-1.5") "]\nstop 0.1\n") ==
+		seen.events.data,
+	    "%s", seen.events.data);
+	codec_seen_release(&seen);
+	(void)snprintf(body, sizeof(body), thought, "Hm");
+	expect(&cohere_plain, body, 0,
+	    "start i1 \nblock 0.0 thinking\ndelta 0.0 Hm\nstop 0.0\n"
+	    "block 0.1 text\ndelta 0.1 A\\nb\nlogprobs 0.1 [" ENTRY(
+		"A\\n", "-0.50") "," ENTRY("", "-1e-3") "," ENTRY("b",
+		"0") "]\n"
+		     "stop 0.1\nfinish 0 stop COMPLETE\nend\n");
+	/* No chunk begins with the text: nothing is better than wrong ones. */
+	expect(&cohere_plain,
+	    "{\"id\":\"i1\",\"finish_reason\":\"COMPLETE\",\"message\":{"
+	    "\"content\":[{\"thinking\":\"Hm\"},{\"text\":\"Ab\"}]},"
+	    "\"logprobs\":[{\"text\":\"HmA\",\"logprobs\":[-1]},{"
+	    "\"text\":\"b\",\"logprobs\":[-2]},null,{\"logprobs\":[\"x\"]},7]"
+	    "}",
+	    0,
+	    "start i1 \nblock 0.0 thinking\ndelta 0.0 Hm\nstop 0.0\n"
+	    "block 0.1 text\ndelta 0.1 Ab\nstop 0.1\n"
+	    "finish 0 stop COMPLETE\nend\n");
+	writes(&codec_cohere_provider, "c",
+	    "{\"model\":\"m\",\"messages\":[" USER "],\"logprobs\":true}",
+	    "{\"model\":\"c\",\"messages\":[{\"role\":\"user\",\"content\":"
+	    "\"hi\"}],\"logprobs\":true,\"stream\":false}",
+	    NULL);
+	writes(&codec_cohere_provider, "c",
+	    "{\"model\":\"m\",\"messages\":[" USER
+	    "],\"logprobs\":true,\"top_logprobs\":2}",
+	    NULL, "top_logprobs");
+}
+END_TEST
+
 START_TEST(cohere_requests)
 {
 	const struct codec_provider *p = &codec_cohere_provider;
@@ -371,6 +439,7 @@ main(void)
 	UNIT_ADD(s, cohere_calls);
 	UNIT_ADD(s, cohere_broken);
 	UNIT_ADD(s, cohere_plain_answers);
+	UNIT_ADD(s, cohere_log_probabilities);
 	UNIT_ADD(s, cohere_requests);
 	UNIT_ADD(s, ollama_text);
 	UNIT_ADD(s, ollama_calls);
