@@ -233,7 +233,7 @@ base64_decode(struct str s, int variant, const char *ignore, void *dst,
 	size_t i;
 
 	for (i = 0; i < s.len; i++) {
-		if ((unsigned char)s.p[i] > 0x7f)
+		if (s.p[i] == '\0' || (unsigned char)s.p[i] > 0x7f)
 			return ERR_INVALID;
 	}
 	return sodium_base642bin(dst, cap, s.len > 0 ? s.p : "", s.len, ignore,

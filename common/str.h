@@ -75,7 +75,7 @@ int hex_decode(struct str s, void *dst, size_t n) MUST_CHECK;
 /* Base64 of one of libsodium's variants, all of s but the characters of
  * `ignore` (NULL = none). ERR_INVALID: it is none, or has more than cap bytes.
  * Use this and not sodium_base642bin(), which reads bytes above 0x7f as '/' or
- * '_'. */
+ * '_', and ignores NUL with the others. */
 int base64_decode(struct str s, int variant, const char *ignore, void *dst,
     size_t cap, size_t *len) MUST_CHECK;
 

@@ -115,6 +115,7 @@ antc_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 	struct ir_message *m;
 	struct json vals[2];
 	enum ir_role role = IR_USER;
+	unsigned before = rd->r->n_others;
 	const char *base;
 	int rc;
 
@@ -134,7 +135,9 @@ antc_read_message(struct crd *rd, unsigned i, struct json v, bool last)
 	if (m == NULL || base == NULL)
 		return crd_full(rd);
 	rc = antc_read_content(rd, m, NULL, base, vals[1]);
-	if (rc == 0 && m->parts == NULL && !(last && role == IR_ASSISTANT))
+	/* Blocks without a place here were noted: it is not empty. */
+	if (rc == 0 && m->parts == NULL && !(last && role == IR_ASSISTANT) &&
+	    rd->r->n_others == before && before < IR_MAX_OTHERS)
 		return crd_bad(rd, base, "",
 		    "messages must have non-empty content, but for a last "
 		    "one of the assistant");

@@ -131,9 +131,11 @@ emit_error(struct emit *em, struct str native, int status, struct str text)
 	    .native = native,
 	    .status = status,
 	    .text = text};
-
 	int rc;
 
+	if (text.len == 0) /* Cohere's words for it are "ERROR", "TIMEOUT" */
+		ev.text = status == 504 ? STR("The provider took too long")
+					: STR("The provider failed");
 	em->failed = true;
 	rc = emit_send(em, &ev);
 	return rc != 0 ? rc : EMIT_STOP;

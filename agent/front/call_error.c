@@ -137,8 +137,12 @@ call_error_note(struct request *r, const struct dialect_error *de)
 
 	r->error = ERR_UPSTREAM;
 	(void)snprintf(r->error_code, sizeof(r->error_code), "%.31s", code);
-	(void)snprintf(r->reason, sizeof(r->reason), "the provider answered %d",
-	    r->att.head.status);
+	if (r->att.head.status < 300)
+		(void)snprintf(r->reason, sizeof(r->reason),
+		    "the provider reported an error in its answer");
+	else
+		(void)snprintf(r->reason, sizeof(r->reason),
+		    "the provider answered %d", r->att.head.status);
 }
 
 /* The provider's own access error, or one without a text: said by us. */
@@ -148,8 +152,12 @@ call_error_say(struct request *r, const struct dialect_error *de)
 	int status = r->att.head.status;
 	char text[120];
 
-	(void)snprintf(
-	    text, sizeof(text), "the provider answered with status %d", status);
+	if (status < 300)
+		(void)snprintf(text, sizeof(text),
+		    "the provider reported an error in its answer");
+	else
+		(void)snprintf(text, sizeof(text),
+		    "the provider answered with status %d", status);
 	if (call_error_is_ours(r, de)) {
 		refuse_prepare(r, ERR_UPSTREAM, NULL,
 		    "the provider refused the gateway's request", NULL);

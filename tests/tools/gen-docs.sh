@@ -5,8 +5,9 @@
 #
 # Writes the documents that the programs themselves know into FOLDER:
 # CONFIG.md (options), METRICS.md (metrics), openapi.json and ROUTES.md (REST);
-# and the tables of routes and dialects between their marks in a copy of docs/API.md. A
-# program that is not built contributes nothing. HG_BIN: folder of the programs.
+# and the tables of routes and dialects between their marks in a copy of
+# docs/API.md. A program that is not built contributes nothing. HG_BIN: folder
+# of the programs.
 set -eu -o pipefail
 
 out=$1

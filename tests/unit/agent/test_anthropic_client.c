@@ -337,6 +337,12 @@ START_TEST(test_read_others)
 	    "[{\"type\":\"document\",\"citations\":{\"enabled\":true},"
 	    "\"source\":{\"type\":\"text\",\"data\":\"x\"}}]");
 	ck_assert_str_eq(req.others[0], "messages.0.content.0.citations");
+	/* nothing else in the message: not empty all the same */
+	(void)content("user", "[{\"type\":\"container_upload\","
+			      "\"file_id\":\"f\"}]");
+	ck_assert_uint_eq(req.n_others, 1);
+	ck_assert_str_eq(
+	    req.others[0], "messages.0.content.0.container_upload");
 }
 END_TEST
 

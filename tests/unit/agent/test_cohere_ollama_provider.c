@@ -144,6 +144,13 @@ START_TEST(cohere_broken)
 	    0,
 	    "start i1 \nblock 0.0 text\nstop 0.0\n"
 	    "error 500 ERROR out of \\\"luck\\\"\n");
+	/* without a text */
+	expect(&cohere,
+	    START D("message-end", ",\"delta\":{\"finish_reason\":\"ERROR\"}"),
+	    0, "start i1 \nerror 500 ERROR The provider failed\n");
+	expect(&cohere_plain,
+	    "{\"id\":\"i1\",\"finish_reason\":\"TIMEOUT\",\"message\":{}}", 0,
+	    "start i1 \nerror 504 TIMEOUT The provider took too long\n");
 	expect(&cohere, START CSTART(0, "text"), ERR_INVALID,
 	    "start i1 \nblock 0.0 text\n");
 	expect(&cohere, START TDELTA(0, "{"), ERR_INVALID, "start i1 \n");

@@ -267,6 +267,9 @@ START_TEST(test_base64)
 	ck_assert_int_eq(
 	    base64_decode(STR("YW\nJj"), plain, "\n", dst, 8, &n), 0);
 	ck_assert_slice_eq(str_make(dst, n), "abc");
+	ck_assert_int_eq(
+	    base64_decode(str_make("YW\0Jj", 5), plain, "\n", dst, 8, &n),
+	    ERR_INVALID);
 	ck_assert_int_eq(base64_decode(STR_NULL, plain, NULL, dst, 8, &n), 0);
 	ck_assert_uint_eq(n, 0);
 	ck_assert_int_eq(
