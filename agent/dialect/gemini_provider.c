@@ -3,14 +3,16 @@
  * Answers of Gemini and Vertex AI: server-sent events, a JSON array sent
  * piece by piece (what comes without alt=sse), or one object.
  *
- * What is odd: calls come whole, often without an id, and end with STOP like
- * text does; finishReason may come before the last content or with every
- * chunk, so finishes are told when the body has ended; a blocked prompt is a
- * 200 answer without candidates; usage may come with every chunk or not at
- * all; thoughtSignature belongs to its part and may come in one without text.
+ * What is odd: calls come whole (or leaf by leaf, see gemini_partial.h),
+ * often without an id, and end with STOP like text does; finishReason may come
+ * before the last content or with every chunk, so finishes are told when the
+ * body has ended; a blocked prompt is a 200 answer without candidates; usage
+ * may come with every chunk or not at all; thoughtSignature belongs to its part
+ * and may come in one without text.
  */
 #include "agent/dialect/codec.h"
 #include "agent/dialect/emit.h"
+#include "agent/dialect/gemini_partial.h"
 #include "agent/dialect/gemini_provider.h"
 #include "agent/dialect/provider_write.h"
 #include "agent/dialect/sse.h"
@@ -26,6 +28,7 @@ enum gemini_framing { GEMINI_UNKNOWN, GEMINI_SSE, GEMINI_ARRAY, GEMINI_OBJECT };
 struct gemini_choice {
 	struct emit_lane lane;
 	bool seen, called;
+	struct gemini_partial partial;
 	char reason[GEMINI_MAX_WORD]; /* "" = not finished */
 };
 
@@ -65,6 +68,8 @@ gemini_free(struct answer_reader *rd)
 {
 	if (rd == NULL)
 		return;
+	for (unsigned i = 0; i < GEMINI_MAX_CHOICES; i++)
+		gemini_partial_release(&rd->choices[i].partial);
 	emit_release(&rd->em);
 	sse_release(&rd->sse);
 	gemini_array_release(&rd->array);
@@ -121,16 +126,79 @@ gemini_finish_reason(const struct gemini_choice *c)
 
 /* ---- parts ---- */
 
+/* JSON text of arguments, as a delta of the call that is open. */
+static int
+gemini_partial_text(
+    struct answer_reader *rd, struct gemini_choice *c, const struct buf *json)
+{
+	int rc;
+
+	buf_clear(&rd->em.scratch);
+	rc = buf_add_escaped(&rd->em.scratch, buf_str(json));
+	return rc != 0 ? rc
+		       : emit_lane_delta(&rd->em, &c->lane, IR_TOOL_CALL,
+			     buf_str(&rd->em.scratch));
+}
+
+/* The arguments are complete. */
+static int
+gemini_partial_stop(struct answer_reader *rd, struct gemini_choice *c)
+{
+	struct buf json;
+	int rc;
+
+	if (!c->partial.open)
+		return 0;
+	buf_init(&json, rd->em.max_event);
+	rc = gemini_partial_end(&c->partial, &json);
+	if (rc == 0)
+		rc = gemini_partial_text(rd, c, &json);
+	buf_release(&json);
+	return rc != 0 ? rc : emit_lane_stop(&rd->em, &c->lane);
+}
+
+/* More of the arguments; the last piece says nothing of more to come. */
+static int
+gemini_partial_more(struct answer_reader *rd, struct gemini_choice *c,
+    struct json leaves, bool goes_on)
+{
+	struct json_iter it;
+	struct json leaf;
+	struct buf json;
+	int rc = 0;
+
+	buf_init(&json, rd->em.max_event);
+	if (leaves.p != NULL && leaves.type == JSON_ARRAY) {
+		it = json_iter(leaves);
+		while (rc == 0 && json_next_element(&it, &leaf))
+			rc = gemini_partial_add(&c->partial, leaf, &json);
+	}
+	if (rc == 0)
+		rc = gemini_partial_text(rd, c, &json);
+	buf_release(&json);
+	return rc != 0 || goes_on ? rc : gemini_partial_stop(rd, c);
+}
+
+/* A call whole, or the first, a further or the last piece of one. */
 static int
 gemini_call(struct answer_reader *rd, struct gemini_choice *c, struct json call,
     struct str signature, struct str answer_id)
 {
-	static const struct str names[] = {STR("id"), STR("name"), STR("args")};
-	struct json v[3];
+	static const struct str names[] = {STR("id"), STR("name"), STR("args"),
+	    STR("partialArgs"), STR("willContinue")};
+	struct json v[5];
 	struct str id;
+	bool goes_on;
+	int rc;
 
-	emit_pick(call, names, v, 3);
+	emit_pick(call, names, v, 5);
 	c->called = true;
+	goes_on = v[4].p != NULL && json_is_true(v[4]);
+	if (c->partial.open && emit_text(v[1]).len == 0)
+		return gemini_partial_more(rd, c, v[3], goes_on);
+	rc = gemini_partial_stop(rd, c);
+	if (rc != 0)
+		return rc;
 	id = emit_text(v[0]);
 	if (id.len == 0)
 		id = emit_call_id(&rd->em, answer_id,
@@ -138,6 +206,14 @@ gemini_call(struct answer_reader *rd, struct gemini_choice *c, struct json call,
 		    emit_text(v[1]));
 	if (id.p == NULL)
 		return ERR_NOMEM;
+	if (goes_on || v[3].p != NULL) {
+		gemini_partial_begin(&c->partial);
+		rc = emit_lane_open(
+		    &rd->em, &c->lane, IR_TOOL_CALL, id, emit_text(v[1]));
+		if (rc == 0)
+			rc = emit_lane_signature(&rd->em, &c->lane, signature);
+		return rc != 0 ? rc : gemini_partial_more(rd, c, v[3], goes_on);
+	}
 	return emit_lane_call(
 	    &rd->em, &c->lane, id, emit_text(v[1]), signature, v[2]);
 }
@@ -187,10 +263,16 @@ gemini_part(struct answer_reader *rd, struct gemini_choice *c, struct json part,
 	    STR("thoughtSignature"), STR("functionCall"), STR("inlineData")};
 	struct json v[5];
 	bool thought;
+	int rc;
 
 	emit_pick(part, names, v, 5);
 	if (v[3].p != NULL)
 		return gemini_call(rd, c, v[3], emit_text(v[2]), answer_id);
+	if (emit_text(v[0]).len + emit_text(v[2]).len > 0 || v[4].p != NULL) {
+		rc = gemini_partial_stop(rd, c); /* the call is over */
+		if (rc != 0)
+			return rc;
+	}
 	if (v[4].p != NULL)
 		return gemini_data(rd, c, v[4], emit_text(v[2]));
 	thought = v[1].p != NULL && json_is_true(v[1]);

@@ -235,6 +235,50 @@ for (const knobs of [
   });
 }
 
+const schema = { type: 'object', required: ['city', 'days', 'exact'], properties: { city: { type: 'string' },
+  days: { type: 'array', minItems: 2, items: { type: 'object', required: ['n'], properties: { n: { type: 'integer' } } } },
+  exact: { type: 'boolean' } } };
+
+// The calls of an answer, from the pieces of a stream.
+async function calls(name, knobs) {
+  const r = await at.agent.chat(at.key, { model: `${name}-quick`, stream: true, max_completion_tokens: 100,
+    tools: [{ type: 'function', function: { name: 'weather', parameters: schema } }],
+    messages: [{ role: 'user', content: 'Go on.' }] }, sim({ tokens: 20, tool_calls: 2, ...knobs }));
+  const list = [];
+  for (const data of events(await r.text()).filter((d) => d !== '[DONE]')) {
+    for (const call of JSON.parse(data).choices?.[0]?.delta?.tool_calls ?? []) {
+      list[call.index] ??= { pieces: 0, text: '' };
+      list[call.index].pieces += 1;
+      list[call.index].text += call.function.arguments ?? '';
+    }
+  }
+  return list.map(({ pieces, text }) => ({ pieces, args: JSON.parse(text) }));
+}
+
+test('partial_args: arguments of calls that come leaf by leaf are the same', async () => {
+  for (const name of ['gemini', 'vertex']) {
+    for (const knobs of [{}, { split: 1 }, { framing: 'mixed', comments: 1 }, { reasoning_tokens: 5 }]) {
+      const whole = await calls(name, knobs);
+      equal(whole.length, 2);
+      assert(typeof whole[0].args.city === 'string', JSON.stringify(whole));
+      const got = await calls(name, { partial_args: 1, ...knobs });
+      equal(got.map((c) => c.args), whole.map((c) => c.args));
+      assert(got.every((c) => c.pieces > 3), 'they came in one piece');
+    }
+  }
+});
+
+test('tool_use_tokens: what Google\'s own tools put into the prompt is input', async () => {
+  for (const name of ['gemini', 'vertex']) {
+    for (const stream of [false, true]) {
+      for (const usage of ['running', 'bare', 'inside'])
+        checkWhole(await send(name, { prompt_tokens: 50, tool_use_tokens: 700, tokens: 24, reasoning_tokens: 4, usage }, stream));
+      const row = (await stack.provider.bill()).at(-1);
+      equal(row.tokens.input, 750);
+    }
+  }
+});
+
 test('surplus: a forged answer behind the real one is nobody\'s', async () => {
   for (const stream of [false, true]) {
     for (const got of await everybody({ fault: 'surplus' }, stream))

@@ -134,6 +134,9 @@ function knobs(r, stream, other) {
   maybe(25, 'tier', () => r.pick(['standard', 'priority', 'flex', 'batch', 'scale', 'provisioned']));
   maybe(10, 'usage', () => r.pick(['running', 'sparse', 'inside', 'bare', 'delta']));
   maybe(8, 'web_search', () => r.between(1, 4));
+  maybe(8, 'tool_use_tokens', () => r.between(1, 900));
+  maybe(20, 'partial_args', () => 1);
+  maybe(10, 'obfuscation', () => 1);
   maybe(6, 'audio_in_tokens', () => r.between(1, 50));
   maybe(6, 'image_in_tokens', () => r.between(1, 50));
   maybe(4, 'audio_out_tokens', () => r.between(1, 20));

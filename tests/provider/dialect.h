@@ -46,7 +46,8 @@ enum {
 	TELLS_REASONING = 8,
 	TELLS_AUDIO = 16,
 	TELLS_IMAGE = 32,
-	TELLS_SEARCH = 64
+	TELLS_SEARCH = 64,
+	TELLS_TOOL_USE = 128
 };
 
 /* Functions that write a piece of an answer append to out. SSE events end in

@@ -63,7 +63,8 @@ exchange_bill_tokens(struct exchange *x, int64_t generated)
 
 	t[SIM_INPUT] = x->prompt_tokens - x->cached_tokens -
 		       x->cache_write_tokens - x->cache_write_1h_tokens -
-		       x->audio_in_tokens - x->image_in_tokens;
+		       x->audio_in_tokens - x->image_in_tokens +
+		       x->tool_use_tokens;
 	t[SIM_CACHE_READ] = x->cached_tokens;
 	t[SIM_CACHE_WRITE] = x->cache_write_tokens;
 	t[SIM_CACHE_WRITE_1H] = x->cache_write_1h_tokens;
@@ -151,7 +152,8 @@ exchange_usage(const struct exchange *x)
 	    .image_in = x->image_in_tokens,
 	    .completion = exchange_generated(x),
 	    .rejected = x->rejected_tokens,
-	    .web_search = x->units[SIM_WEB_SEARCH]};
+	    .web_search = x->units[SIM_WEB_SEARCH],
+	    .tool_use = x->tool_use_tokens};
 
 	u.reasoning = min_i64(u.completion, x->reasoning_tokens);
 	u.audio_out = min_i64(u.completion - u.reasoning, x->audio_out_tokens);
@@ -413,7 +415,8 @@ exchange_tells(const struct exchange *x)
 		return tells & ~(unsigned)(TELLS_TTL | TELLS_REASONING);
 	case SPEAK_GEMINI:
 	case SPEAK_VERTEX:
-		return tells & (TELLS_CACHED | TELLS_REASONING);
+		return tells &
+		       (TELLS_CACHED | TELLS_REASONING | TELLS_TOOL_USE);
 	default:
 		return x->d == &responses_dialect ? tells : 0;
 	}
@@ -442,6 +445,8 @@ exchange_limit(struct exchange *x)
 		k->image_in_tokens = k->image_out_tokens = 0;
 	if ((tells & TELLS_SEARCH) == 0)
 		k->web_search = 0;
+	if ((tells & TELLS_TOOL_USE) == 0)
+		k->tool_use_tokens = 0;
 }
 
 /* The classes of the prompt, one after the other until it is used up. */
@@ -464,6 +469,7 @@ exchange_size_prompt(struct exchange *x, const struct scan *s)
 	x->audio_in_tokens = min_i64(left, knob_or(k->audio_in_tokens, 0));
 	left -= x->audio_in_tokens;
 	x->image_in_tokens = min_i64(left, knob_or(k->image_in_tokens, 0));
+	x->tool_use_tokens = knob_or(k->tool_use_tokens, 0);
 }
 
 /* How many tokens the model will say. */
@@ -566,7 +572,9 @@ exchange_ask(
 	x->row.streamed = x->stream;
 	x->include_usage = s->include_usage;
 	x->continuous_usage = s->continuous_usage;
-	x->obfuscation = s->include_obfuscation;
+	x->obfuscation = x->k.obfuscation >= 0 ? x->k.obfuscation > 0
+					       : s->include_obfuscation;
+	x->partial_args = s->partial_args || x->k.partial_args > 0;
 	x->base64 = s->base64;
 	x->type = s->type;
 	x->top_logprobs = s->logprobs && s->top_logprobs < 0 ? 0

@@ -30,7 +30,7 @@ struct exchange {
 	struct bill_row row;
 	bool stream, include_usage, obfuscation, base64, capped;
 	bool continuous_usage, blocked, show_thinking, wants_signatures,
-	    summaries;
+	    summaries, partial_args;
 	bool tells_reasoning;
 	bool by_units;	  /* paid by units, not by tokens */
 	const char *type; /* of a plain answer, NULL = the dialect's */
@@ -41,7 +41,8 @@ struct exchange {
 	int64_t n_choices, n_inputs, dimensions;
 	unsigned forms; /* of embeddings: bits of enum embed_form */
 	int64_t prompt_tokens, cached_tokens, cache_write_tokens,
-	    cache_write_1h_tokens, audio_in_tokens, image_in_tokens;
+	    cache_write_1h_tokens, audio_in_tokens, image_in_tokens,
+	    tool_use_tokens;	   /* beside the prompt, billed as input */
 	int64_t completion_tokens; /* of all choices, with reasoning */
 	int64_t reasoning_tokens;  /* of all choices */
 	int64_t audio_out_tokens, image_out_tokens, rejected_tokens;
@@ -89,7 +90,7 @@ bool exchange_usage_runs(const struct exchange *x, int64_t at);
 struct usage {
 	int64_t prompt, cached, write_5m, write_1h, audio_in, image_in;
 	int64_t completion, reasoning, audio_out, image_out, rejected;
-	int64_t web_search;
+	int64_t web_search, tool_use;
 };
 struct usage exchange_usage(const struct exchange *x);
 int64_t exchange_generated(const struct exchange *x);

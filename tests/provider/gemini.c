@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers of Gemini. */
+#include "tests/provider/gemini_call.h"
 #include "tests/provider/openai.h"
 
 static const char *
@@ -85,8 +86,11 @@ gemini_usage(const struct exchange *x, struct buf *out)
 	if (u.reasoning > 0)
 		buf_addf(out, "\"thoughtsTokenCount\":%lld,",
 		    (long long)u.reasoning);
+	if (u.tool_use > 0)
+		buf_addf(out, "\"toolUsePromptTokenCount\":%lld,",
+		    (long long)u.tool_use);
 	buf_addf(out, "\"totalTokenCount\":%lld",
-	    (long long)(u.prompt + u.completion));
+	    (long long)(u.prompt + u.tool_use + u.completion));
 	if (x->speaker == SPEAK_VERTEX || x->k.tier > TIER_STANDARD)
 		buf_addf(out, ",\"trafficType\":\"%s\"", gemini_traffic(x));
 	if (x->k.usage != USAGE_BARE && !zero)
@@ -216,26 +220,85 @@ gemini_usage_now(const struct exchange *x, int64_t at)
 	return x->k.usage != USAGE_SPARSE || at % 3 == 0;
 }
 
+/* The chunk around one part. */
+struct gemini_chunk {
+	struct exchange *x;
+	int64_t at, choice;
+	struct buf *out;
+};
+
+static void
+gemini_chunk_open(const struct gemini_chunk *k)
+{
+	gemini_open(k->x, k->out);
+	buf_addz(k->out, "{\"candidates\":[{\"content\":{\"parts\":[");
+}
+
+static void
+gemini_chunk_parts(const struct gemini_chunk *k)
+{
+	buf_addf(k->out, "],\"role\":\"model\"},\"index\":%lld",
+	    (long long)k->choice);
+}
+
+static void
+gemini_chunk_close(const struct gemini_chunk *k)
+{
+	buf_addz(k->out, "}]");
+	gemini_close(k->x, gemini_usage_now(k->x, k->at), k->out);
+	gemini_end(k->x, k->out);
+}
+
+static void
+gemini_chunk_piece(void *ctx, struct str part)
+{
+	const struct gemini_chunk *k = ctx;
+
+	gemini_chunk_open(k);
+	buf_add_str(k->out, part);
+	gemini_chunk_parts(k);
+	gemini_chunk_close(k);
+}
+
+/* A call in pieces: its name, its leaves, its end. */
+static void
+gemini_call_in_pieces(struct gemini_chunk *k, const struct block *b)
+{
+	struct exchange *x = k->x;
+
+	gemini_chunk_open(k);
+	buf_addz(k->out, "{\"functionCall\":{\"name\":");
+	buf_add_json(k->out, plan_name(x, b->call));
+	buf_addz(k->out, ",\"willContinue\":true}");
+	if (b->call == 0 && x->reasoning_tokens > 0)
+		gemini_signature(x, plan_name(x, 0), k->out);
+	buf_addc(k->out, '}');
+	gemini_chunk_parts(k);
+	gemini_chunk_close(k);
+	gemini_call_pieces(plan_args(x, b->call), gemini_chunk_piece, k);
+}
+
 static void
 gemini_content(struct exchange *x, int64_t at, struct buf *out)
 {
-	int64_t i, choice = at % x->n_choices, from, n;
+	int64_t i, from, n;
+	struct gemini_chunk k = {x, at, at % x->n_choices, out};
 	const struct block *b = plan_find(x, at / x->n_choices, &i);
 
-	/* a call comes whole, with its last event */
+	/* a call comes with its last event */
 	if (b->type == BLOCK_REDACTED ||
 	    (b->type == BLOCK_CALL && i < b->n_ev - 1))
 		return;
-	gemini_open(x, out);
-	buf_addz(out, "{\"candidates\":[{\"content\":{\"parts\":[");
-	gemini_part(x, choice, b, i, out);
-	buf_addf(
-	    out, "],\"role\":\"model\"},\"index\":%lld", (long long)choice);
+	if (b->type == BLOCK_CALL && x->partial_args) {
+		gemini_call_in_pieces(&k, b);
+		return;
+	}
+	gemini_chunk_open(&k);
+	gemini_part(x, k.choice, b, i, out);
+	gemini_chunk_parts(&k);
 	if (logprobs_range(x, b, i, &from, &n))
-		logprobs_gemini(x, choice, from, n, out);
-	buf_addz(out, "}]");
-	gemini_close(x, gemini_usage_now(x, at), out);
-	gemini_end(x, out);
+		logprobs_gemini(x, k.choice, from, n, out);
+	gemini_chunk_close(&k);
 }
 
 static void
@@ -324,7 +387,8 @@ vertex_predict_plain(const struct exchange *x, struct buf *out)
 }
 
 const struct dialect generate_dialect = {
-    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING,
+    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING |
+	     TELLS_TOOL_USE,
     .tiered = true,
     .op = "generate",
     .stream_type = "text/event-stream",
@@ -337,7 +401,8 @@ const struct dialect generate_dialect = {
 };
 
 const struct dialect generate_array_dialect = {
-    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING,
+    .tells = TELLS_CACHED | TELLS_AUDIO | TELLS_IMAGE | TELLS_REASONING |
+	     TELLS_TOOL_USE,
     .tiered = true,
     .op = "generate",
     .stream_type = "application/json; charset=UTF-8",

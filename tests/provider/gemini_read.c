@@ -253,6 +253,8 @@ gemini_tools(struct call *q)
 	    !tree_fields(q, calling, "tool_config.function_calling_config",
 		"mode allowedFunctionNames streamFunctionCallArguments"))
 		return false;
+	q->s.partial_args =
+	    json_is_true(gemini_get(calling, "streamFunctionCallArguments"));
 	if (mode != NULL && strcmp(mode, "NONE") == 0)
 		q->s.choice = CHOICE_NONE;
 	if (mode != NULL && strcmp(mode, "ANY") == 0 && !q->s.has_tool_result)

@@ -159,7 +159,10 @@ enum retry_form {
 	X(unknown_events, "unknown_events")               \
 	X(stop_sequence, "stop_sequence")                 \
 	X(stall_ms, "stall_ms")                           \
-	X(until_close, "until_close")
+	X(until_close, "until_close")                     \
+	X(tool_use_tokens, "tool_use_tokens")             \
+	X(partial_args, "partial_args")                   \
+	X(obfuscation, "obfuscation")
 
 struct knobs {
 	int64_t ttft_ms;	    /* until the first byte of the body */
@@ -212,6 +215,9 @@ struct knobs {
 	int64_t stop_sequence;	  /* 1: ends by the first one asked for */
 	int64_t stall_ms;	  /* of the fault stall; -1: for ever */
 	int64_t until_close;	  /* 1: the body ends with the connection */
+	int64_t tool_use_tokens;  /* Gemini: of what tools of its own said */
+	int64_t partial_args;	  /* Gemini: 1: arguments in pieces */
+	int64_t obfuscation;	  /* 0, 1: members of random length */
 };
 /* The member (or role) that knob `rejects` names; NULL = none. */
 const char *knobs_rejected(int64_t rejects);

@@ -64,6 +64,7 @@ struct scan {
 	bool show_thinking;	     /* its text is wanted */
 	bool summaries;		     /* Responses: so are summaries */
 	bool wants_signatures;	     /* encrypted reasoning is wanted */
+	bool partial_args;	     /* Gemini: arguments in pieces */
 	/* What is paid for beside tokens, or (by_units) instead of them. */
 	int64_t seconds, characters, images, search_units;
 	bool by_units;

@@ -105,6 +105,92 @@ START_TEST(calls)
 }
 END_TEST
 
+#define PIECE(call) CHUNK("{\"functionCall\":{" call "}}", "", "")
+#define BEGUN	    "\"id\":\"c1\",\"name\":\"f\",\"willContinue\":true"
+#define LEAF(path, value)                                                \
+	PIECE("\"partialArgs\":[{\"jsonPath\":\"" path "\"," value "}]," \
+	      "\"willContinue\":true")
+
+/* A call in pieces, then the end of the answer. */
+static void
+expect_pieces(const char *pieces, int rc, const char *events)
+{
+	char body[8192], want[2048];
+
+	(void)snprintf(body, sizeof(body),
+	    "[" PIECE(BEGUN) "%s," CHUNK(
+		"{\"text\":\"\"}", FIN("STOP"), "") "]",
+	    pieces);
+	(void)snprintf(want, sizeof(want),
+	    "start r1 gemini-2.5-flash\nblock 0.0 call c1 f\n%s%s", events,
+	    rc == 0 ? "stop 0.0\nfinish 0 tool_calls STOP\nend\n" : "");
+	expect(body, rc, want);
+}
+
+/* Arguments that come leaf by leaf are one object, as it grows. */
+START_TEST(partial_calls)
+{
+	expect_pieces(
+	    "," LEAF("$.city", "\"stringValue\":\"New \","
+			       "\"willContinue\":true") "," LEAF("$.city",
+		"\"stringValue\":\"Delhi \\\"\"") "," LEAF("$.days[0].n",
+		"\"numberValue\":1.5e3") "," LEAF("$.days[0]['a b']",
+		"\"boolValue\":true") "," LEAF("$.days[1]",
+		"\"nullValue\":null") "," LEAF("$[\\\"z\\\"]",
+		"\"boolValue\":false") "," PIECE(""),
+	    0,
+	    "delta 0.0 {\\\"city\\\":\\\"New \n"
+	    "delta 0.0 Delhi \\\\\\\"\\\"\n"
+	    "delta 0.0 ,\\\"days\\\":[{\\\"n\\\":1.5e3\n"
+	    "delta 0.0 ,\\\"a b\\\":true\ndelta 0.0 },null\n"
+	    "delta 0.0 ],\\\"z\\\":false\ndelta 0.0 }\n");
+	/* Without arguments; with a string that nobody closed. */
+	expect_pieces("," PIECE(""), 0, "delta 0.0 {}\n");
+	expect_pieces("," LEAF("$.a", "\"stringValue\":\"x\","
+				      "\"willContinue\":true") "," PIECE(""),
+	    0, "delta 0.0 {\\\"a\\\":\\\"x\ndelta 0.0 \\\"}\n");
+	/* The answer ends within the call: so do its arguments. */
+	expect_pieces("," LEAF("$.a", "\"numberValue\":1"), 0,
+	    "delta 0.0 {\\\"a\\\":1\n");
+}
+END_TEST
+
+/* What makes no JSON of the same meaning is refused. */
+START_TEST(partial_calls_broken)
+{
+#define ONE_LEAF LEAF("$.a.b", "\"numberValue\":1")
+#define ONE_SAID "delta 0.0 {\\\"a\\\":{\\\"b\\\":1\n"
+	static const char *const bad[] = {
+	    LEAF("$.a.b", "\"numberValue\":2"),	  /* told twice */
+	    LEAF("$.a.b.c", "\"numberValue\":2"), /* below a value */
+	    LEAF("$.a", "\"numberValue\":2"),	  /* above one */
+	    LEAF("$.a[0]", "\"numberValue\":2"),  /* no array */
+	    LEAF("$.c[1]", "\"numberValue\":2"),  /* a gap */
+	    LEAF("$[0]", "\"numberValue\":2"),
+	    LEAF("", "\"numberValue\":2"),
+	    LEAF("$", "\"numberValue\":2"),
+	    LEAF("$.", "\"numberValue\":2"),
+	    LEAF("$..a", "\"numberValue\":2"),
+	    LEAF("$.a[", "\"numberValue\":2"),
+	    LEAF("$.a[x]", "\"numberValue\":2"),
+	    LEAF("$.a[-1]", "\"numberValue\":2"),
+	    LEAF("$x", "\"numberValue\":2"),
+	};
+	char pieces[1024];
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		(void)snprintf(
+		    pieces, sizeof(pieces), "," ONE_LEAF ",%s", bad[i]);
+		expect_pieces(pieces, ERR_INVALID, ONE_SAID);
+	}
+	/* A member that was left and is told of again. */
+	expect_pieces("," ONE_LEAF
+		      "," LEAF("$.d", "\"numberValue\":1") "," LEAF(
+			  "$.a.c", "\"numberValue\":1"),
+	    ERR_INVALID, ONE_SAID "delta 0.0 },\\\"d\\\":1\n");
+}
+END_TEST
+
 START_TEST(signatures)
 {
 	/* In a part without text, behind the text that it belongs to. */
@@ -437,6 +523,8 @@ main(void)
 	UNIT_ADD(s, text_framings);
 	UNIT_ADD(s, plain_answers);
 	UNIT_ADD(s, calls);
+	UNIT_ADD(s, partial_calls);
+	UNIT_ADD(s, partial_calls_broken);
 	UNIT_ADD(s, signatures);
 	UNIT_ADD(s, choices);
 	UNIT_ADD(s, blocked_and_errors);
