@@ -53,6 +53,7 @@ const prices = {
     line('input', '6', { above_tokens: 500000 }),
   ],
   embed: [line('input', '0.02')],
+  free: [line('input', '0')], // moderations
   media: [
     line('input', '2.5'), line('output', '10'), line('audio_in', '6'), line('image_in', '8'),
     line('image_out', '32'),
@@ -66,7 +67,7 @@ const models = Object.keys(prices);
 
 // Provider: its fields, and the models that it serves.
 const chatModels = ['plain', 'bare', 'rich'];
-const everything = [...chatModels, 'embed', 'media', 'units'];
+const everything = [...chatModels, 'embed', 'free', 'media', 'units'];
 const aws = { access_key: 'AKIASIMULATOR000', secret_key: 'secret/of+the+simulator', region: 'eu-central-1' };
 const providers = (url) => ({
   openai: [{ dialect: 'openai', base_url: `${url}/v1` }, everything],
@@ -77,17 +78,17 @@ const providers = (url) => ({
   mistral: [{ dialect: 'mistral', base_url: `${url}/mistral` }, [...chatModels, 'embed']],
   anthropic: [{ dialect: 'anthropic', base_url: url }, chatModels],
   gemini: [{ dialect: 'gemini', base_url: url }, [...chatModels, 'embed']],
-  vertex: [{ dialect: 'vertex', base_url: url, auth: 'bearer', project: 'acme', region: 'europe-west4' }, chatModels],
+  vertex: [{ dialect: 'vertex', base_url: url, auth: 'bearer', project: 'acme', region: 'europe-west4' }, [...chatModels, 'embed']],
   bedrock: [{ dialect: 'bedrock', base_url: url, region: aws.region, credential: JSON.stringify({
     access_key_id: aws.access_key, secret_access_key: aws.secret_key }) }, chatModels],
-  cohere: [{ dialect: 'cohere', base_url: url }, [...chatModels, 'units']],
-  ollama: [{ dialect: 'ollama', base_url: url }, chatModels],
+  cohere: [{ dialect: 'cohere', base_url: url }, [...chatModels, 'units', 'embed']],
+  ollama: [{ dialect: 'ollama', base_url: url }, [...chatModels, 'embed']],
 });
 
 function configuration(url) {
   const items = models.map((m) => item('model', m, {
-    context_tokens: 2000000, ...(m === 'embed' ? {} : { max_output_tokens: 16000 }),
-    capabilities: m === 'embed' ? ['embeddings'] : ['chat', 'tools', 'vision', 'reasoning'],
+    context_tokens: 2000000, ...(m === 'embed' || m === 'free' ? {} : { max_output_tokens: 16000 }),
+    capabilities: m === 'embed' ? ['embeddings'] : m === 'free' ? ['moderations'] : ['chat', 'tools', 'vision', 'reasoning'],
     prices: prices[m],
   }));
   for (const [name, [spec, serves]] of Object.entries(providers(url))) {
@@ -164,9 +165,10 @@ function plan(r, all) {
   const op = other ? r.pick(Object.keys(others)) : r.pick(ops);
   const serves = (name) => all[name][1];
   const usage = /^image/.test(op) && r.chance(40) ? 'bare' : /^trans/.test(op) && r.chance(40) ? 'duration' : null;
-  const want = op === 'embeddings' || op === 'embed_content' ? 'embed' : op === 'completions' ? 'plain'
+  const want = op === 'moderations' ? 'free' : op === 'embeddings' || op === 'embed_content' ? 'embed' : op === 'completions' ? 'plain'
     : usage || op === 'speech' ? 'units' : 'media';
-  const able = { embed_content: ['gemini'], embeddings: ['openai', 'azure', 'mistral'],
+  const embeds = ['openai', 'azure', 'mistral', 'gemini', 'vertex', 'cohere', 'ollama'];
+  const able = { embed_content: embeds, embeddings: embeds,
     rerank: ['openai', 'cohere'], moderations: ['openai'], completions: ['openai', 'azure'],
     count_tokens: ['openai', 'anthropic', 'gemini'], gemini_count_tokens: ['gemini', 'bedrock', 'cohere'] };
   const names = other ? able[op] ?? ['openai', 'azure'] : Object.keys(all);
@@ -208,8 +210,8 @@ async function perform(r, p) {
   const route = `${p.provider}-${p.model}${p.suffix}`;
   const key = keys[`acme.team.project.${p.other ? 'other' : p.op}`];
   const how = p.other ? others[p.op](r, route, p.stream) : clients[p.op](talk(r, p), route, p.stream, key);
-  if (p.provider === 'mistral')
-    delete how.body.dimensions; // has another name there
+  if (p.op === 'embeddings' && !['openai', 'azure'].includes(p.provider) && Array.isArray(how.body.input[0]))
+    how.body.input = ['one', 'two three']; // tokens are for OpenAI only
   how.headers ??= how.google ? { 'x-goog-api-key': key }
     : how.anthropic ? { 'x-api-key': key, 'anthropic-version': '2023-06-01' } : { authorization: `Bearer ${key}` };
   const list = Object.entries(p.knobs).map(([k, v]) => (k === 'fault' ? `fault=${v}` : `${k}=${v}`)).join(';');
