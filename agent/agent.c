@@ -4,9 +4,10 @@
 
 #include <unistd.h>
 
-static void
-agent_wake(struct worker_link *l)
+void
+agent_wake(void *ctx, unsigned worker)
 {
+	struct worker_link *l = &((struct agent *)ctx)->links[worker];
 	const uint64_t one = 1;
 
 	if (l->wake_fd > 0 && write(l->wake_fd, &one, sizeof(one)) < 0)
@@ -23,7 +24,7 @@ agent_publish(struct agent *a, struct bundle *b)
 		old = atomic_exchange_explicit(
 		    &a->links[i].mailbox, b, memory_order_acq_rel);
 		bundle_unref(old); /* the worker never saw it */
-		agent_wake(&a->links[i]);
+		agent_wake(a, i);
 	}
 	atomic_store(&a->ready, 1);
 }
@@ -32,5 +33,5 @@ void
 agent_wake_all(struct agent *a)
 {
 	for (unsigned i = 0; i < a->n_workers; i++)
-		agent_wake(&a->links[i]);
+		agent_wake(a, i);
 }

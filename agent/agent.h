@@ -28,7 +28,8 @@ struct agent_options {
 	/* sizes in bytes, durations in milliseconds */
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
-	    journal_reserve, group_commit, idle_return, stale_after;
+	    journal_reserve, group_commit, idle_return, stale_after, queue_wait,
+	    queue_max;
 	bool forward_sim_headers; /* tests only: pass x-sim-* upstream */
 };
 
@@ -52,6 +53,7 @@ struct agent {
 	_Atomic int data_port;	   /* bound by worker 0 */
 	_Atomic unsigned n_drains; /* answers read on without a client */
 	void *explain;		   /* agent/front/explain.h */
+	struct queue_gate *gate;   /* agent/policy/queue.h; NULL = no queue */
 	struct tokenizer_set tokenizers;
 };
 
@@ -60,5 +62,7 @@ struct agent {
 void agent_publish(struct agent *a, struct bundle *b);
 /* Wake all workers so that parked requests retry (after a grant). */
 void agent_wake_all(struct agent *a);
+/* Wake one; ctx is the agent. Fits queue_gate_new(). */
+void agent_wake(void *ctx, unsigned worker);
 
 #endif

@@ -17,6 +17,7 @@
 #include "agent/loop/worker.h"
 #include "agent/metrics.h"
 #include "agent/options.h"
+#include "agent/policy/queue.h"
 #include "agent/process.h"
 #include "common/log.h"
 #include "common/version.h"
@@ -132,6 +133,15 @@ app_journal(struct app *app, struct error *e)
 		    "held until somebody decides (headgate budgets doubt)",
 		    LFI("streams", found.may_lack));
 	return journal_start(app->journal, e);
+}
+
+static int
+app_queue(struct app *app, struct error *e)
+{
+	app->agent.gate = queue_gate_new(
+	    (unsigned)app->opt.queue_max, agent_wake, &app->agent);
+	return app->agent.gate == NULL ? err_set(e, ERR_NOMEM, "out of memory")
+				       : 0;
 }
 
 static int
@@ -327,6 +337,8 @@ app_start(struct app *app, struct error *e)
 	if (rc == 0)
 		rc = app_config(app, e);
 	if (rc == 0)
+		rc = app_queue(app, e);
+	if (rc == 0)
 		rc = app_control(app, e);
 	return rc == 0 ? app_serve(app, e) : rc;
 }
@@ -405,6 +417,7 @@ app_stop(struct app *app)
 		if (a->links[i].wake_fd > 0)
 			close(a->links[i].wake_fd);
 	}
+	queue_gate_free(a->gate);
 	rate_table_free(app->rates);
 	config_free(app->config);
 	lease_table_free(app->leases);

@@ -49,6 +49,7 @@ struct b_key {
 	int64_t expires_at; /* wall ns, 0 = never */
 	bool disabled;	    /* the key or anything above it */
 	bool has_hard_budget;
+	uint8_t class; /* enum queue_class */
 	unsigned n_budgets, n_limits;
 	struct budget_cell *budgets[BUNDLE_MAX_BUDGETS];
 	struct limit_cell *limits[BUNDLE_MAX_LIMITS];

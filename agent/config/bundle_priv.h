@@ -27,6 +27,7 @@ struct owner {
 	bool disabled;
 	const uint64_t *routes;
 	bool has_hard;
+	uint8_t class; /* enum queue_class */
 	unsigned n_budgets, n_limits;
 	struct budget_cell *budgets[BUNDLE_MAX_BUDGETS];
 	struct b_filter *filters; /* BUNDLE_MAX_BUDGETS of them, or NULL */

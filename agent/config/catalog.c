@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "agent/config/bundle_priv.h"
+#include "agent/policy/queue.h"
 #include "agent/tokenizer/tokenizer.h"
 #include "common/tags.h"
 #include "proto/headgate.pb-c.h"
@@ -100,6 +101,8 @@ compile_concurrency(
 		return 0;
 	s->cell = limit_registry_cell(c->registry, item->uid, d->name, d->name);
 	if (s->cell == NULL)
+		return compile_nomem(c);
+	if (queue_attach(s->cell) != 0)
 		return compile_nomem(c);
 	s->v.max_conc = d->max_concurrency;
 	c->p->n_limits++;

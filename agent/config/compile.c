@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "agent/config/bundle_priv.h"
+#include "agent/policy/queue.h"
 #include "proto/headgate.pb-c.h"
 
 #define BUNDLE_ARENA_MAX ((size_t)4 << 30)
@@ -256,6 +257,25 @@ owner_add_scopes(struct compile *c, const Hg__Item *item, struct owner *o)
 /* ---- owners
  * ------------------------------------------------------------------- */
 
+/* What an owner or key says of its class, if it says anything. */
+static void
+owner_class(uint8_t *class, Hg__Priority says)
+{
+	switch (says) {
+	case HG__PRIORITY__PRIORITY_CRITICAL:
+		*class = QUEUE_CRITICAL;
+		break;
+	case HG__PRIORITY__PRIORITY_STANDARD:
+		*class = QUEUE_STANDARD;
+		break;
+	case HG__PRIORITY__PRIORITY_BATCH:
+		*class = QUEUE_BATCH;
+		break;
+	default: /* nothing, or what a newer one knows */
+		break;
+	}
+}
+
 static int
 compile_owner(struct compile *c, const Hg__Item *item, struct owner *o,
     const struct owner *parent)
@@ -266,8 +286,11 @@ compile_owner(struct compile *c, const Hg__Item *item, struct owner *o,
 		return compile_reject(c, item, "has no body");
 	if (parent != NULL)
 		*o = *parent; /* inherit, then narrow */
-	else
+	else {
 		o->routes = c->all_routes;
+		o->class = QUEUE_STANDARD;
+	}
+	owner_class(&o->class, body->priority);
 	o->uid = item->uid;
 	o->parent_uid = body->parent_uid;
 	o->disabled = o->disabled || body->disabled;
@@ -358,6 +381,8 @@ compile_key(struct compile *c, const Hg__Item *item, struct b_key *k)
 	k->expires_at = body->expires_at;
 	k->disabled = o.disabled || body->disabled;
 	k->has_hard_budget = o.has_hard;
+	k->class = o.class;
+	owner_class(&k->class, body->priority);
 	k->n_budgets = o.n_budgets;
 	k->n_limits = o.n_limits;
 	memcpy(k->budgets, o.budgets, sizeof(k->budgets));

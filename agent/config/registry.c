@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "agent/policy/queue.h"
+
 struct limit_node {
 	struct limit_node *next; /* in its chain */
 	struct limit_node *all;	 /* every node, for freeing */
@@ -39,6 +41,7 @@ limit_node_free(struct limit_node *n)
 	if (n == NULL)
 		return;
 	if (n->cell != NULL) {
+		queue_detach(n->cell);
 		free((void *)(uintptr_t)n->cell->name.p);
 		free((void *)(uintptr_t)n->cell->scope.p);
 	}

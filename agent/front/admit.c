@@ -11,6 +11,7 @@
 #include "agent/front/exact.h"
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
+#include "agent/front/places.h"
 #include "agent/front/reserve.h"
 #include "agent/front/shrink.h"
 #include "agent/front/spool.h"
@@ -62,8 +63,6 @@ admit_fit(void *ctx, const struct b_deployment *d)
 static int
 admit_target(struct request *r)
 {
-	struct limit_verdict v;
-	struct limit_cell *cell;
 	int i;
 
 	for (;;) {
@@ -71,23 +70,11 @@ admit_target(struct request *r)
 		    r->f->loop.mono, admit_fit, r);
 		if (i < 0)
 			return -1;
-		cell = r->route->targets[i].deployment->concurrency;
-		if (cell == NULL ||
-		    limit_take(&cell, 1, 0, r->f->loop.mono, &v) == 0) {
-			r->att.place = cell;
+		if (places_take(r, (unsigned)i))
 			return i;
-		}
 		r->tried |= UINT64_C(1) << i;
 		r->at_capacity = true;
 	}
-}
-
-static void
-admit_leave_place(struct request *r)
-{
-	if (r->att.place != NULL)
-		limit_done(&r->att.place, 1, 0, r->f->loop.mono);
-	r->att.place = NULL;
 }
 
 static void
@@ -158,7 +145,7 @@ admit_wait_timer(struct request *r)
 static void
 admit_busy(struct request *r, struct budget_cell *cell, const char *outcome)
 {
-	admit_leave_place(r);
+	places_give(r);
 	meter_count(&r->f->meter, AM_LEASE_WAITS, outcome);
 	if (r->fallback)
 		admit_give_up(r, 0, NULL);
@@ -196,11 +183,10 @@ admit_wait(struct request *r)
 
 	if (r->wait_since == 0)
 		r->wait_since = f->loop.mono;
-	r->wait_prev = NULL;
-	r->wait_next = f->waiting;
-	if (f->waiting != NULL)
-		f->waiting->wait_prev = r;
-	f->waiting = r;
+	r->wait_next = NULL;
+	r->wait_prev = f->waiting_last;
+	*(f->waiting != NULL ? &f->waiting_last->wait_next : &f->waiting) = r;
+	f->waiting_last = r;
 	admit_wait_timer(r);
 	request_move(r, REQ_WAIT);
 }
@@ -235,6 +221,8 @@ admit_unpark(struct request *r)
 		f->waiting = r->wait_next;
 	if (r->wait_next != NULL)
 		r->wait_next->wait_prev = r->wait_prev;
+	else
+		f->waiting_last = r->wait_prev;
 	r->wait_next = r->wait_prev = NULL;
 }
 
@@ -309,7 +297,7 @@ admit_reserve(struct request *r)
 		admit_park(r, cell);
 		return;
 	}
-	admit_leave_place(r);
+	places_give(r);
 	if (cell != NULL && !r->fallback)
 		refuse_budget(r, rc, cell);
 	else
@@ -345,7 +333,7 @@ admit_shrink(struct request *r, struct budget_cell *cell)
 	admit_unpark(r);
 	request_move(r, REQ_ADMIT);
 	if (shrink_apply(r, n) != 0) {
-		admit_leave_place(r);
+		places_give(r);
 		refuse_budget(r, ERR_BUDGET_EXHAUSTED, cell);
 		return true;
 	}
@@ -380,7 +368,7 @@ admit_retry(struct request *r)
 			return;
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);
-		admit_leave_place(r);
+		places_give(r);
 		meter_count(&r->f->meter, AM_LEASE_WAITS, "exhausted");
 		if (r->fallback)
 			admit_give_up(r, 0, NULL);
@@ -430,16 +418,10 @@ admit_no_target(struct request *r)
 static int
 admit_same_target(struct request *r, unsigned target)
 {
-	struct limit_cell *place =
-	    r->route->targets[target].deployment->concurrency;
-	struct limit_verdict v;
-
-	if (place != NULL &&
-	    limit_take(&place, 1, 0, r->f->loop.mono, &v) != 0) {
+	if (!places_take(r, target)) {
 		r->at_capacity = true;
 		return -1;
 	}
-	r->att.place = place;
 	r->att.retry = true;
 	return (int)target;
 }
@@ -568,16 +550,20 @@ admit_cannot(struct request *r, int rc, const struct error *e)
 }
 
 /* Choose the deployment and make the body for it; others are tried while one
- * cannot carry the request. False: answered. */
+ * cannot carry the request. i >= 0: begin with that target, its place is held.
+ * False: answered, or in the queue. */
 static bool
-admit_choose(struct request *r, bool keep, unsigned target)
+admit_choose(struct request *r, int i)
 {
 	struct attempt *att = &r->att;
 	struct error e;
-	int i, rc;
+	int rc;
 
-	for (;;) {
-		i = keep ? admit_same_target(r, target) : admit_target(r);
+	for (;; i = -1) {
+		if (i < 0)
+			i = admit_target(r);
+		if (i < 0 && places_wait(r))
+			return false;
 		if (i < 0) {
 			admit_no_target(r);
 			return false;
@@ -590,9 +576,8 @@ admit_choose(struct request *r, bool keep, unsigned target)
 		if (rc == 0)
 			return true;
 		admit_cannot(r, rc, &e);
-		admit_leave_place(r);
+		places_give(r);
 		r->tried |= UINT64_C(1) << i;
-		keep = false;
 	}
 }
 
@@ -605,11 +590,40 @@ admit_body(const struct request *r)
 	return json_root(buf_str(&r->body));
 }
 
+/* Choose, price and reserve; i as in admit_choose(). */
+static void
+admit_at(struct request *r, int i)
+{
+	struct attempt *att = &r->att;
+
+	if (!admit_choose(r, i))
+		return;
+	if (!admit_bound(r)) {
+		places_give(r);
+		return;
+	}
+	if (!reserve_price(att->dep->model, r->f->loop.wall, &r->scan,
+		admit_body(r), &r->worst, &att->price) ||
+	    !reserve_amount(&r->worst, &att->price, &r->amount)) {
+		places_give(r);
+		admit_give_up(r, ERR_INVALID, "the request is too large");
+		return;
+	}
+	if (!admit_has_cap(r)) {
+		places_give(r);
+		return;
+	}
+	if (r->declared && r->amount < att->dep->model->max_request)
+		r->amount = att->dep->model->max_request;
+	admit_reserve(r);
+}
+
 void
 admit_attempt(struct request *r, bool keep)
 {
 	struct attempt *att = &r->att;
 	unsigned number = att->number + 1, target = att->target;
+	int i = -1;
 
 	MUST(att->state == ATT_NONE && att->call == NULL);
 	memset(att, 0, sizeof(*att));
@@ -620,26 +634,17 @@ admit_attempt(struct request *r, bool keep)
 	}
 	r->shrunk = 0;
 	r->declared = r->unbound = r->counted = false;
-	if (!admit_choose(r, keep, target))
-		return;
-	if (!admit_bound(r)) {
-		admit_leave_place(r);
-		return;
-	}
-	if (!reserve_price(att->dep->model, r->f->loop.wall, &r->scan,
-		admit_body(r), &r->worst, &att->price) ||
-	    !reserve_amount(&r->worst, &att->price, &r->amount)) {
-		admit_leave_place(r);
-		admit_give_up(r, ERR_INVALID, "the request is too large");
-		return;
-	}
-	if (!admit_has_cap(r)) {
-		admit_leave_place(r);
-		return;
-	}
-	if (r->declared && r->amount < att->dep->model->max_request)
-		r->amount = att->dep->model->max_request;
-	admit_reserve(r);
+	r->full = 0;
+	if (keep)
+		i = admit_same_target(r, target);
+	if (!keep || i >= 0 || !places_wait(r))
+		admit_at(r, i);
+}
+
+void
+admit_granted(struct request *r, unsigned target)
+{
+	admit_at(r, (int)target);
 }
 
 /* Read what the request asks for into r->scan. */

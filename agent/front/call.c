@@ -11,6 +11,7 @@
 #include "agent/front/call.h"
 #include "agent/front/forward.h"
 #include "agent/front/lower.h"
+#include "agent/front/places.h"
 
 #define CALL_MAX_ERROR	262144	 /* bytes of a provider's error body */
 #define CALL_LINGER	NS_PER_S /* for the end of a finished stream */
@@ -529,9 +530,14 @@ call_client_gone(struct request *r)
 	case REQ_WAIT:
 		r->gone = true;
 		admit_unpark(r);
-		if (r->att.place != NULL)
-			limit_done(&r->att.place, 1, 0, r->f->loop.mono);
-		r->att.place = NULL;
+		places_give(r);
+		request_move(r, REQ_END);
+		meter_count(&r->f->meter, AM_DISCONNECTS, "waiting");
+		server_resume(r);
+		break;
+	case REQ_QUEUE:
+		r->gone = true;
+		places_leave(r);
 		request_move(r, REQ_END);
 		meter_count(&r->f->meter, AM_DISCONNECTS, "waiting");
 		server_resume(r);

@@ -5,6 +5,8 @@
 #include "agent/front/front.h"
 #include "agent/front/lower.h"
 
+#include "agent/front/places.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -49,6 +51,7 @@ front_set_limits(struct front *f)
 	lim->max_answer = FRONT_MAX_ANSWER;
 	lim->max_event = FRONT_MAX_EVENT;
 	lim->lease_wait = o->lease_wait * NS_PER_MS;
+	lim->queue_wait = o->queue_wait * NS_PER_MS;
 	lim->idle_timeout = FRONT_IDLE;
 	lim->body_timeout = FRONT_BODY;
 	lim->send_timeout = FRONT_SEND;
@@ -157,12 +160,23 @@ front_want_finish(struct request *r)
 	r->f->finish = r;
 }
 
+/* Rights go to the higher classes first; who has waited for half of his time
+ * goes with them. */
+static int
+front_turn_of(const struct request *r)
+{
+	return r->f->loop.mono - r->wait_since >= r->f->lim.lease_wait / 2
+		   ? QUEUE_CRITICAL
+		   : r->key->class;
+}
+
 /* A newer bundle may be in the mailbox; parked requests may have rights. */
 static void
 front_look_around(struct front *f)
 {
 	struct bundle *b;
 	struct request *r, *next;
+	int class;
 
 	f->woken = false;
 	b = atomic_exchange_explicit(
@@ -171,9 +185,17 @@ front_look_around(struct front *f)
 		bundle_unref(f->bundle);
 		f->bundle = b;
 	}
-	for (r = f->waiting; r != NULL; r = next) {
-		next = r->wait_next;
-		admit_retry(r);
+	places_turn(f);
+	for (class = QUEUE_CRITICAL; class < QUEUE_CLASSES; class ++) {
+		struct request *last = f->waiting_last;
+		bool more = last != NULL;
+
+		for (r = f->waiting; more && r != NULL; r = next) {
+			next = r->wait_next;
+			more = r != last; /* who parks again comes after it */
+			if (front_turn_of(r) == class)
+				admit_retry(r);
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ struct front_limits {
 	size_t max_body, max_head, stream_buffer, max_answer, max_event;
 	size_t max_bodies;    /* bytes of large bodies, all in flight */
 	int64_t lease_wait;   /* ns a request may wait for rights */
+	int64_t queue_wait;   /* ns a request may wait for a place */
 	int64_t idle_timeout; /* ns a connection may rest, or a head take */
 	int64_t body_timeout; /* ns a body may take */
 	int64_t send_timeout; /* ns without progress towards the client */
@@ -51,7 +52,8 @@ struct front {
 	_Atomic unsigned in_flight;
 	unsigned n_streams;
 	size_t bodies; /* bytes of bodies and forms in flight */
-	struct request *start, *finish, *waiting, *lowering;
+	struct request *start, *finish, *lowering;
+	struct request *waiting, *waiting_last; /* in the order they came */
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
@@ -84,6 +86,8 @@ bool admit_route(struct request *r);
 /* Begin an attempt at the best target left; on failure the request is
  * answered. keep: try the same target again on a fresh connection. */
 void admit_attempt(struct request *r, bool keep);
+/* The attempt got a place at that target, after waiting. */
+void admit_granted(struct request *r, unsigned target);
 /* Rights may have come: try again. */
 void admit_retry(struct request *r);
 /* Into the list of those that wait for rights or for a share of a limit, and
@@ -128,6 +132,8 @@ void refuse_field(
     struct request *r, int code, const char *param, const char *text);
 void refuse_head(struct request *r, enum head_reason reason);
 void refuse_limit(struct request *r, const struct limit_verdict *v);
+/* For want of capacity, with a time to come again. */
+void refuse_busy(struct request *r, int64_t retry_ms, const char *text);
 void refuse_budget(struct request *r, int code, const struct budget_cell *cell);
 /* Only prepare r->out and r->answer. extra as in oai_error_body(). */
 void refuse_prepare(struct request *r, int code, const char *param,

@@ -95,6 +95,13 @@ refuse(struct request *r, int code, const char *text)
 }
 
 void
+refuse_busy(struct request *r, int64_t retry_ms, const char *text)
+{
+	refuse_build(r, ERR_OVERLOADED, NULL, text, NULL, retry_ms);
+	refuse_send(r);
+}
+
+void
 refuse_head(struct request *r, enum head_reason reason)
 {
 	meter_count(&r->f->meter, AM_BAD_HEAD, head_reason_name(reason));

@@ -17,8 +17,9 @@ static const unsigned request_moves[REQ_N_STATES] = {
     [REQ_HEAD] = TO(REQ_BODY) | TO(REQ_ANSWER) | TO(REQ_END),
     [REQ_BODY] = TO(REQ_ADMIT) | TO(REQ_ANSWER) | TO(REQ_END),
     /* USAGE: no target is left after failures that were recorded */
-    [REQ_ADMIT] =
-	TO(REQ_WAIT) | TO(REQ_INTENT) | TO(REQ_ANSWER) | TO(REQ_USAGE),
+    [REQ_ADMIT] = TO(REQ_WAIT) | TO(REQ_QUEUE) | TO(REQ_INTENT) |
+		  TO(REQ_ANSWER) | TO(REQ_USAGE),
+    [REQ_QUEUE] = TO(REQ_ADMIT) | TO(REQ_END),
     [REQ_WAIT] = TO(REQ_ADMIT) | TO(REQ_ANSWER) | TO(REQ_END),
     /* flush failed; the client left before the flush */
     [REQ_INTENT] = TO(REQ_CALL) | TO(REQ_ANSWER) | TO(REQ_USAGE),

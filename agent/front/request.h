@@ -19,7 +19,7 @@
 #include "agent/journal/journal.h"
 #include "agent/loop/loop.h"
 #include "agent/money/lease.h"
-#include "agent/policy/limit.h"
+#include "agent/policy/queue.h"
 #include "agent/upstream/upstream.h"
 #include "common/rng.h"
 #include "common/tags.h"
@@ -32,6 +32,7 @@ enum req_state {
 	REQ_BODY,   /* the body is being read */
 	REQ_ADMIT,  /* being decided, within one call */
 	REQ_WAIT,   /* parked until budget rights come */
+	REQ_QUEUE,  /* waits for a place at a deployment */
 	REQ_INTENT, /* intent collected, waits for the turn's flush */
 	REQ_CALL,   /* the provider was called; the client got nothing yet */
 	REQ_RELAY,  /* a streamed answer is being relayed */
@@ -134,6 +135,9 @@ struct request {
 	int cannot; /* why the first target could not carry the request */
 	struct attempt att;
 	uint64_t tried; /* targets */
+	uint64_t full;	/* of them: those without a free place */
+	struct queue_ticket ticket;
+	unsigned queued[QUEUE_TARGETS]; /* targets it waits at */
 	unsigned n_calls;
 	bool retried_fresh;
 	struct tokens worst;

@@ -14,6 +14,7 @@
 #include "agent/front/count.h"
 #include "agent/front/front.h"
 #include "agent/front/lower.h"
+#include "agent/front/places.h"
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
 
@@ -391,9 +392,7 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 			meter_attempt(&r->f->meter, &names,
 			    att->have_head ? att->head.status : 0);
 	}
-	if (att->place != NULL)
-		limit_done(&att->place, 1, 0, r->f->loop.mono);
-	att->place = NULL;
+	places_give(r);
 	settle_explain_attempt(r, error);
 	att->state = ATT_NONE;
 }

@@ -14,6 +14,7 @@
 #include "agent/front/explain.h"
 #include "agent/front/status_json.h"
 #include "agent/metrics.h"
+#include "agent/policy/queue.h"
 #include "common/cfg.h"
 
 #define STATUS_ANSWER_MAX  ((size_t)64 << 20)
@@ -105,6 +106,24 @@ metrics_lease(void *ctx, const struct lease_shown *v)
 }
 
 static void
+metrics_queue(const struct agent *a)
+{
+	unsigned n[QUEUE_CLASSES] = {0};
+
+	if (a->gate == NULL)
+		return;
+	queue_lengths(a->gate, n);
+	for (int c = 0; c < QUEUE_CLASSES; c++) {
+		struct str class =
+		    str_of(queue_class_name((enum queue_class)c));
+
+		metric_gauge_set(
+		    metric_series(a->metrics, AM_QUEUE_LENGTH, &class, 1),
+		    n[c]);
+	}
+}
+
+static void
 status_metrics(struct status *s, struct answer *a)
 {
 	struct metric_set *m = s->opt.agent->metrics;
@@ -123,6 +142,7 @@ status_metrics(struct status *s, struct answer *a)
 		? 0
 		: (clock_wall(clock) - ship.oldest_at) / NS_PER_S);
 	lease_table_each(s->opt.leases, clock_mono(clock), metrics_lease, m);
+	metrics_queue(s->opt.agent);
 	a->type = TYPE_METRICS;
 	if (metric_render(m, &a->body) != 0)
 		a->status = 500;

@@ -40,6 +40,7 @@ struct limit_bucket {
 };
 
 struct rate_table;
+struct wait_queue; /* agent/policy/queue.h */
 
 struct limit_cell {
 	uint64_t uid;	  /* of the limit item, or deployment */
@@ -51,13 +52,14 @@ struct limit_cell {
 	_Atomic int64_t until; /* mono ns: end of the share; 0 = none yet,
 				  INT64_MAX = the safe share, without end */
 	struct limit_bucket req, tok;
-	_Atomic int64_t places;	 /* of max_conc; of fleets: our share */
-	_Atomic int64_t conc;	 /* taken now */
-	_Atomic int64_t peak;	 /* most at once lately (fleets) */
-	_Atomic int64_t denied;	 /* for want of a place (fleets) */
-	_Atomic int64_t largest; /* request in micro-tokens lately (fleets) */
-	_Atomic bool pending;	 /* a share of 0 will grow soon */
-	_Atomic int64_t agents;	 /* that use it, as last heard; 0 = unknown */
+	_Atomic int64_t places;	  /* of max_conc; of fleets: our share */
+	_Atomic int64_t conc;	  /* taken now */
+	_Atomic int64_t peak;	  /* most at once lately (fleets) */
+	_Atomic int64_t denied;	  /* for want of a place (fleets) */
+	_Atomic int64_t largest;  /* request in micro-tokens lately (fleets) */
+	_Atomic bool pending;	  /* a share of 0 will grow soon */
+	_Atomic int64_t agents;	  /* that use it, as last heard; 0 = unknown */
+	struct wait_queue *queue; /* of a deployment; else NULL */
 	/* The table's, rate.h */
 	struct rate_table *table; /* NULL: treat as not of the fleet */
 	struct rate_cell *lease;

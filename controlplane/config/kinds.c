@@ -18,6 +18,8 @@ static const char *const values_disconnect[] = {"abort", "drain", NULL};
 static const char *const values_capability[] = {"chat", "embeddings", "tools",
     "json_schema", "vision", "completions", "moderations", "images", "audio",
     "rerank", "responses", "documents", "reasoning", "audio_input", NULL};
+static const char *const values_priority[] = {
+    "critical", "standard", "batch", NULL};
 static const char *const values_across[] = {"fleet", "agent", NULL};
 static const char *const values_mode[] = {"hard", "bounded", "soft", NULL};
 static const char *const values_period[] = {"day", "week", "month", "quarter",
@@ -49,11 +51,20 @@ static const char *const values_class[] = {
 		.example = "[\"gpt-4o-mini\"]"                                \
 	}
 
+#define F_PRIORITY                                                             \
+	{                                                                      \
+		.name = "priority", .type = FT_ENUM,                           \
+		.values = values_priority,                                     \
+		.help = "Who goes first when deployments have no free place; " \
+			"absent means as the parent, at the top standard.",    \
+		.example = "\"standard\""                                      \
+	}
+
 static const struct field_def fields_owner[] = {
-    F_DISPLAY_NAME, F_DISABLED, F_ROUTES};
+    F_DISPLAY_NAME, F_DISABLED, F_ROUTES, F_PRIORITY};
 
 static const struct field_def fields_project[] = {F_DISPLAY_NAME, F_DISABLED,
-    F_ROUTES,
+    F_ROUTES, F_PRIORITY,
     {.name = "cost_center",
 	.type = FT_STRING,
 	.max = 100,
@@ -61,7 +72,7 @@ static const struct field_def fields_project[] = {F_DISPLAY_NAME, F_DISABLED,
 	.example = "\"CC-1042\""}};
 
 static const struct field_def fields_key[] = {F_DISPLAY_NAME, F_DISABLED,
-    F_ROUTES,
+    F_ROUTES, F_PRIORITY,
     {.name = "expires_at",
 	.type = FT_TIME,
 	.help = "Instant from which the key is refused.",

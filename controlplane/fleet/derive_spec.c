@@ -102,6 +102,20 @@ spec_parent(const struct spec *s, uint32_t parent_kind)
 	return world_uid(s->w, parent_kind, name);
 }
 
+static Hg__Priority
+spec_priority(const json_t *spec)
+{
+	const char *text = spec_text(spec, "priority");
+
+	if (strcmp(text, "critical") == 0)
+		return HG__PRIORITY__PRIORITY_CRITICAL;
+	if (strcmp(text, "standard") == 0)
+		return HG__PRIORITY__PRIORITY_STANDARD;
+	if (strcmp(text, "batch") == 0)
+		return HG__PRIORITY__PRIORITY_BATCH;
+	return HG__PRIORITY__PRIORITY_NONE;
+}
+
 static int
 spec_owner(const struct spec *s, Hg__Item *m)
 {
@@ -116,6 +130,7 @@ spec_owner(const struct spec *s, Hg__Item *m)
 			return spec_bad(s, "name: its parent is missing");
 	}
 	o->disabled = spec_bool(s->it->spec, "disabled");
+	o->priority = spec_priority(s->it->spec);
 	m->owner = o;
 	return spec_strings(s, "routes", &o->routes, &o->n_routes);
 }
@@ -140,6 +155,7 @@ spec_key(const struct spec *s, Hg__Item *m)
 	k->digest.data = digest;
 	k->digest.len = 32;
 	k->disabled = spec_bool(s->it->spec, "disabled");
+	k->priority = spec_priority(s->it->spec);
 	rc = spec_time(s, s->it->spec, "expires_at", 0, &k->expires_at);
 	if (rc != 0)
 		return rc;

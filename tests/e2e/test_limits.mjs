@@ -96,9 +96,10 @@ test('through one agent alone all of a limit is to be had', async () => {
 
 test('across: agent leaves each agent the whole limit', async () => {
   let ok = 0;
-  for (const a of agents)
-    ok += (await Promise.all(Array.from({ length: 30 }, () => once(a, 'each'))))
-      .filter((x) => x.status === 200).length;
+  for (const a of agents) {
+    const r = await Promise.all(Array.from({ length: 30 }, () => once(a, 'each')));
+    ok += r.filter((x) => x.status === 200).length;
+  }
   assert(ok >= 40 && ok <= 44, `${ok} of twice 20`);
 });
 

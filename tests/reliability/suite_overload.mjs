@@ -179,7 +179,7 @@ export async function run({ soak, log }) {
       ...catalog(stack.provider.url, { max_concurrency: PLACES }),
       ...tenant('acme', ['app'], { budget: '1000' })]);
     const agent = stack.agent('agent-1', { workers: 1,
-      args: ['--max-connections', '250', '--max-streams', '64'] });
+      args: ['--max-connections', '250', '--max-streams', '64', '--queue-wait', '300ms'] });
     await agent.start();
     await stack.settled();
     const o = new Overload(stack, agent, secrets['acme.team.project.app'], log);
