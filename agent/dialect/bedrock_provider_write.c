@@ -250,54 +250,22 @@ bedrock_system(struct pw *pw)
 		jw_close(&pw->w, ']');
 }
 
-/* Messages of one role in a row, from m on, as one. *m is set behind them. */
 static int
-bedrock_turn(struct pw *pw, const struct ir_message **m)
+bedrock_turn_part(struct pw *pw, const struct ir_part *p, void *ctx)
 {
-	bool assistant = (*m)->role == IR_ASSISTANT;
-	size_t start = pw->w.b->len, filled;
-	bool comma = pw->w.comma;
-	const struct ir_part *p;
-	int rc = 0;
-
-	jw_open(&pw->w, '{');
-	jw_name_z(&pw->w, "role", assistant ? "assistant" : "user");
-	jw_name_open(&pw->w, "content", '[');
-	filled = pw->w.b->len;
-	for (; *m != NULL && rc == 0; *m = (*m)->next) {
-		if (pw_is_system(*m))
-			continue;
-		if (((*m)->role == IR_ASSISTANT) != assistant)
-			break;
-		for (p = pw_part(pw, (*m)->parts, false); p != NULL && rc == 0;
-		     p = pw_part(pw, p->next, false))
-			rc = bedrock_part(pw, p, false);
-	}
-	if (rc == 0 && buf_error(pw->w.b) == 0 && pw->w.b->len == filled) {
-		pw->w.b->len = start; /* nothing to say: no message */
-		pw->w.comma = comma;
-		return 0;
-	}
-	jw_close(&pw->w, ']');
-	jw_close(&pw->w, '}');
-	return rc;
+	(void)ctx;
+	return bedrock_part(pw, p, false);
 }
 
 static int
 bedrock_messages(struct pw *pw)
 {
-	const struct ir_message *m = pw->r->messages;
-	int rc = 0;
+	static const struct pw_turns how = {.name = "messages",
+	    .assistant = "assistant",
+	    .parts = "content",
+	    .part = bedrock_turn_part};
 
-	jw_name_open(&pw->w, "messages", '[');
-	while (m != NULL && rc == 0) {
-		if (pw_is_system(m))
-			m = m->next;
-		else
-			rc = bedrock_turn(pw, &m);
-	}
-	jw_close(&pw->w, ']');
-	return rc;
+	return pw_write_turns(pw, &how);
 }
 
 /* ---- tools ---- */

@@ -146,53 +146,31 @@ gemini_part(struct pw *pw, const struct ir_part *p, struct gemini_turn *turn)
 /* ---- messages ---- */
 
 static int
-gemini_turn(struct pw *pw, const struct ir_message **m)
+gemini_turn_part(struct pw *pw, const struct ir_part *p, void *ctx)
 {
-	struct gemini_turn turn = {.signs = gemini_has_levels(pw)};
-	bool assistant = (*m)->role == IR_ASSISTANT;
-	size_t start = pw->w.b->len, filled;
-	bool comma = pw->w.comma;
-	const struct ir_part *p;
-	int rc = 0;
+	return gemini_part(pw, p, ctx);
+}
 
-	jw_open(&pw->w, '{');
-	jw_name_z(&pw->w, "role", assistant ? "model" : "user");
-	jw_name_open(&pw->w, "parts", '[');
-	filled = pw->w.b->len;
-	for (; *m != NULL && rc == 0; *m = (*m)->next) {
-		if (pw_is_system(*m))
-			continue;
-		if (((*m)->role == IR_ASSISTANT) != assistant)
-			break;
-		for (p = pw_part(pw, (*m)->parts, false); p != NULL && rc == 0;
-		     p = pw_part(pw, p->next, false))
-			rc = gemini_part(pw, p, &turn);
-	}
-	if (rc == 0 && buf_error(pw->w.b) == 0 && pw->w.b->len == filled) {
-		pw->w.b->len = start;
-		pw->w.comma = comma;
-		return 0;
-	}
-	jw_close(&pw->w, ']');
-	jw_close(&pw->w, '}');
-	return rc;
+static void
+gemini_turn_begin(void *ctx)
+{
+	struct gemini_turn *turn = ctx;
+
+	*turn = (struct gemini_turn){.signs = turn->signs};
 }
 
 static int
 gemini_contents(struct pw *pw)
 {
-	const struct ir_message *m = pw->r->messages;
-	int rc = 0;
+	struct gemini_turn turn = {.signs = gemini_has_levels(pw)};
+	struct pw_turns how = {.name = "contents",
+	    .assistant = "model",
+	    .parts = "parts",
+	    .part = gemini_turn_part,
+	    .begin = gemini_turn_begin,
+	    .ctx = &turn};
 
-	jw_name_open(&pw->w, "contents", '[');
-	while (m != NULL && rc == 0) {
-		if (pw_is_system(m))
-			m = m->next;
-		else
-			rc = gemini_turn(pw, &m);
-	}
-	jw_close(&pw->w, ']');
-	return rc;
+	return pw_write_turns(pw, &how);
 }
 
 static void

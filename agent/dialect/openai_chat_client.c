@@ -230,28 +230,6 @@ oaichat_penalty(
 }
 
 static int
-oaichat_tier(struct oaird *rd, struct json v)
-{
-	int rc = oaird_string(rd, v, "", "service_tier", &rd->r->service_tier);
-
-	if (rc == 0 && str_eqz(rd->r->service_tier, "auto"))
-		rd->r->service_tier = STR_NULL;
-	return rc;
-}
-
-/* Two names for one thing: the newer one wins. */
-static int
-oaichat_user(struct oaird *rd, struct json v, const char *name, bool newer)
-{
-	struct str user = STR_NULL;
-	int rc = oaird_string(rd, v, "", name, &user);
-
-	if (rc == 0 && user.len > 0 && (newer || rd->r->user.len == 0))
-		rd->r->user = user;
-	return rc;
-}
-
-static int
 oaichat_cap(struct oaird *rd, struct json v, const char *name)
 {
 	int64_t cap = -1;
@@ -413,13 +391,13 @@ oaichat_member(struct oaird *rd, struct str key, struct json v)
 	case F_MODALITIES:
 		return oaichat_modalities(rd, v);
 	case F_TIER:
-		return oaichat_tier(rd, v);
+		return oaird_tier(rd, v);
 	case F_METADATA:
 		return oaird_object(rd, v, "", "metadata", &r->metadata);
 	case F_USER:
-		return oaichat_user(rd, v, "user", false);
+		return oaird_user(rd, v, "user", false);
 	case F_SAFETY_ID:
-		return oaichat_user(rd, v, "safety_identifier", true);
+		return oaird_user(rd, v, "safety_identifier", true);
 	case F_NONE:
 		return oaird_other(rd, "", key, v);
 	default:

@@ -37,19 +37,6 @@ struct oaichat_msg {
 	const char *base;	/* messages[3] */
 };
 
-static struct ir_part *
-oaichat_add(struct oaichat_msg *c, enum ir_part_type t, const char *field)
-{
-	struct ir_part *p;
-
-	if (c->result == NULL)
-		return oaird_part(c->rd, c->m, t, field);
-	p = ir_add_result_part(c->rd->r, c->result, t);
-	if (p != NULL)
-		p->field = field;
-	return p;
-}
-
 /* image_url and video_url: {url, detail}, or the URL itself. */
 static int
 oaichat_part_url(
@@ -156,7 +143,7 @@ oaichat_part(struct oaichat_msg *c, struct json v, unsigned i)
 	if (k == n)
 		return oaird_bad(
 		    c->rd, field, "type", "is not a known type of part");
-	p = oaichat_add(c, types[k].type, field);
+	p = oaird_add(c->rd, c->m, c->result, types[k].type, field);
 	if (p == NULL)
 		return oaird_full(c->rd);
 	rc = oaichat_part_value(c, type, v, p);
@@ -195,7 +182,7 @@ oaichat_content(struct oaichat_msg *c, struct json v)
 	if (json_raw_string(v).len == 0 && c->m->role == IR_ASSISTANT)
 		return 0; /* beside calls: nobody said anything */
 	field = ir_field(c->rd->r, "%s.content", c->base);
-	p = oaichat_add(c, IR_TEXT, field);
+	p = oaird_add(c->rd, c->m, c->result, IR_TEXT, field);
 	if (p == NULL || field == NULL)
 		return oaird_full(c->rd);
 	p->text = json_raw_string(v);
@@ -206,7 +193,8 @@ static int
 oaichat_call(struct oaichat_msg *c, struct json call, struct json fn,
     struct str id, const char *base)
 {
-	struct ir_part *p = oaichat_add(c, IR_TOOL_CALL, base);
+	struct ir_part *p =
+	    oaird_add(c->rd, c->m, c->result, IR_TOOL_CALL, base);
 	struct json args;
 
 	if (p == NULL)
@@ -293,7 +281,7 @@ oaichat_thinking_blocks(struct oaichat_msg *c, struct json v)
 			return oaird_full(c->rd);
 		if (!json_getz(item, "type", &type))
 			return oaird_bad(c->rd, field, "type", "is required");
-		p = oaichat_add(c,
+		p = oaird_add(c->rd, c->m, c->result,
 		    oaird_is(type, "redacted_thinking") ? IR_REDACTED
 							: IR_THINKING,
 		    field);
@@ -321,7 +309,7 @@ oaichat_thinking(struct oaichat_msg *c, struct json msg)
 	if (text.len == 0 && signature.len == 0)
 		return 0;
 	field = ir_field(c->rd->r, "%s.reasoning_content", c->base);
-	p = oaichat_add(c, IR_THINKING, field);
+	p = oaird_add(c->rd, c->m, c->result, IR_THINKING, field);
 	if (p == NULL || field == NULL)
 		return oaird_full(c->rd);
 	p->text = text;
@@ -349,8 +337,8 @@ oaichat_assistant(struct oaichat_msg *c, struct json msg)
 		last->signature = signature;
 	if (rc == 0 && json_getz(msg, "refusal", &v) &&
 	    json_raw_string(v).len > 0) {
-		p = oaichat_add(
-		    c, IR_REFUSAL, ir_field(c->rd->r, "%s.refusal", c->base));
+		p = oaird_add(c->rd, c->m, c->result, IR_REFUSAL,
+		    ir_field(c->rd->r, "%s.refusal", c->base));
 		if (p == NULL)
 			return oaird_full(c->rd);
 		p->text = json_raw_string(v);

@@ -322,3 +322,38 @@ oaird_part(struct oaird *rd, struct ir_message *m, enum ir_part_type t,
 		p->field = field;
 	return p;
 }
+
+struct ir_part *
+oaird_add(struct oaird *rd, struct ir_message *m, struct ir_part *result,
+    enum ir_part_type t, const char *field)
+{
+	struct ir_part *p;
+
+	if (result == NULL)
+		return oaird_part(rd, m, t, field);
+	p = ir_add_result_part(rd->r, result, t);
+	if (p != NULL)
+		p->field = field;
+	return p;
+}
+
+int
+oaird_user(struct oaird *rd, struct json v, const char *name, bool newer)
+{
+	struct str user = STR_NULL;
+	int rc = oaird_string(rd, v, "", name, &user);
+
+	if (rc == 0 && user.len > 0 && (newer || rd->r->user.len == 0))
+		rd->r->user = user;
+	return rc;
+}
+
+int
+oaird_tier(struct oaird *rd, struct json v)
+{
+	int rc = oaird_string(rd, v, "", "service_tier", &rd->r->service_tier);
+
+	if (rc == 0 && str_eqz(rd->r->service_tier, "auto"))
+		rd->r->service_tier = STR_NULL;
+	return rc;
+}

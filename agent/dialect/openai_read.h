@@ -83,5 +83,13 @@ int oaird_schema(
 /* A part of a message, with its field. NULL: see oaird_full(). */
 struct ir_part *oaird_part(struct oaird *rd, struct ir_message *m,
     enum ir_part_type t, const char *field);
+/* The same, within a result when there is one. */
+struct ir_part *oaird_add(struct oaird *rd, struct ir_message *m,
+    struct ir_part *result, enum ir_part_type t, const char *field);
+/* The user, which has two names: the newer one wins. */
+int oaird_user(
+    struct oaird *rd, struct json v, const char *name, bool newer) MUST_CHECK;
+/* service_tier; "auto" is none. */
+int oaird_tier(struct oaird *rd, struct json v) MUST_CHECK;
 
 #endif

@@ -125,3 +125,55 @@ pw_model_has(const struct pw *pw, const char *z)
 			return true;
 	return false;
 }
+
+/* Messages of one role in a row, from *m on, as one. *m is set behind them. */
+static int
+pw_turn(struct pw *pw, const struct pw_turns *how, const struct ir_message **m)
+{
+	bool assistant = (*m)->role == IR_ASSISTANT;
+	size_t start = pw->w.b->len, filled;
+	bool comma = pw->w.comma;
+	const struct ir_part *p;
+	int rc = 0;
+
+	if (how->begin != NULL)
+		how->begin(how->ctx);
+	jw_open(&pw->w, '{');
+	jw_name_z(&pw->w, "role", assistant ? how->assistant : "user");
+	jw_name_open(&pw->w, how->parts, '[');
+	filled = pw->w.b->len;
+	for (; *m != NULL && rc == 0; *m = (*m)->next) {
+		if (pw_is_system(*m))
+			continue;
+		if (((*m)->role == IR_ASSISTANT) != assistant)
+			break;
+		for (p = pw_part(pw, (*m)->parts, false); p != NULL && rc == 0;
+		     p = pw_part(pw, p->next, false))
+			rc = how->part(pw, p, how->ctx);
+	}
+	if (rc == 0 && buf_error(pw->w.b) == 0 && pw->w.b->len == filled) {
+		pw->w.b->len = start; /* nothing to say: no message */
+		pw->w.comma = comma;
+		return 0;
+	}
+	jw_close(&pw->w, ']');
+	jw_close(&pw->w, '}');
+	return rc;
+}
+
+int
+pw_write_turns(struct pw *pw, const struct pw_turns *how)
+{
+	const struct ir_message *m = pw->r->messages;
+	int rc = 0;
+
+	jw_name_open(&pw->w, how->name, '[');
+	while (m != NULL && rc == 0) {
+		if (pw_is_system(m))
+			m = m->next;
+		else
+			rc = pw_turn(pw, how, &m);
+	}
+	jw_close(&pw->w, ']');
+	return rc;
+}

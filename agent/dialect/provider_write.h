@@ -50,6 +50,20 @@ struct str pw_result_name(const struct pw *pw, const struct ir_part *p);
 void pw_result_text(struct pw *pw, const struct ir_part *result);
 /* [ "stop", ... ] as member name, if there are any. */
 void pw_stops(struct pw *pw, const char *name);
+/* Writes one part of a turn that ctx describes. */
+typedef int pw_turn_part_fn(struct pw *pw, const struct ir_part *p, void *ctx);
+/* How a dialect whose messages take turns writes them. */
+struct pw_turns {
+	const char *name;      /* of the member with all turns */
+	const char *assistant; /* that role's word; the other is "user" */
+	const char *parts;     /* member of a turn */
+	pw_turn_part_fn *part;
+	void (*begin)(void *ctx); /* of a turn, or NULL */
+	void *ctx;
+};
+/* "name":[{"role":...,"parts":[...]},...] of all but system messages: those
+ * of one role in a row as one, none without parts. */
+int pw_write_turns(struct pw *pw, const struct pw_turns *how) MUST_CHECK;
 /* True for system and developer messages. */
 static inline bool
 pw_is_system(const struct ir_message *m)

@@ -191,27 +191,6 @@ rspc_word(
 }
 
 static int
-rspc_user(struct oaird *rd, struct json v, const char *name, bool newer)
-{
-	struct str user = STR_NULL;
-	int rc = oaird_string(rd, v, "", name, &user);
-
-	if (rc == 0 && user.len > 0 && (newer || rd->r->user.len == 0))
-		rd->r->user = user;
-	return rc;
-}
-
-static int
-rspc_tier(struct oaird *rd, struct json v)
-{
-	int rc = oaird_string(rd, v, "", "service_tier", &rd->r->service_tier);
-
-	if (rc == 0 && str_eqz(rd->r->service_tier, "auto"))
-		rd->r->service_tier = STR_NULL;
-	return rc;
-}
-
-static int
 rspc_stream_options(struct oaird *rd, struct json v)
 {
 	struct json_iter it = json_iter(v);
@@ -250,11 +229,11 @@ rspc_scalar(struct oaird *rd, struct str key, struct json v)
 	if (json_key_eq(key, STR("metadata")))
 		return oaird_object(rd, v, "", "metadata", &r->metadata);
 	if (json_key_eq(key, STR("user")))
-		return rspc_user(rd, v, "user", false);
+		return oaird_user(rd, v, "user", false);
 	if (json_key_eq(key, STR("safety_identifier")))
-		return rspc_user(rd, v, "safety_identifier", true);
+		return oaird_user(rd, v, "safety_identifier", true);
 	if (json_key_eq(key, STR("service_tier")))
-		return rspc_tier(rd, v);
+		return oaird_tier(rd, v);
 	if (json_key_eq(key, STR("truncation")))
 		return rspc_word(rd, "truncation", v, "disabled");
 	return oaird_other(rd, "", key, v);

@@ -15,19 +15,6 @@ struct rspc_item {
 
 enum rspc_kind { K_NONE, K_MESSAGE, K_ASSISTANT, K_RESULT };
 
-static struct ir_part *
-rspc_add(struct rspc_item *c, enum ir_part_type t, const char *field)
-{
-	struct ir_part *p;
-
-	if (c->result == NULL)
-		return oaird_part(c->rd, c->m, t, field);
-	p = ir_add_result_part(c->rd->r, c->result, t);
-	if (p != NULL)
-		p->field = field;
-	return p;
-}
-
 static int
 rspc_image(struct rspc_item *c, struct json v, struct ir_part *p)
 {
@@ -148,7 +135,7 @@ rspc_part(struct rspc_item *c, struct json v, const char *field)
 	if (k == n)
 		return oaird_bad(
 		    c->rd, field, "type", "is not a known type of part");
-	p = rspc_add(c, types[k].type, field);
+	p = oaird_add(c->rd, c->m, c->result, types[k].type, field);
 	if (p == NULL)
 		return oaird_full(c->rd);
 	rc = rspc_part_value(c, v, p);
@@ -174,7 +161,7 @@ rspc_content(struct rspc_item *c, struct json v, const char *name)
 
 	if (v.type == JSON_STRING) {
 		field = ir_field(c->rd->r, "%s.%s", c->base, name);
-		p = rspc_add(c, IR_TEXT, field);
+		p = oaird_add(c->rd, c->m, c->result, IR_TEXT, field);
 		if (p == NULL || field == NULL)
 			return oaird_full(c->rd);
 		p->text = json_raw_string(v);
@@ -211,7 +198,8 @@ rspc_message(struct rspc_item *c, struct json v)
 static int
 rspc_call(struct rspc_item *c, struct json v)
 {
-	struct ir_part *p = rspc_add(c, IR_TOOL_CALL, c->base);
+	struct ir_part *p =
+	    oaird_add(c->rd, c->m, c->result, IR_TOOL_CALL, c->base);
 	struct json args;
 
 	if (p == NULL)
@@ -232,8 +220,8 @@ rspc_call(struct rspc_item *c, struct json v)
 static int
 rspc_output(struct rspc_item *c, struct json v)
 {
-	struct ir_part *p = rspc_add(
-	    c, IR_TOOL_RESULT, ir_field(c->rd->r, "%s.output", c->base));
+	struct ir_part *p = oaird_add(c->rd, c->m, c->result, IR_TOOL_RESULT,
+	    ir_field(c->rd->r, "%s.output", c->base));
 	struct json output;
 
 	if (p == NULL)
@@ -281,7 +269,8 @@ rspc_join(struct rspc_item *c, struct json list, struct str *ret)
 static int
 rspc_thinking(struct rspc_item *c, struct json v)
 {
-	struct ir_part *p = rspc_add(c, IR_THINKING, c->base);
+	struct ir_part *p =
+	    oaird_add(c->rd, c->m, c->result, IR_THINKING, c->base);
 	struct json list;
 	int rc = 0;
 
@@ -391,7 +380,7 @@ rspc_input(struct oaird *rd, struct json v)
 		c.m = ir_add_message(rd->r, IR_USER);
 		if (c.m == NULL)
 			return oaird_full(rd);
-		p = rspc_add(&c, IR_TEXT, "input");
+		p = oaird_add(c.rd, c.m, c.result, IR_TEXT, "input");
 		if (p == NULL)
 			return oaird_full(rd);
 		p->text = json_raw_string(v);

@@ -315,3 +315,32 @@ world_state(struct world *w)
 	buf_release(&b);
 	return s;
 }
+
+void
+bench_init(struct bench *x)
+{
+	memset(x, 0, sizeof(*x));
+	x->leases = lease_table_new(NULL);
+	x->limits = limit_registry_new();
+}
+
+void
+bench_release(struct bench *x)
+{
+	bundle_unref(x->b);
+	limit_registry_free(x->limits);
+	lease_table_free(x->leases);
+}
+
+int
+bench_compile(struct bench *x, struct world *w)
+{
+	struct item_state *s = world_state(w);
+	int rc;
+
+	bundle_unref(x->b);
+	x->b = NULL;
+	rc = bundle_compile(s, x->leases, x->limits, &x->b, &x->why, &x->e);
+	items_unref(s);
+	return rc;
+}

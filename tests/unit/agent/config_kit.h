@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_AGENT_CONFIG_KIT_H
 #define TESTS_UNIT_AGENT_CONFIG_KIT_H
 
-#include "agent/config/items.h"
+#include "agent/config/compile.h"
 #include "common/arena.h"
 #include "proto/headgate.pb-c.h"
 
@@ -60,5 +60,20 @@ void world_delta(struct world *w, const struct item_state *base,
     const Hg__ItemRef *changed, size_t n, struct buf *out);
 /* Through items_apply. */
 struct item_state *world_state(struct world *w);
+
+#define KIND(k) HG__ITEM_KIND__ITEM_##k
+
+/* Where a world is compiled, and what came of it. */
+struct bench {
+	struct lease_table *leases;
+	struct limit_registry *limits;
+	struct bundle *b;
+	struct reject why;
+	struct error e;
+};
+void bench_init(struct bench *x);
+void bench_release(struct bench *x);
+/* Compile into x->b, dropping the last one; what bundle_compile() says. */
+int bench_compile(struct bench *x, struct world *w);
 
 #endif

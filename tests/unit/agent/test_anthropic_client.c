@@ -7,46 +7,12 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/agent/request_kit.h"
 #include "tests/unit/support/oom.h"
-#include "tests/unit/support/unit.h"
-
-static struct arena arena;
-static struct ir_request req;
-static struct error err;
-
-static int
-try_read(const char *body)
-{
-	arena_release(&arena);
-	arena_init(&arena, 4096, (size_t)64 << 20);
-	ir_request_init(&req, &arena);
-	memset(&err, 0, sizeof(err));
-	ck_assert_msg(json_validate(str_of(body), NULL, &err) == 0, "%s: %s",
-	    err.text, body);
-	return codec_anthropic_client.read(
-	    str_of(body), STR(""), false, &req, &err);
-}
-
-static void
-good(const char *body)
-{
-	int rc = try_read(body);
-
-	ck_assert_msg(rc == 0, "%d %s: %s", rc, err.field, err.text);
-}
 
 /* HEAD members */
 #define HEAD "{\"model\":\"m\",\"max_tokens\":8"
 #define USER ",\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]"
-
-static void
-with(const char *members)
-{
-	static char body[4096]; /* what was read points into it */
-
-	snprintf(body, sizeof(body), HEAD USER ",%s}", members);
-	good(body);
-}
 
 /* One message's content. */
 static struct ir_part *
@@ -62,25 +28,6 @@ content(const char *role, const char *blocks)
 }
 
 static void
-bad(const char *body, const char *field)
-{
-	int rc = try_read(body);
-
-	ck_assert_msg(rc == ERR_INVALID, "%d: %s", rc, body);
-	ck_assert_str_eq(err.field, field);
-	ck_assert(err.text[0] != '\0');
-}
-
-static void
-bad_with(const char *members, const char *field)
-{
-	static char body[4096]; /* what was read points into it */
-
-	snprintf(body, sizeof(body), HEAD USER ",%s}", members);
-	bad(body, field);
-}
-
-static void
 bad_content(const char *role, const char *blocks, const char *field)
 {
 	static char body[4096]; /* what was read points into it */
@@ -89,14 +36,6 @@ bad_content(const char *role, const char *blocks, const char *field)
 	    HEAD ",\"messages\":[{\"role\":\"%s\",\"content\":%s}]}", role,
 	    blocks);
 	bad(body, field);
-}
-
-static void
-other(const char *members, const char *name)
-{
-	with(members);
-	ck_assert_msg(req.n_others == 1, "%s", members);
-	ck_assert_str_eq(req.others[0], name);
 }
 
 START_TEST(test_read_head)
@@ -520,6 +459,9 @@ main(void)
 	Suite *s = suite_create("anthropic_client");
 	int rc;
 
+	kit.codec = &codec_anthropic_client;
+	kit.model = "";
+	kit.body = HEAD USER;
 	UNIT_ADD(s, test_read_head);
 	UNIT_ADD(s, test_read_system);
 	UNIT_ADD(s, test_read_media);

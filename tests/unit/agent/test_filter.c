@@ -5,45 +5,6 @@
 #include "tests/unit/agent/config_kit.h"
 #include "tests/unit/support/unit.h"
 
-#define KIND(k) HG__ITEM_KIND__ITEM_##k
-
-struct bench {
-	struct lease_table *leases;
-	struct limit_registry *limits;
-	struct bundle *b;
-	struct reject why;
-	struct error e;
-};
-
-static void
-bench_init(struct bench *x)
-{
-	memset(x, 0, sizeof(*x));
-	x->leases = lease_table_new(NULL);
-	x->limits = limit_registry_new();
-}
-
-static void
-bench_release(struct bench *x)
-{
-	bundle_unref(x->b);
-	limit_registry_free(x->limits);
-	lease_table_free(x->leases);
-}
-
-static int
-bench_compile(struct bench *x, struct world *w)
-{
-	struct item_state *s = world_state(w);
-	int rc;
-
-	bundle_unref(x->b);
-	x->b = NULL;
-	rc = bundle_compile(s, x->leases, x->limits, &x->b, &x->why, &x->e);
-	items_unref(s);
-	return rc;
-}
-
 /* A budget for one model only, on a key that has another one. */
 START_TEST(test_filters)
 {

@@ -7,44 +7,10 @@
 #include <string.h>
 
 #include "tests/unit/agent/client_kit.h"
+#include "tests/unit/agent/request_kit.h"
 #include "tests/unit/support/oom.h"
-#include "tests/unit/support/unit.h"
-
-static struct arena arena;
-static struct ir_request req;
-static struct error err;
-
-static int
-try_read(const char *body)
-{
-	arena_release(&arena);
-	arena_init(&arena, 4096, (size_t)64 << 20);
-	ir_request_init(&req, &arena);
-	memset(&err, 0, sizeof(err));
-	ck_assert_msg(json_validate(str_of(body), NULL, &err) == 0, "%s: %s",
-	    err.text, body);
-	return codec_gemini_client.read(
-	    str_of(body), STR("gemini-x"), true, &req, &err);
-}
-
-static void
-good(const char *body)
-{
-	int rc = try_read(body);
-
-	ck_assert_msg(rc == 0, "%d %s: %s", rc, err.field, err.text);
-}
 
 #define USER "{\"contents\":[{\"parts\":[{\"text\":\"hi\"}]}]"
-
-static void
-with(const char *members)
-{
-	static char body[4096]; /* what was read points into it */
-
-	snprintf(body, sizeof(body), USER ",%s}", members);
-	good(body);
-}
 
 /* One content of the role. */
 static struct ir_part *
@@ -59,25 +25,6 @@ content(const char *role, const char *parts)
 }
 
 static void
-bad(const char *body, const char *field)
-{
-	int rc = try_read(body);
-
-	ck_assert_msg(rc == ERR_INVALID, "%d: %s", rc, body);
-	ck_assert_str_eq(err.field, field);
-	ck_assert(err.text[0] != '\0');
-}
-
-static void
-bad_with(const char *members, const char *field)
-{
-	static char body[4096]; /* what was read points into it */
-
-	snprintf(body, sizeof(body), USER ",%s}", members);
-	bad(body, field);
-}
-
-static void
 bad_part(const char *role, const char *part, const char *field)
 {
 	static char body[4096]; /* what was read points into it */
@@ -85,14 +32,6 @@ bad_part(const char *role, const char *part, const char *field)
 	snprintf(body, sizeof(body),
 	    "{\"contents\":[{\"role\":\"%s\",\"parts\":[%s]}]}", role, part);
 	bad(body, field);
-}
-
-static void
-other(const char *members, const char *name)
-{
-	with(members);
-	ck_assert_msg(req.n_others == 1, "%s", members);
-	ck_assert_str_eq(req.others[0], name);
 }
 
 START_TEST(test_read_config)
@@ -629,6 +568,10 @@ main(void)
 	Suite *s = suite_create("gemini_client");
 	int rc;
 
+	kit.codec = &codec_gemini_client;
+	kit.model = "gemini-x";
+	kit.stream = true;
+	kit.body = USER;
 	UNIT_ADD(s, test_read_config);
 	UNIT_ADD(s, test_read_snake);
 	UNIT_ADD(s, test_read_system);
