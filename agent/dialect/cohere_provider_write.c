@@ -217,17 +217,7 @@ cohere_tools(struct pw *pw)
 		if (one && !str_eq(t->name, r->choice_name))
 			continue;
 		strict = strict || t->strict == 1;
-		jw_open(&pw->w, '{');
-		jw_name_z(&pw->w, "type", "function");
-		jw_name_open(&pw->w, "function", '{');
-		jw_name_esc(&pw->w, "name", t->name);
-		jw_opt_esc(&pw->w, "description", t->description);
-		jw_name_raw(&pw->w, "parameters",
-		    t->schema.len > 0
-			? t->schema
-			: STR("{\"type\":\"object\",\"properties\":{}}"));
-		jw_close(&pw->w, '}');
-		jw_close(&pw->w, '}');
+		pw_function_tool(pw, t);
 	}
 	jw_close(&pw->w, ']');
 	if (strict)

@@ -168,19 +168,8 @@ ollama_tools(struct pw *pw)
 	if (pw->r->n_tools == 0 || pw->r->choice == IR_CHOICE_NONE)
 		return;
 	jw_name_open(&pw->w, "tools", '[');
-	for (t = pw->r->tools; t != NULL; t = t->next) {
-		jw_open(&pw->w, '{');
-		jw_name_z(&pw->w, "type", "function");
-		jw_name_open(&pw->w, "function", '{');
-		jw_name_esc(&pw->w, "name", t->name);
-		jw_opt_esc(&pw->w, "description", t->description);
-		jw_name_raw(&pw->w, "parameters",
-		    t->schema.len > 0
-			? t->schema
-			: STR("{\"type\":\"object\",\"properties\":{}}"));
-		jw_close(&pw->w, '}');
-		jw_close(&pw->w, '}');
-	}
+	for (t = pw->r->tools; t != NULL; t = t->next)
+		pw_function_tool(pw, t);
 	jw_close(&pw->w, ']');
 }
 

@@ -126,6 +126,21 @@ pw_model_has(const struct pw *pw, const char *z)
 	return false;
 }
 
+void
+pw_function_tool(struct pw *pw, const struct ir_tool *t)
+{
+	jw_open(&pw->w, '{');
+	jw_name_z(&pw->w, "type", "function");
+	jw_name_open(&pw->w, "function", '{');
+	jw_name_esc(&pw->w, "name", t->name);
+	jw_opt_esc(&pw->w, "description", t->description);
+	jw_name_raw(&pw->w, "parameters",
+	    t->schema.len > 0 ? t->schema
+			      : STR("{\"type\":\"object\",\"properties\":{}}"));
+	jw_close(&pw->w, '}');
+	jw_close(&pw->w, '}');
+}
+
 /* Messages of one role in a row, from *m on, as one. *m is set behind them. */
 static int
 pw_turn(struct pw *pw, const struct pw_turns *how, const struct ir_message **m)

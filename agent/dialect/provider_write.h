@@ -48,6 +48,8 @@ struct str pw_call_id(struct pw *pw, const struct ir_part *p,
 struct str pw_result_name(const struct pw *pw, const struct ir_part *p);
 /* A result's text parts as one string's content: jw_open'ed by the caller. */
 void pw_result_text(struct pw *pw, const struct ir_part *result);
+/* {"type":"function","function":{...}} with a schema in any case. */
+void pw_function_tool(struct pw *pw, const struct ir_tool *t);
 /* [ "stop", ... ] as member name, if there are any. */
 void pw_stops(struct pw *pw, const char *name);
 /* Writes one part of a turn that ctx describes. */
