@@ -660,6 +660,8 @@ relay_count_heard(struct relay *r)
 	struct json v;
 
 	if (json_validate(body, r->o.plain_json, NULL) != 0) {
+		while (body.len > 0 && body.p[body.len - 1] == '\n')
+			body.len--; /* not of the model's */
 		c->n +=
 		    body.len <= c->left
 			? token_counter_count(&c->counter, c->scratch, body)

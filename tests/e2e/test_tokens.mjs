@@ -12,6 +12,7 @@ import { sim, stage } from './lib/dialects.mjs';
 import { item, providerKey } from './lib/fixture.mjs';
 import { bin, root, until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
+import { form, wav } from './lib/traffic.mjs';
 import { assert, equal, run, skip, teardown, test } from './lib/tap.mjs';
 
 const stack = new Stack();
@@ -31,6 +32,7 @@ function items() {
     item('model', 'exact', { ...chat, tokenizer: 'o200k', prices: dear }),
     item('model', 'ratio', { ...chat, tokenizer: 'bytes:3.5', prices: dear }),
     item('model', 'free', { capabilities: ['moderations'], prices: [line('input', '0')] }),
+    item('model', 'heard', { capabilities: ['audio'], tokenizer: 'o200k', prices: [...dear, line('audio_in', '6')] }),
     item('limit', 'acme.tpm', { scope: 'acme.team.project.limited', tokens_per_minute: 100000000 }),
     item('limit', 'acme.small', { scope: 'acme.team.project.small', tokens_per_minute: 1000 }),
     item('budget', 'acme.hard', { scope: 'acme.team.project.hard', limit_usd: '0.10', mode: 'hard', period: 'month' }),
@@ -42,6 +44,7 @@ function items() {
     serve(`exact-${p}`, 'exact', p, 'chat');
   serve('ratio-openai', 'ratio', 'openai', 'chat');
   serve('free-openai', 'free', 'openai', 'media');
+  serve('heard-openai', 'heard', 'openai', 'media');
   return list;
 }
 
@@ -195,6 +198,22 @@ test('old completions without usage, too', async () => {
   const got = await row(r.id);
   equal([got.source, Number(got.usage.output), Number(got.usage.input)],
     ['estimated', count(r.body.choices[0].text), count('Once upon a time')], 'row');
+});
+
+test('what was heard without usage: as JSON, as text and in a stream', async () => {
+  need();
+  for (const more of [{}, { response_format: 'text' }, { stream: 'true' }]) {
+    const f = form({ model: 'heard-openai', ...more }, { name: 'file', filename: 'a.wav', type: 'audio/wav', data: wav(6) });
+    const r = await fetch(`${at.agent.url}/v1/audio/transcriptions`, { method: 'POST', body: f.body,
+      headers: { authorization: `Bearer ${at.secrets['acme.team.project.app']}`, 'content-type': f.type, ...sim({ fault: 'missing-usage' }) } });
+    const body = await r.text();
+    equal(r.status, 200, body);
+    const text = more.stream ? [...body.matchAll(/"delta":"((?:[^"\\]|\\.)*)"/g)].map((m) => JSON.parse(`"${m[1]}"`)).join('')
+      : more.response_format ? body.trimEnd() : JSON.parse(body).text;
+    assert(text.length > 20, body);
+    const got = await row(r.headers.get('x-request-id'));
+    equal([got.source, Number(got.usage.output)], ['estimated', count(text)], JSON.stringify(more));
+  }
 });
 
 const held = async () => BigInt((await stack.rest.get('/v1/budgets/acme.hard/status')).held_nanousd ?? 0);
