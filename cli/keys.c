@@ -303,7 +303,33 @@ cmd_budget_events(struct cli *c, const struct cli_args *a)
 		show_list(c, json_object_get(reply, "items"),
 		    "at,budget,kind,percent#,limit:limit_nanousd$,"
 		    "spent:spent_nanousd$,forecast:forecast_nanousd$,"
-		    "period_start");
+		    "amount:amount_nanousd$,period_start");
+	json_decref(reply);
+	buf_release(&path);
+	return rc;
+}
+
+int
+cmd_budget_periods(struct cli *c, const struct cli_args *a)
+{
+	json_t *reply = NULL;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, 4096);
+	buf_addz(&path, "/v1/budgets/");
+	client_encode(&path, a->pos[0]);
+	buf_addz(&path, "/periods");
+	client_query(&path, "limit", args_get(a, "limit"));
+	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
+	if (rc == 0 && c->output == OUT_JSON)
+		show_json(c, reply);
+	else if (rc == 0)
+		show_list(c, json_object_get(reply, "items"),
+		    "period_start,period_end,state,limit:limit_nanousd$,"
+		    "spent:spent_nanousd$,free:free_nanousd$,"
+		    "held:held_nanousd$,carried:carried_in_nanousd$,"
+		    "late:corrections_in_nanousd$,closed_at");
 	json_decref(reply);
 	buf_release(&path);
 	return rc;

@@ -249,6 +249,8 @@ control_watch_budgets(struct control *c, int64_t now)
 		    LF("error", e.text));
 	metric_inc(c->metrics, CM_DOUBT_RELEASED, w.released);
 	metric_inc(c->metrics, CM_BUDGET_EVENTS, w.events);
+	metric_inc(c->metrics, CM_PERIODS_CLOSED, w.closed);
+	metric_inc(c->metrics, CM_CARRIED, w.carried);
 	if (w.released > 0)
 		log_warn("rights of vanished agents were given back",
 		    LFI("nanousd", w.released));

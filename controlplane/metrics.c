@@ -152,6 +152,17 @@ const struct metric_def control_metrics[CM_COUNT] = {
 		"process raised.",
 	.labels = "",
 	.max_series = 1},
+    [CM_PERIODS_CLOSED] = {.name = "headgate_budget_periods_closed_total",
+	.type = METRIC_COUNTER,
+	.help = "Periods of budgets that this process closed.",
+	.labels = "",
+	.max_series = 1},
+    [CM_CARRIED] = {.name = "headgate_budget_carried_nanousd_total",
+	.type = METRIC_COUNTER,
+	.help = "Unspent money that this process carried over to the next "
+		"period of its budget, in nano-USD.",
+	.labels = "",
+	.max_series = 1},
 };
 
 struct metric_set *

@@ -149,7 +149,7 @@ refuse_short(const struct request *r, const struct budget_cell *cell)
 	if (l == NULL || r->f->loop.mono >= atomic_load_explicit(&l->fence_mono,
 						memory_order_acquire))
 		return STR("lease");
-	limit = atomic_load_explicit(&cell->limit, memory_order_relaxed);
+	limit = budget_limit(cell);
 	spent = atomic_load_explicit(&cell->spent, memory_order_relaxed);
 	return spent >= 0 && limit - spent >= r->amount ? STR("rights")
 							: STR("limit");
@@ -164,7 +164,7 @@ refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 	struct str label[2];
 	struct buf b;
 
-	money_format(cell->limit, limit);
+	money_format(budget_limit(cell), limit);
 	money_format(
 	    atomic_load_explicit(&cell->spent, memory_order_relaxed), spent);
 	reset[0] = '\0';

@@ -409,7 +409,7 @@ settle_explain_budgets(const struct request *r, struct explain_entry *e)
 		b = &e->budgets[e->n_budgets++];
 		c = r->key->budgets[i];
 		b->uid = c->uid;
-		b->limit = c->limit;
+		b->limit = budget_limit(c);
 		b->soft = c->soft;
 		b->spent =
 		    atomic_load_explicit(&c->spent, memory_order_relaxed);

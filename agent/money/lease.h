@@ -54,6 +54,7 @@ struct budget_cell {
 	_Atomic(struct lease *) current;
 	/* Last word of the control plane, for refusals and explain. */
 	_Atomic int64_t spent, reset_at;
+	_Atomic int64_t told_limit; /* effective; holds once reply_gen > 0 */
 	_Atomic bool exhausted;	    /* free + recallable < want at last reply */
 	_Atomic int64_t free;	    /* that nobody had at last reply */
 	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
@@ -86,6 +87,16 @@ struct budget_cell {
 	struct lease *old;   /* superseded periods */
 	uint64_t generation; /* of the last bundle that named it */
 };
+
+/* Any. The limit of the current period, with all that was added to it, as the
+ * control plane told; until then the configured one. */
+static inline int64_t
+budget_limit(const struct budget_cell *c)
+{
+	return atomic_load_explicit(&c->reply_gen, memory_order_acquire) > 0
+		   ? atomic_load_explicit(&c->told_limit, memory_order_relaxed)
+		   : atomic_load_explicit(&c->limit, memory_order_relaxed);
+}
 
 /* A reservation over every budget of a key's path: held by one request. */
 struct reservation {

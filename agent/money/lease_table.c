@@ -163,6 +163,9 @@ lease_table_publish(
 	for (size_t i = 0; i < n; i++) {
 		struct budget_cell *c = v[i].cell;
 
+		/* until the control plane tells the new effective one */
+		atomic_fetch_add(
+		    &c->told_limit, v[i].limit - atomic_load(&c->limit));
 		atomic_store(&c->limit, v[i].limit);
 		atomic_store(&c->soft, v[i].soft);
 		atomic_store(&c->deleted, false);
@@ -331,6 +334,7 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	lease_told(l);
 	table_recall(t, l, g);
 	atomic_store(&c->spent, g->spent);
+	atomic_store(&c->told_limit, g->limit);
 	atomic_store(&c->reset_at, g->period_end);
 	atomic_store(&c->free, g->free);
 	atomic_store(&c->exhausted, g->exhausted);
@@ -452,7 +456,7 @@ view_fill(struct lease_shown *v, const struct budget_cell *c,
 {
 	*v = (struct lease_shown){.uid = c->uid,
 	    .name = c->name,
-	    .limit = atomic_load(&c->limit),
+	    .limit = budget_limit(c),
 	    .spent = atomic_load(&c->spent),
 	    .rate_per_s = c->rate_per_s,
 	    .want_total = atomic_load(&c->want_total),

@@ -32,6 +32,9 @@ static const struct {
     {"anchor_day", P_WEEK | P_MONTH | P_QUARTER | P_YEAR, 0},
     {"anchor_month", P_QUARTER | P_YEAR, 0},
     {"anchor_time", P_CALENDAR, 0},
+    {"carry_over_usd", P_CALENDAR, 0},
+    {"carry_over_percent", P_CALENDAR, 0},
+    {"carry_over_days", P_CALENDAR, 0},
     {"thresholds", P_CALENDAR | P_ROLLING | P_ONCE, 0},
     {"rolling_hours", P_ROLLING, P_ROLLING},
     {"from", P_ONCE, 0},
@@ -115,5 +118,11 @@ budget_check(const json_t *spec, const char *at, struct problems *p)
 		rc = bad(p, at, "to", "must be later than from");
 	if (rc == 0)
 		rc = check_mode(spec, at, p);
+	if (rc == 0 && json_object_get(spec, "carry_over_days") != NULL &&
+	    json_object_get(spec, "carry_over_usd") == NULL &&
+	    json_object_get(spec, "carry_over_percent") == NULL)
+		rc = bad(p, at, "carry_over_days",
+		    "has no meaning without carry_over_usd or "
+		    "carry_over_percent");
 	return rc;
 }

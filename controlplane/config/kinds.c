@@ -494,6 +494,25 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 	.help = "True raises an event when the limit will be exceeded by the "
 		"end of the period at the rate so far.",
 	.example = "true"},
+    {.name = "carry_over_usd",
+	.type = FT_MONEY,
+	.max = INT64_C(1000000) * INT64_C(1000000000),
+	.help = "What a closed period did not spend is added to the limit of "
+		"the next one, at most this much; absent means nothing is, "
+		"unless carry_over_percent is there.",
+	.example = "\"100.00\""},
+    {.name = "carry_over_percent",
+	.type = FT_INT,
+	.min = 1,
+	.max = 100,
+	.help = "Likewise, at most this part of the configured limit; with "
+		"both the smaller one holds."},
+    {.name = "carry_over_days",
+	.type = FT_INT,
+	.min = 1,
+	.max = 366,
+	.help = "What was carried over and is not spent so many days after "
+		"the period began is taken away; absent means at its end."},
     {.name = "anchor_day",
 	.type = FT_INT,
 	.min = 1,

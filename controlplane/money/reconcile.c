@@ -132,9 +132,9 @@ reconcile_retention(struct reconcile *r, struct error *e)
 	if (rc != 0 || r->o.retention_days == 0)
 		return rc;
 	rc = store_retention(r->o.store, r->o.retention_days, now, &gone, e);
-	if (gone.days > 0 || gone.leases > 0)
+	if (gone.days > 0 || gone.leases > 0 || gone.periods > 0)
 		log_info("old usage dropped", LFI("days", gone.days),
-		    LFI("leases", gone.leases));
+		    LFI("leases", gone.leases), LFI("periods", gone.periods));
 	return rc;
 }
 

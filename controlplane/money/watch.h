@@ -20,6 +20,8 @@ struct store;
 struct watch_result {
 	int64_t released; /* nano-USD of doubt, bounded budgets */
 	int64_t events;	  /* raised: thresholds, forecasts */
+	int64_t closed;	  /* periods */
+	int64_t carried;  /* nano-USD, over to later periods */
 };
 
 /* One round at wall time `now`. Results count also when it fails midway. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events about budgets: thresholds reached, forecasts above the limit.
+ * Events about budgets: thresholds reached, forecasts above the limit, periods
+ * that were closed, money that was carried over.
  */
 #include <stdio.h>
 
@@ -28,7 +29,8 @@ event_on_row(void *ctx, const struct budget_event *v)
 	}
 	p->n++;
 	p->last = v->id;
-	row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o}",
+	row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o, "
+			"s:o}",
 	    "id", json_u64((uint64_t)v->id), "at", json_instant(v->at),
 	    "budget", json_strn(v->budget), "budget_uid",
 	    json_u64(v->budget_uid), "period_start",
@@ -36,7 +38,9 @@ event_on_row(void *ctx, const struct budget_event *v)
 	    "kind", json_strn(v->kind), "percent", v->percent, "limit_nanousd",
 	    (json_int_t)v->limit, "spent_nanousd", (json_int_t)v->spent,
 	    "forecast_nanousd",
-	    v->forecast >= 0 ? json_integer(v->forecast) : json_null());
+	    v->forecast >= 0 ? json_integer(v->forecast) : json_null(),
+	    "amount_nanousd",
+	    v->amount >= 0 ? json_integer(v->amount) : json_null());
 	return json_array_append_new(p->list, row) ? ERR_NOMEM : 0;
 }
 

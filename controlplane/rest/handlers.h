@@ -25,6 +25,8 @@ rest_handler usage_list, usage_correct, usage_watermarks, usage_quarantine,
 rest_handler budget_increase, budget_transfer;
 /* events.c */
 rest_handler budget_events, events_list;
+/* periods.c */
+rest_handler budget_periods;
 /* reports.c */
 rest_handler report_chargeback;
 /* tokens.c */

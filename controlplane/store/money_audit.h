@@ -65,10 +65,11 @@ int money_audit_findings(struct db *db, int64_t id, int limit,
 /* ---- retention ---- */
 
 struct retention {
-	int64_t days, leases; /* how many went */
+	int64_t days, leases, periods; /* how many went */
 };
 /* Drop days of usage that lie more than `days` before wall_now and whose money
- * agrees, and the leases of periods that ended as long ago. Ledger and sums
+ * agrees, and the leases of periods that ended as long ago, and closed periods
+ * that nothing refers to. Ledger and sums
  * stay. ERR_AGAIN when an audit runs, or others are in the way for too long:
  * what was done until then is done. */
 int store_retention(struct store *s, int64_t days, int64_t wall_now,

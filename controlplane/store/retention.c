@@ -59,6 +59,7 @@ store_retention(struct store *s, int64_t days, int64_t wall_now,
 	    "SELECT (hg_usage_drop(($1::timestamptz AT TIME ZONE "
 	    "'UTC')::date) IS NOT NULL)::int"};
 	static const struct db_stmt lease = {"SELECT hg_lease_expire($1)"};
+	static const struct db_stmt period = {"SELECT hg_period_prune($1)"};
 	int64_t before = wall_now - days * RETENTION_DAY_NS;
 	struct expire x = {.st = &day, .arg = DBT(before)};
 	int rc;
@@ -74,5 +75,10 @@ store_retention(struct store *s, int64_t days, int64_t wall_now,
 	x = (struct expire){.st = &lease, .arg = DBI(before)};
 	rc = store_tx(s, 1, expire_tx, &x, e);
 	ret->leases = x.n;
+	if (rc != 0)
+		return rc;
+	x = (struct expire){.st = &period, .arg = DBI(before)};
+	rc = store_tx(s, 1, expire_tx, &x, e);
+	ret->periods = x.n;
 	return rc;
 }

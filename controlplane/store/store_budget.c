@@ -39,7 +39,8 @@ store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
 	static const struct db_stmt st = {
 	    "SELECT v.id, v.at, v.budget_uid, coalesce(i.name, ''), "
 	    "v.period_start, v.kind, v.percent::bigint, v.limit_nano, "
-	    "v.spent_nano, coalesce(v.forecast_nano, -1) FROM budget_event v "
+	    "v.spent_nano, coalesce(v.forecast_nano, -1), "
+	    "coalesce(v.amount_nano, -1) FROM budget_event v "
 	    "LEFT JOIN config_item i ON i.uid = v.budget_uid AND i.kind = 9 "
 	    "WHERE ($1::bigint = 0 OR v.budget_uid = $1::bigint) "
 	    "AND ($2::bigint = 0 OR v.id < $2::bigint) "
@@ -60,7 +61,8 @@ store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
 		    .percent = (int)db_i64(r, i, 6),
 		    .limit = db_i64(r, i, 7),
 		    .spent = db_i64(r, i, 8),
-		    .forecast = db_i64(r, i, 9)};
+		    .forecast = db_i64(r, i, 9),
+		    .amount = db_i64(r, i, 10)};
 
 		rc = fn(ctx, &ev);
 	}

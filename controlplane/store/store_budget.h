@@ -14,11 +14,40 @@
 int store_budget_raise(
     struct store *s, int64_t now, int64_t *n, struct error *e) MUST_CHECK;
 
+/* Replicas may differ so much about the time that a period ends. */
+#define BUDGET_CLOSE_SKEW_NS (INT64_C(30) * 1000000000)
+/* So long after its end a period is closed whatever is still out. */
+#define BUDGET_CLOSE_WAIT_NS (INT64_C(72) * 3600 * 1000000000)
+
+struct budget_closing {
+	int64_t closing, closed; /* periods that became it */
+	int64_t carried;	 /* nano-USD, over to open ones */
+};
+/* Periods that are over at wall time `now` become closing, and closed when
+ * nothing is out of them any more; then what they left is carried over. Own
+ * transaction; any replica, any time. */
+int store_budget_close(struct store *s, int64_t now, struct budget_closing *ret,
+    struct error *e) MUST_CHECK;
+
+struct budget_period_row {
+	int64_t start, end; /* end INT64_MAX = never */
+	struct str state;   /* open, closing, closed, orphan */
+	int64_t limit, base, adjust, settled, held, free, leased;
+	/* Usage of closed periods booked here, and of this one elsewhere. */
+	int64_t corrections_in, corrections_out;
+	int64_t carried_in, carried_out, closed_at; /* 0 = not closed */
+};
+typedef int budget_period_fn(void *ctx, const struct budget_period_row *p);
+/* Newest first, those that began before `before`. */
+int store_budget_periods(struct db *db, uint64_t budget_uid, int64_t before,
+    int limit, budget_period_fn *fn, void *ctx, struct error *e) MUST_CHECK;
+
 struct budget_event {
 	int64_t id, at, period_start, limit, spent;
+	int64_t amount;	   /* carried, -1 = none */
 	struct str budget; /* name; empty when it was deleted */
 	uint64_t budget_uid;
-	struct str kind; /* threshold, forecast */
+	struct str kind; /* threshold, forecast, closed, carry */
 	int percent;
 	int64_t forecast; /* by the end of the period, -1 = none */
 };

@@ -207,12 +207,60 @@ START_TEST(test_increase)
 }
 END_TEST
 
+/* Out of a rolling window: every window from now on lacks it, for its length;
+ * into one: every window has it. */
+START_TEST(test_transfer_rolling)
+{
+	struct budget_move m = {.author = STR("root"), .reason = STR("agreed")};
+	struct asker a;
+	uint64_t from, to;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"rolling\",\"rolling_hours\":24}");
+	(void)lab_put(&a.l, 9, "acme.d",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.0000001\","
+	    "\"period\":\"rolling\",\"rolling_hours\":5}");
+	ck_assert_int_eq(time_parse(STR("2026-03-10T12:00:00Z"), &a.now), 0);
+	from = a.uid;
+	to = lab_uid(&a.l, 9, "acme.d");
+	ck_assert_int_eq(asker_ask(&a, 300)->granted, 300);
+	asker_charge(&a, a.period, 300);
+	a.spent = 300;
+	m.budget_uid = from;
+	m.now = a.now;
+	m.amount = 701;
+	move(&a, &m, 0, to, ERR_CONFLICT);
+	m.amount = 600;
+	move(&a, &m, 0, to, 0);
+	ck_assert_int_eq(asker_status(&a).limit, 400);
+	/* Buckets go by; the window holds 300 + 100 and no more. */
+	for (int i = 0; i < 23; i++) {
+		a.now += 60 * MINUTE;
+		ck_assert(asker_ask(&a, 101)->exhausted);
+		ck_assert_int_eq(asker_status(&a).limit, 400);
+		ck_assert_int_eq(asker_status(&a).free, 100);
+		ck_assert_int_eq(asker_books_wrong(&a), 0);
+	}
+	a.now += 3 * 60 * MINUTE;
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
+	ck_assert_int_eq(asker_status(&a).free, 1000);
+	a.now = m.now + 299 * MINUTE;
+	a.uid = to;
+	a.period = a.granted = a.spent = 0;
+	ck_assert_int_eq(asker_ask(&a, 700)->granted, 700);
+	a.now = m.now + 301 * MINUTE; /* it was spent: nothing for a while */
+	ck_assert_int_eq(asker_status(&a).limit, 100);
+	ck_assert(asker_ask(&a, 701)->exhausted);
+	asker_close(&a);
+}
+END_TEST
+
 /* Only what is free moves, and only for this period. */
 START_TEST(test_transfer)
 {
 	struct budget_move m = {.author = STR("root"), .reason = STR("agreed")};
 	struct asker a;
-	uint64_t to, rolling;
+	uint64_t to;
 
 	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
 		       "\"period\":\"day\"}");
@@ -220,18 +268,16 @@ START_TEST(test_transfer)
 	(void)lab_put(&a.l, 9, "acme.c",
 	    "{\"scope\":\"acme\",\"limit_usd\":\"0.0000001\","
 	    "\"period\":\"month\"}");
-	(void)lab_put(&a.l, 9, "acme.d",
-	    "{\"scope\":\"acme\",\"limit_usd\":\"0.0000001\","
-	    "\"period\":\"rolling\",\"rolling_hours\":5}");
 	to = lab_uid(&a.l, 9, "acme.c");
-	rolling = lab_uid(&a.l, 9, "acme.d");
 	ck_assert_int_eq(asker_ask(&a, 600)->granted, 600);
 	m.budget_uid = a.uid;
 	m.now = a.now;
 	m.amount = 401;
 	move(&a, &m, 0, to, ERR_CONFLICT);
 	m.amount = 400;
-	move(&a, &m, 0, rolling, ERR_INVALID);
+	(void)lab_put(
+	    &a.l, 9, "acme.e", "{\"scope\":\"acme\",\"period\":\"unlimited\"}");
+	move(&a, &m, 0, lab_uid(&a.l, 9, "acme.e"), ERR_INVALID);
 	move(&a, &m, 0, to, 0);
 	ck_assert_int_eq(asker_status(&a).limit, 600);
 	ck_assert_int_eq(asker_status(&a).free, 0);
@@ -262,5 +308,6 @@ main(void)
 	UNIT_ADD(s, test_events);
 	UNIT_ADD(s, test_increase);
 	UNIT_ADD(s, test_transfer);
+	UNIT_ADD(s, test_transfer_rolling);
 	return pgtest_run(s);
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/rng.h"
 #include "controlplane/store/money_audit.h"
+#include "controlplane/store/store_budget.h"
 #include "controlplane/store/store_lease.h"
 #include "controlplane/store/store_usage.h"
 #include "tests/unit/controlplane/support/pgtest.h"
@@ -540,6 +541,90 @@ START_TEST(test_retention_leases)
 }
 END_TEST
 
+/* A month is over: what comes for it then is booked in another period, and
+ * the reconciliation follows; then the period itself goes. */
+START_TEST(test_closed_period)
+{
+	struct money_audit_request q = {
+	    .actor = STR("test"), .scope = MONEY_AUDIT_FULL};
+	struct store *s = world();
+	struct budget_closing c;
+	struct usage_result r;
+	Hg__UsageBatch *b;
+	int64_t settled, start, id;
+	struct error e;
+
+	pgtest_sql(s, "UPDATE lease SET doubtful = true WHERE boot_epoch = 1");
+	healthy(s, MONEY_AUDIT_FULL);
+	OK(store_budget_close(s, NOW + 60 * DAY, &c, &e));
+	ck_assert_int_eq(c.closed, 1);
+	start = pgtest_number(s, "SELECT period_start FROM budget_period "
+				 "WHERE state = 'closed'");
+	settled = pgtest_number(s, "SELECT settled FROM budget_period "
+				   "WHERE state = 'closed'");
+	healthy(s, MONEY_AUDIT_FULL);
+	/* late usage of both leases, an estimate, corrections of two: one that
+	 * was made before, one that holds money of the closed period */
+	ship(s, 1, 0, 601, 50, T0 - DAY);
+	b = usagegen_batch(&gen, 2, 0, 11, 20, T0);
+	b->records[1]->source = b->records[2]->source =
+	    HG__USAGE_SOURCE__SOURCE_ESTIMATED;
+	OK(store_usage_ingest(s, AGENT, b, NOW, &r, &e));
+	usagegen_free(b);
+	healthy(s, MONEY_AUDIT_FULL);
+	correct(s, 2);
+	correct(s, 12);
+	healthy(s, MONEY_AUDIT_CHANGED);
+	healthy(s, MONEY_AUDIT_FULL);
+	ck_assert_int_eq(pgtest_number(s, "SELECT settled FROM budget_period "
+					  "WHERE state = 'closed'"),
+	    settled);
+	ck_assert_int_gt(pgtest_number(s, "SELECT count(*) FROM "
+					  "budget_correction"),
+	    3);
+	/* somebody changes what was carried out of it */
+	pgtest_sql(s, "ALTER TABLE budget_correction DISABLE TRIGGER ALL; "
+		      "UPDATE budget_correction SET cost = cost + 1 WHERE id = "
+		      "(SELECT min(id) FROM budget_correction)");
+	ck_assert_str_eq(run(s, MONEY_AUDIT_FULL).list,
+	    "lease_usage/cost budget_usage/cost budget_usage/cost ");
+	pgtest_sql(s, "UPDATE budget_correction SET cost = cost - 1 WHERE id = "
+		      "(SELECT min(id) FROM budget_correction)");
+	healthy(s, MONEY_AUDIT_FULL);
+	/* A decision about what is still held and in doubt. */
+	pgtest_number(s, "SELECT hg_held_decide(budget_uid, period_start, "
+			 "'book', 'me', 'x') FROM budget_period WHERE state = "
+			 "'closed'");
+	pgtest_number(s, "SELECT hg_doubt_decide(budget_uid, period_start, "
+			 "agent_id, boot_epoch, 'book', 'me', 'x') FROM lease "
+			 "WHERE doubtful");
+	healthy(s, MONEY_AUDIT_FULL);
+	pgtest_sql(s,
+	    "UPDATE budget_period p SET free = free + (SELECT "
+	    "sum(granted - settled - returned) FROM lease l WHERE "
+	    "l.period_start = p.period_start) WHERE state = 'closed'; "
+	    "UPDATE lease SET returned = granted - settled");
+	healthy(s, MONEY_AUDIT_FULL);
+	/* In time all of it goes. */
+	ck_assert_int_eq(expire(s, 1).periods, 0);
+	OK(store_retention(s, 1, NOW + 500 * DAY, &(struct retention){0}, &e));
+	ck_assert_int_eq(pgtest_number(s, "SELECT count(*) FROM budget_period "
+					  "WHERE state = 'closed'"),
+	    0);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT settled FROM budget_pruned"), settled);
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 0);
+	ship(s, 1, 0, 651, 50, T0 - DAY);
+	ck_assert_int_eq(pgtest_number(s, "SELECT count(*) FROM budget_period "
+					  "WHERE state = 'closed'"),
+	    0);
+	OK(money_audit_run(s, &q, &id, &e));
+	ck_assert_int_eq(run(s, MONEY_AUDIT_FULL).n, 0);
+	ck_assert_int_gt(start, 0);
+	pgtest_close(s);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -559,6 +644,7 @@ suite(void)
 	UNIT_ADD(s, test_one_at_a_time);
 	UNIT_ADD(s, test_retention);
 	UNIT_ADD(s, test_retention_leases);
+	UNIT_ADD(s, test_closed_period);
 	return s;
 }
 
