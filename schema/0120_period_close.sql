@@ -108,8 +108,8 @@ LEFT JOIN LATERAL (SELECT b.period_start, b.period_end, b.base_nano,
 	ORDER BY b.period_start DESC LIMIT 1) q
 	ON q.period_end > at_ns AND q.config_version = i.version
 	AND i.spec->>'period' <> 'rolling'
-LEFT JOIN LATERAL hg_window(i.uid, i.spec, at_ns) n
-	ON q.period_start IS NULL
+LEFT JOIN LATERAL (SELECT w.* FROM hg_window(i.uid, i.spec, at_ns) w
+	WHERE q.period_start IS NULL OFFSET 0) n ON true
 LEFT JOIN LATERAL (SELECT b.period_start, b.period_end, b.state
 	FROM budget_period b
 	WHERE b.budget_uid = i.uid AND b.period_end <= at_ns
@@ -616,11 +616,11 @@ BEGIN
 		CONTINUE WHEN NOT FOUND;
 		CONTINUE WHEN NOT x.late AND NOT hg_period_settled(
 			p.budget_uid, p.period_start, p.held);
-		carried := carried + hg_carry(p, now_ns);
 		UPDATE budget_period b SET state = 'closed', closed_at = now(),
 			updated_at = now()
 			WHERE b.budget_uid = p.budget_uid
 			AND b.period_start = p.period_start;
+		carried := carried + hg_carry(p, now_ns);
 		-- a bucket of a window every few minutes is no news
 		INSERT INTO budget_event (budget_uid, period_start, kind,
 			percent, limit_nano, spent_nano)
