@@ -49,7 +49,7 @@ test('the stack starts, the provider speaks TLS', async () => {
   app = agent.client(key);
 }, { timeout: 120000 });
 
-const ask = (sim = {}, more = {}) => prompt('Over TLS, please.', { model: 'tls', x_sim: { tokens: 20, ...sim }, ...more });
+const ask = (knobs = {}, more = {}) => prompt('Over TLS, please.', { model: 'tls', x_sim: { tokens: 20, ...knobs }, ...more });
 const rows = async () => (await stack.provider.bill()).length;
 
 async function order(fault, n = 1) {
@@ -57,8 +57,9 @@ async function order(fault, n = 1) {
   equal(r.status, 200);
 }
 
-// The agent has no connection left that it could use again.
-const alone = () => served(ask({ until_close: 1 }));
+// The agent has no connection left that it could use again: as many requests
+// as it may have kept connections, each of which ends its own.
+const alone = () => Promise.all(Array.from({ length: 6 }, () => served(ask({ until_close: 1, ttft_ms: 30 }))));
 
 async function served(body = ask()) {
   const r = await agent.chat(key, body);
