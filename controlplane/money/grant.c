@@ -168,6 +168,10 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 			d.w.recall_others = hope;
 		}
 	}
+	/* Who does not wait leaves enough for no tail to begin: the answer
+	 * would ask for the grant back, over and over. */
+	if (r->want_min <= 0)
+		d.w.grant = positive(min64(d.w.grant, sub64(d.free, scarce)));
 	d.free -= d.w.grant;
 	d.tail = !v->soft && d.free < scarce;
 	d.granted = v->granted + d.w.grant;

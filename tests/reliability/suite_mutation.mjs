@@ -1,77 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 // Are the tests any good? Wrong operators are put into the code that handles
 // money and journal, one at a time, in a copy of the tree; the tests of that
-// code must notice. A mutant that hangs is noticed too; one that does not
-// compile does not count.
-import { execFile } from 'node:child_process';
+// code must notice. A mutant that hangs is noticed too (limits are CPU time, so
+// that a busy machine kills nobody); one that does not compile does not count.
+//
+// What became of each mutant is appended to build/mutation/log.jsonl. A run
+// that was interrupted goes on there: who was killed is not tried again as long
+// as the file that was changed is the same (FRESH=1 tries all); who survived is.
+// tests/reliability/equivalent.txt names changes that no test can see, each
+// with the reason; they do not count.
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { promisify } from 'node:util';
 
-import { Random } from './lib/random.mjs';
+import { run as exec } from './lib/build.mjs';
 import { mutants } from './lib/mutants.mjs';
+import { Random } from './lib/random.mjs';
 
 export const title = 'mutation: wrong operators in the code of money and journal';
 
-const run_ = promisify(execFile);
+const MODE = 'dev';
+const SIM = 'bin/headgate-sim';
 
-// Files, and the unit tests that stand for them; the simulation runs for all
-// but common/.
+// Files, and the programs that stand for them, the quick ones first.
 const AREAS = [
-  { files: /^agent\/money\/.*\.c$/, tests: ['agent/test_lease'], sim: true },
-  { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record)\.c$/,
-    tests: ['agent/test_journal', 'agent/test_machine'], sim: true },
-  { files: /^controlplane\/money\/.*\.c$/, tests: ['controlplane/test_grant'], sim: true },
-  { files: /^common\/money\.c$/, tests: ['common/test_money'], sim: false },
+  { files: /^agent\/money\/.*\.c$/,
+    tests: ['unit/agent/test_lease', 'unit/money/test_sizing', SIM, 'unit/agent/test_server'] },
+  { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
+    tests: ['unit/agent/test_machine', 'unit/agent/test_journal', SIM] },
+  { files: /^controlplane\/money\/(exchange|grant)\.c$/,
+    tests: ['unit/controlplane/test_grant', 'unit/money/test_sizing', SIM,
+      'unit/controlplane/test_lease'] },
+  { files: /^common\/(money|price)\.c$/, tests: ['unit/common/test_money', 'unit/common/test_price'] },
 ];
 
-async function sh(cwd, command, ms) {
-  try {
-    const r = await run_('bash', ['-c', command],
-      { cwd, timeout: ms, maxBuffer: 1 << 26, killSignal: 'SIGKILL', env: { ...process.env, MAKEFLAGS: '' } });
-    return { code: 0, out: r.stdout + r.stderr };
-  } catch (e) {
-    return { code: e.killed ? 'late' : (e.code ?? 1), out: `${e.stdout ?? ''}${e.stderr ?? ''}` };
+const command = {
+  // Fresh seeds beside those that found something once.
+  [SIM]: (b) => `${b}/${SIM} --first --seeds 1600`,
+};
+const CPU_SECONDS = 90;
+
+function listed(root) {
+  const file = path.join(root, 'tests/reliability/equivalent.txt');
+  const known = new Map();
+  for (const line of fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n') : []) {
+    const m = /^(\S+): (.+?) {2}-> {2}(.*?) {2}# (.+)$/.exec(line);
+    if (m)
+      known.set(`${m[1]}: ${m[2]}  ->  ${m[3]}`, m[4]);
+    else if (line.trim() && !line.startsWith('#'))
+      throw new Error(`equivalent.txt: no reason in: ${line}`);
   }
+  return known;
 }
 
-async function prepare(root, tree) {
-  const r = await sh(root, `mkdir -p '${tree}' && git ls-files -z -co --exclude-standard | ` +
-    `xargs -0 tar cf - --ignore-failed-read 2>/dev/null | tar xf - -C '${tree}'`, 60000);
-  if (r.code !== 0)
-    throw new Error(`cannot copy the tree: ${r.out.slice(-500)}`);
-}
-
-const programs = (area) => [
-  ...(area.sim ? ['build/dev/bin/headgate-sim'] : []),
-  ...area.tests.map((t) => `build/dev/unit/${t}`),
-];
-
-// true when a test fails, false when all pass, null when it does not compile.
-async function killed(tree, area) {
-  const built = await sh(tree, `make -s ${programs(area).join(' ')}`, 300000);
-  if (built.code !== 0)
-    return null;
-  for (const t of area.tests) {
-    if ((await sh(tree, `timeout -s KILL 60 build/dev/unit/${t}`, 70000)).code !== 0)
-      return true;
-  }
-  if (!area.sim)
-    return false;
-  const r = await sh(tree, 'timeout -s KILL 120 build/dev/bin/headgate-sim --seeds 4000 --seconds 60', 130000);
-  return r.code !== 0;
-}
+const nameOf = (m) => `${m.file}: ${m.from}  ->  ${m.to}`;
 
 function choose(root, random) {
   const list = [];
-  for (const area of AREAS) {
-    for (const dir of ['agent/money', 'agent/journal', 'controlplane/money', 'common']) {
-      for (const f of fs.readdirSync(path.join(root, dir))) {
-        const file = `${dir}/${f}`;
-        if (area.files.test(file))
-          for (const m of mutants(fs.readFileSync(path.join(root, file), 'utf8')))
-            list.push({ ...m, file, area });
-      }
+  for (const dir of ['agent/money', 'agent/journal', 'controlplane/money', 'common']) {
+    for (const f of fs.readdirSync(path.join(root, dir)).sort()) {
+      const file = `${dir}/${f}`;
+      const area = AREAS.find((a) => a.files.test(file));
+      const text = area ? fs.readFileSync(path.join(root, file), 'utf8') : '';
+      const hash = createHash('sha256').update(text).digest('hex').slice(0, 16);
+      for (const m of area ? mutants(text) : [])
+        list.push({ ...m, file, area, key: `${hash}:${m.line}:${m.column}:${m.to}` });
     }
   }
   for (let i = list.length - 1; i > 0; i--) {
@@ -81,50 +74,144 @@ function choose(root, random) {
   return list;
 }
 
-async function worker(tree, queue, state) {
-  while (state.done < state.want && queue.length > 0) {
-    const m = queue.pop();
-    const file = path.join(tree, m.file);
-    const was = fs.readFileSync(file, 'utf8');
-    state.done += 1;
-    fs.writeFileSync(file, m.text);
-    const dead = await killed(tree, m.area).finally(() => fs.writeFileSync(file, was));
-    if (dead === null) {
-      state.done -= 1;
-      state.broken += 1;
-      continue;
-    }
-    if (dead)
-      state.killed += 1;
-    else
-      state.alive.push(`${m.file}:${m.line}: ${m.from}  ->  ${m.to}`);
+class Tree {
+  constructor(dir) {
+    this.dir = dir;
+    this.build = `build/${MODE}`;
+    this.env = { ...process.env, TMPDIR: path.join(dir, '..'), CCACHE_NOHASHDIR: '1', CCACHE_BASEDIR: dir };
+    for (const name of ['MAKEFLAGS', 'MFLAGS', 'MAKELEVEL', 'MAKEOVERRIDES', 'T', 'C', 'B', 'MODE', 'HG_BIN', 'HG_ROOT'])
+      delete this.env[name];
   }
+
+  sh(text) {
+    return exec('bash', ['-c', text], { cwd: this.dir, env: this.env });
+  }
+
+  async make(programs, jobs = 1) {
+    const r = await this.sh(`make -s -j${jobs} ${programs.map((p) => `${this.build}/${p}`).join(' ')}`);
+    return r instanceof Error ? String(r.stdout) + String(r.stderr) : '';
+  }
+
+  // '' or what failed.
+  async test(program) {
+    const text = command[program]?.(this.build) ?? `${this.build}/${program}`;
+    const r = await this.sh(`ulimit -c 0; ulimit -t ${CPU_SECONDS}; CK_DEFAULT_TIMEOUT=0 exec timeout -s KILL 900 ${text} 2>&1`);
+    if (!(r instanceof Error))
+      return '';
+    const why = String(r.stdout).split('\n').find((l) => /^(not ok|# seed)/.test(l)) ?? `exit ${r.code ?? r.signal}`;
+    return `${program}: ${why}`.slice(0, 300);
+  }
+
+  // What noticed it, '' when nothing did, null when it does not compile.
+  async judge(m) {
+    const file = path.join(this.dir, m.file);
+    const was = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(file, m.text);
+    try {
+      for (const program of m.area.tests) {
+        if (await this.make([program]) !== '')
+          return null;
+        const why = await this.test(program);
+        if (why !== '')
+          return why;
+      }
+      return '';
+    } finally {
+      fs.writeFileSync(file, was);
+    }
+  }
+}
+
+async function prepare(root, dir) {
+  const tree = new Tree(dir);
+  fs.mkdirSync(dir, { recursive: true });
+  const r = await exec('bash', ['-c', `git ls-files -z -co --exclude-standard | ` +
+    `xargs -0 tar cf - --ignore-failed-read 2>/dev/null | tar xf - -C '${dir}'`], { cwd: root });
+  if (r instanceof Error)
+    throw new Error(`cannot copy the tree: ${String(r.stderr).slice(-500)}`);
+  const programs = [...new Set(AREAS.flatMap((a) => a.tests))];
+  for (const area of AREAS)
+    area.tests = area.tests.filter((t) => t === SIM || fs.existsSync(path.join(root, `tests/${t}.c`)));
+  const broken = await tree.make(programs.filter((p) => AREAS.some((a) => a.tests.includes(p))), 2);
+  if (broken !== '')
+    throw new Error(`the unchanged tree does not build: ${broken.slice(-1000)}`);
+  return tree;
+}
+
+function earlier(file) {
+  const killed = new Map();
+  if (process.env.FRESH !== '1' && fs.existsSync(file))
+    for (const line of fs.readFileSync(file, 'utf8').split('\n').filter(Boolean)) {
+      const r = JSON.parse(line);
+      if (r.killed)
+        killed.set(r.key, r);
+      else
+        killed.delete(r.key);
+    }
+  return killed;
+}
+
+async function worker(tree, next, note) {
+  for (let m = next(); m; m = next())
+    note(m, await tree.judge(m));
 }
 
 export async function run({ soak, dir, root, log }) {
   const want = Number(process.env.MUTANTS ?? (soak ? 1000 : 50));
   const seed = Number(process.env.SEED ?? 7);
+  const workers = Number(process.env.WORKERS ?? 2);
+  const file = path.join(root, 'build/mutation/log.jsonl');
   const queue = choose(root, new Random(seed));
-  const state = { want, done: 0, killed: 0, broken: 0, alive: [] };
-  const trees = [path.join(dir, 'tree-1'), path.join(dir, 'tree-2')];
+  const equal = listed(root);
+  const known = earlier(file);
+  const s = { tried: 0, killed: 0, broken: 0, equal: 0, out: 0, alive: [] };
 
-  log(`${queue.length} mutants possible, ${want} tried (seed ${seed})`);
-  for (const tree of trees) {
-    await prepare(root, tree);
-    const all = [...new Set(AREAS.flatMap(programs))].join(' ');
-    const built = await sh(tree, `make -s -j2 ${all}`, 900000);
-    if (built.code !== 0)
-      throw new Error(`the unchanged tree does not build: ${built.out.slice(-1000)}`);
+  fs.mkdirSync(path.dirname(file), { recursive: true });
+  log(`${queue.length} mutants possible, ${want} tried (seed ${seed}); ${known.size} known from before`);
+  const trees = [];
+  for (let i = 0; i < workers; i++)
+    trees.push(await prepare(root, path.join(dir, `tree-${i}`)));
+  for (const program of new Set(AREAS.flatMap((a) => a.tests))) {
+    const why = await trees[0].test(program);
+    if (why !== '')
+      throw new Error(`the unchanged tree fails: ${why}`);
   }
-  for (const area of AREAS) {
-    if (await killed(trees[0], area) !== false)
-      throw new Error(`the unchanged tree fails the tests of ${area.files}`);
-  }
-  await Promise.all(trees.map((t) => worker(t, queue, state)));
-  const tried = state.killed + state.alive.length;
-  const figures = { mutants: tried, mutants_killed: state.killed,
-    mutation_kill_rate: tried > 0 ? Number((state.killed / tried).toFixed(4)) : 0 };
-  for (const a of state.alive)
+  const note = (m, why, old = false) => {
+    s.out -= old ? 0 : 1;
+    if (!old)
+      fs.appendFileSync(file, `${JSON.stringify({ key: m.key, name: nameOf(m), line: m.line,
+        killed: Boolean(why), compiles: why !== null, by: why })}\n`);
+    if (why === null) {
+      s.broken += 1;
+      return;
+    }
+    s.tried += 1;
+    if (why)
+      s.killed += 1;
+    else
+      s.alive.push(`${m.file}:${m.line}: ${m.from}  ->  ${m.to}`);
+    log(`${s.tried}/${want} ${why ? 'killed  ' : 'SURVIVED'} ${m.file}:${m.line}: ${m.from}  ->  ${m.to}` +
+      `${why ? `   (${why.slice(0, 90)})` : ''}`);
+  };
+  const next = () => {
+    while (s.tried + s.out < want && queue.length > 0) {
+      const m = queue.pop();
+      if (equal.has(nameOf(m))) {
+        s.equal += 1;
+        log(`equivalent: ${nameOf(m)}: ${equal.get(nameOf(m))}`);
+      } else if (known.has(m.key)) {
+        note(m, `${known.get(m.key).by} (earlier)`, true);
+      } else {
+        s.out += 1;
+        return m;
+      }
+    }
+    return null;
+  };
+  await Promise.all(trees.map((t) => worker(t, next, note)));
+  const figures = { mutants: s.tried, mutants_killed: s.killed, mutants_equivalent: s.equal,
+    mutation_seed: seed, mutation_kill_rate: s.tried > 0 ? Number((s.killed / s.tried).toFixed(4)) : 0 };
+  for (const a of s.alive)
     log(`survived: ${a}`);
   if (figures.mutation_kill_rate < 0.9)
     throw Object.assign(new Error(`kill rate ${figures.mutation_kill_rate}`), { figures });

@@ -307,6 +307,21 @@ check_stranded(struct sim *s)
 	}
 }
 
+/* I16: who has nothing to do sends a heartbeat a second, and up to four more
+ * while the last rights go back; urgent ones would be twenty. */
+static void
+check_traffic(struct sim *s)
+{
+	const int64_t quiet = (SIM_TAIL_NS - SIM_SETTLED_NS) / NS_PER_S;
+
+	for (unsigned i = 0; i < s->n_agents; i++)
+		if (s->agents[i]->quiet_beats > 5 * quiet)
+			sim_fail(s,
+			    "I16: agent %u sent %u heartbeats in %" PRId64
+			    " quiet seconds",
+			    i, s->agents[i]->quiet_beats, quiet);
+}
+
 void
 sim_check_end(struct sim *s)
 {
@@ -320,4 +335,5 @@ sim_check_end(struct sim *s)
 	check_periods(s);
 	check_books(s);
 	check_stranded(s);
+	check_traffic(s);
 }

@@ -213,4 +213,6 @@ sim_control(struct sim *s, const struct sim_msg *m, struct sim_msg *reply)
 	s->fail_after = after;
 	s->commit_lies = lies;
 	arena_release(&a);
+	if (reply->rc == 0)
+		sim_algebra(s, m);
 }

@@ -50,8 +50,8 @@ sim_store(struct sim *s)
 /* ---- transactions ---------------------------------------------------------
  */
 
-static void
-m_db_copy(struct m_db *to, const struct m_db *from)
+void
+sim_db_copy(struct m_db *to, const struct m_db *from)
 {
 	memcpy(to, from, offsetof(struct m_db, periods));
 	memcpy(to->periods, from->periods,
@@ -84,7 +84,7 @@ db_begin(struct db *db, struct error *e)
 	MUST(!db->in_tx);
 	sim_control_meanwhile(s);
 	db->in_tx = true;
-	m_db_copy(s->undo, &s->db);
+	sim_db_copy(s->undo, &s->db);
 	return 0;
 }
 
@@ -101,7 +101,7 @@ db_rollback(struct db *db)
 		s->reqs[s->usage[i].req].rows--;
 		s->reqs[s->usage[i].req].booked -= s->usage[i].cost;
 	}
-	m_db_copy(&s->db, s->undo);
+	sim_db_copy(&s->db, s->undo);
 	if (s->plant == PLANT_HALF_COMMIT)
 		s->db.ledger = ledger;
 }

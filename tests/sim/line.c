@@ -159,6 +159,9 @@ line_heartbeat(struct sim_agent *a, bool urgent)
 		    r->settled, r->returned, r->in_use, r->want_min,
 		    r->want_total, r->rate_per_s, r->w_p99);
 	}
+	if (a->sim->quiet && a->sim->n_probes == 0 &&
+	    a->sim->now > a->sim->storm_end + SIM_SETTLED_NS)
+		a->quiet_beats++;
 	line_call(a, line_msg(a, MSG_BEAT, &h.base));
 	arena_release(&arena);
 }
@@ -208,6 +211,25 @@ sim_line_kick(void *sim)
 	a->kicked = true;
 	if (a->call == 0)
 		sim_line_again(a, 1);
+}
+
+/* PLANT_NO_FENCE, PLANT_CHATTER: what an answer changes. */
+static void
+line_plants(struct sim_agent *a)
+{
+	struct sim *s = a->sim;
+
+	for (unsigned i = 0; i < s->db.n_budgets; i++) {
+		struct budget_cell *c =
+		    lease_table_find(a->leases, s->db.budgets[i].uid);
+		struct lease *l = c == NULL ? NULL : atomic_load(&c->current);
+
+		if (s->plant == PLANT_NO_FENCE && l != NULL)
+			atomic_store(&l->fence_mono, INT64_MAX);
+		if (s->plant == PLANT_CHATTER && l != NULL &&
+		    atomic_load(&l->left) == 0)
+			atomic_store(&c->refill, true);
+	}
 }
 
 static void
@@ -275,15 +297,7 @@ sim_line_reply(struct sim_agent *a, struct sim_msg *m)
 	if (lease_table_reply(a->leases, a->sent_mono,
 		clock_mono(&a->clock.clock), r->grants, r->n_grants))
 		sim_agent_retry(a);
-	for (unsigned i = 0; s->plant == PLANT_NO_FENCE && i < s->db.n_budgets;
-	     i++) {
-		struct budget_cell *c =
-		    lease_table_find(a->leases, s->db.budgets[i].uid);
-
-		if (c != NULL && atomic_load(&c->current) != NULL)
-			atomic_store(
-			    &atomic_load(&c->current)->fence_mono, INT64_MAX);
-	}
+	line_plants(a);
 	arena_release(&arena);
 	sim_line_again(a, URGENT_GAP_NS);
 }

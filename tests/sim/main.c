@@ -3,7 +3,9 @@
  * headgate-sim: runs seeds of the simulation. See sim.h.
  *
  *   headgate-sim [--seeds N] [--from N] [--seconds N] [--regress FOLDER]
- *	as many seeds as asked for or as fit; TAP, then one line of JSON
+ *	[--first]
+ *	as many seeds as asked for or as fit, --first: until one fails; TAP,
+ *	then one line of JSON
  *   headgate-sim --seed N [--plant NAME] [--trace]
  *	one seed, with everything that happens
  *   headgate-sim --planted [--seeds N]
@@ -69,7 +71,8 @@ run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
 }
 
 static void
-run_many(uint64_t from, uint64_t seeds, int64_t seconds, struct totals *t)
+run_many(uint64_t from, uint64_t seeds, int64_t seconds, bool first,
+    struct totals *t)
 {
 	int64_t end = clock_mono(clock_system()) + seconds * NS_PER_S;
 	char why[400];
@@ -82,6 +85,8 @@ run_many(uint64_t from, uint64_t seeds, int64_t seconds, struct totals *t)
 			continue;
 		if (t->violations++ < FAILURES_SHOWN)
 			printf("# seed %" PRIu64 ": %s\n", seed, why);
+		if (first)
+			break;
 	}
 	printf("%s %u - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
 	       " violations\n",
@@ -198,7 +203,7 @@ struct args {
 	uint64_t seeds, from, seed;
 	int64_t seconds;
 	int plant;
-	bool one, trace, planted;
+	bool one, trace, planted, first;
 	const char *regress;
 };
 
@@ -209,7 +214,8 @@ parse_args(int argc, char **argv, struct args *a)
 	    {"from", 1, NULL, 'f'}, {"seconds", 1, NULL, 's'},
 	    {"seed", 1, NULL, '1'}, {"plant", 1, NULL, 'p'},
 	    {"trace", 0, NULL, 't'}, {"planted", 0, NULL, 'P'},
-	    {"regress", 1, NULL, 'r'}, {NULL, 0, NULL, 0}};
+	    {"regress", 1, NULL, 'r'}, {"first", 0, NULL, 'F'},
+	    {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -225,6 +231,8 @@ parse_args(int argc, char **argv, struct args *a)
 			a->plant = plant_find(optarg);
 		else if (c == 't')
 			a->trace = true;
+		else if (c == 'F')
+			a->first = true;
 		else if (c == 'P')
 			a->planted = true;
 		else if (c == 'r')
@@ -257,7 +265,7 @@ main(int argc, char **argv)
 	if (a.regress != NULL)
 		run_regress(a.regress, &t);
 	if (!a.planted)
-		run_many(a.from, a.seeds, a.seconds, &t);
+		run_many(a.from, a.seeds, a.seconds, a.first, &t);
 	if (a.planted || a.regress != NULL)
 		run_planted(a.planted ? a.seeds : 3000, &t);
 	printf("1..%u\n", t.test);

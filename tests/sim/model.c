@@ -197,7 +197,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 		v[13] = l->high_water;
 		v[14] = l->report_at;
 		v[15] = l->fence_at;
-		v[16] = l->r_settled;
+		v[16] = s->plant == PLANT_LAST_WORD ? 0 : l->r_settled;
 		v[17] = l->r_in_use;
 		v[18] = l->recall;
 	}
@@ -277,11 +277,12 @@ m_lease_merge(const struct sim *s, struct m_lease *l, const struct db_val *a,
     int64_t back)
 {
 	bool overwrite = s->plant == PLANT_OVERWRITE;
+	bool last = overwrite || s->plant == PLANT_LAST_WORD;
 
 	l->granted += a[5].v.i;
 	l->returned = overwrite ? a[6].v.i : l->returned + back;
 	l->high_water = max64(l->high_water, a[7].v.i);
-	l->r_settled = overwrite ? a[8].v.i : max64(l->r_settled, a[8].v.i);
+	l->r_settled = last ? a[8].v.i : max64(l->r_settled, a[8].v.i);
 	l->r_in_use = a[9].v.i;
 	l->report_at = max64(l->report_at, a[10].v.i);
 	l->fence_at = max64(l->fence_at, a[11].v.i);
@@ -331,7 +332,9 @@ m_reports(struct sim *s, const struct db_val *a, struct db_rows **ret)
 		if (l == NULL)
 			continue;
 		l->high_water = max64(l->high_water, high[i]);
-		l->r_settled = max64(l->r_settled, settled[i]);
+		l->r_settled = s->plant == PLANT_LAST_WORD
+				   ? settled[i]
+				   : max64(l->r_settled, settled[i]);
 		l->r_in_use = in_use[i];
 		l->report_at = max64(l->report_at, a[9].v.i);
 		l->fence_at = max64(l->fence_at, fence[i]);

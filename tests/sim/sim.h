@@ -60,7 +60,9 @@ struct lease_table;
 	X(PLANT_REPLAY_FREES, "replay drops the intents that it finds")       \
 	X(PLANT_PAST_DELTA, "bounded budgets release all doubt by time")      \
 	X(PLANT_HALF_COMMIT, "a batch that fails leaves its ledger rows")     \
-	X(PLANT_LOWER_FIRST, "rights are let go of before that is durable")
+	X(PLANT_LOWER_FIRST, "rights are let go of before that is durable")   \
+	X(PLANT_LAST_WORD, "a late report replaces what was known since")     \
+	X(PLANT_CHATTER, "an answered question stays urgent")
 
 enum sim_plant {
 	PLANT_NONE,
@@ -227,7 +229,8 @@ struct sim_agent {
 	uint64_t call; /* id of the call that is out, 0 = none */
 	int64_t sent_mono, next_beat, last_urgent;
 	int backoff_ms;
-	bool kicked, cut;		    /* cut: partitioned */
+	bool kicked, cut;     /* cut: partitioned */
+	unsigned quiet_beats; /* sent while nothing happens any more */
 	uint64_t beat_no, ship_no, sync_no; /* only the last one counts */
 	int64_t ship_at, sync_at;
 	uint64_t flush_no, synced_no;
@@ -270,6 +273,14 @@ struct sim_event {
 	struct sim_msg *msg;
 };
 
+/* The last messages that were handled (algebra.c). */
+#define SIM_OLD 5
+struct sim_algebra {
+	struct sim_msg old[SIM_OLD];
+	uint64_t n;
+	struct m_db *before, *once;
+};
+
 struct sim_net {
 	unsigned drop, dup, slow, fail; /* per mille */
 	int64_t rtt, slow_ns;
@@ -301,6 +312,7 @@ struct sim {
 	bool cp_down;
 	int64_t fence_ms; /* of leases */
 	struct sim_net net;
+	struct sim_algebra algebra;
 	bool quiet; /* the tail: no faults, no load */
 	int64_t storm_end, end;
 	unsigned paths[SIM_KEYS]; /* budgets of each key, bits */
@@ -376,7 +388,12 @@ void sim_control(struct sim *s, const struct sim_msg *m, struct sim_msg *reply);
 void sim_control_meanwhile(struct sim *s);
 int64_t sim_control_now(const struct sim *s, unsigned replica);
 
+/* algebra.c: a message was handled without error. */
+void sim_algebra(struct sim *s, const struct sim_msg *m);
+void sim_algebra_release(struct sim *s);
+
 /* db.c */
+void sim_db_copy(struct m_db *to, const struct m_db *from);
 void sim_db_init(struct sim *s);
 struct db *sim_db(struct sim *s);
 struct store *sim_store(struct sim *s);
@@ -394,6 +411,10 @@ void sim_db_doubt_timer(struct sim *s, int64_t grace);
 /* check.c */
 void sim_check(struct sim *s, enum sim_event_kind kind);
 void sim_check_end(struct sim *s);
+/* The rights are back where they belong: from here on agents have little to
+ * tell. */
+#define SIM_SETTLED_NS (12 * NS_PER_S)
+#define SIM_TAIL_NS    (32 * NS_PER_S) /* after the storm */
 int64_t sim_free_sum(const struct sim *s);
 
 #endif

@@ -26,7 +26,6 @@ enum {
 	F_ALL = 1023
 };
 
-#define TAIL_NS	 (32 * NS_PER_S)
 #define PROBE_NS (30 * NS_PER_S)
 
 uint64_t
@@ -230,7 +229,7 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 	if (s->faults != 0)
 		sim_at(s, NS_PER_S, EV_FAULT, 0, 0);
 	sim_at(s, s->storm_end, EV_HEAL, 0, 0);
-	s->end = s->storm_end + TAIL_NS + PROBE_NS;
+	s->end = s->storm_end + SIM_TAIL_NS + PROBE_NS;
 }
 
 void
@@ -246,6 +245,7 @@ sim_release(struct sim *s)
 	free(s->usage);
 	free(s->reqs);
 	free(s->undo);
+	sim_algebra_release(s);
 }
 
 /* ---- the storm
@@ -381,7 +381,7 @@ world_heal(struct sim *s)
 			sim_at(s, 1, EV_START, i, 0);
 	}
 	sim_trace(s, "quiet from here");
-	sim_at(s, TAIL_NS, EV_ARRIVE, 0, 1);
+	sim_at(s, SIM_TAIL_NS, EV_ARRIVE, 0, 1);
 }
 
 /* After the idle time: all rights are back; one request at a time for all that

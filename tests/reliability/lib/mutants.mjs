@@ -35,7 +35,7 @@ export function mutants(source) {
         const changed = line.slice(0, m.index) + now + line.slice(m.index + m[0].length);
         if (changed === line)
           continue;
-        list.push({ line: i + 1, from: line.trim(), to: changed.trim(),
+        list.push({ line: i + 1, column: m.index, from: line.trim(), to: changed.trim(),
           text: [...lines.slice(0, i), changed, ...lines.slice(i + 1)].join('\n') });
       }
     }
