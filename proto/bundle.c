@@ -19,6 +19,23 @@ item_hash(struct str packed, uint8_t hash[STATE_HASH_LEN])
 	    packed.len, NULL, 0);
 }
 
+uint32_t
+item_schema_minor(const Hg__Item *m)
+{
+	const Hg__Budget *b = m->budget;
+
+	if (b != NULL && (b->model_uid != 0 || b->provider_uid != 0 ||
+			     b->route_uid != 0 || b->n_tags > 0))
+		return 1;
+	for (size_t i = 0; m->model != NULL && i < m->model->n_prices; i++) {
+		const Hg__PriceLine *l = m->model->prices[i];
+
+		if (l->tier[0] != '\0' || l->above_tokens != 0)
+			return 1;
+	}
+	return 0;
+}
+
 void
 state_hash_init(struct state_hasher *h)
 {

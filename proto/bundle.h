@@ -24,6 +24,7 @@
 #include "common/buf.h"
 #include "common/rng.h"
 #include "proto/envelope.h"
+#include "proto/headgate.pb-c.h"
 
 #define STATE_HASH_LEN 32
 #define GROUP_KEY_LEN  32
@@ -36,6 +37,11 @@
 
 /* BLAKE2b-256 of a packed item. */
 void item_hash(struct str packed, uint8_t hash[STATE_HASH_LEN]);
+
+/* The least schema minor that reads the item as it is meant: an agent below it
+ * would charge other prices, or other budgets. What an older agent does not
+ * know and may leave out safely does not count. */
+uint32_t item_schema_minor(const Hg__Item *m);
 
 struct state_hasher {
 	crypto_generichash_state state;

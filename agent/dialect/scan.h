@@ -29,6 +29,7 @@ struct scan {
 	int64_t n_chars;    /* speech: characters to be spoken; rerank: bytes
 			     * of the query */
 	int64_t n_seconds;  /* transcriptions: of sound, at the most */
+	bool endless;	    /* no: that is not bounded (sound.h) */
 	struct str user;    /* the end user as the body names it, escaped */
 	/* Places in the body that may be changed on the way upstream. */
 	struct str model_span; /* value of "model", with quotes; "" = no such

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/dialect/bound.h"
+#include "agent/front/admit.h"
 #include "agent/front/exact.h"
 #include "agent/front/forward.h"
 #include "agent/front/front.h"
@@ -18,15 +18,8 @@
 #include "agent/front/stored.h"
 
 #define ADMIT_MAX_CALLS 6 /* providers called for one request */
-/* Bytes that a reranker takes for one document at the least, and tokens of
- * text that a second of sound gives at the most. */
-#define ADMIT_RERANK_CHUNK     250
-#define ADMIT_WORDS_PER_SECOND 25
-#define ADMIT_MOST	       INT64_C(100000000000) /* tokens; a record's limit */
 
-/* No deployment can take it (any more): the last provider's failure when there
- * was one, otherwise an error of ours. */
-static void
+void
 admit_give_up(struct request *r, int code, const char *text)
 {
 	if (r->fallback) {
@@ -237,8 +230,7 @@ admit_path(const struct request *r, struct budget_cell **path)
 	return lease_path(r->key, &what, path);
 }
 
-/* A model that costs nothing needs no rights: no budget can be short of it. */
-static bool
+bool
 admit_is_free(const struct request *r)
 {
 	for (int c = 0; c < TC_COUNT; c++)
@@ -257,8 +249,7 @@ admit_rights(struct request *r, struct budget_cell **short_of)
 	    path, n, r->amount, r->f->loop.mono, &r->att.rights, short_of);
 }
 
-/* Is one of them a ceiling? */
-static bool
+bool
 admit_is_hard(const struct request *r)
 {
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
@@ -426,116 +417,6 @@ admit_same_target(struct request *r, unsigned target)
 	return (int)target;
 }
 
-/* Nothing in the request bounds its cost: does the model's declaration? */
-static bool
-admit_declared(struct request *r)
-{
-	r->declared = r->att.dep->model->max_request > 0;
-	return r->declared;
-}
-
-/* A ceiling needs a cap on the output: the request's or the model's. */
-static bool
-admit_has_cap(struct request *r)
-{
-	if (!admit_is_hard(r) || !scan_bills_output(r->scan.op) ||
-	    r->worst.n[TC_OUTPUT] > 0 || price_worst_output(&r->att.price) <= 0)
-		return true;
-	if (admit_declared(r))
-		return true;
-	if (op_is_generation(r->scan.op) || r->scan.op == OP_COMPLETIONS)
-		refuse_field(r, ERR_INVALID,
-		    r->scan.op == OP_COMPLETIONS ? "max_tokens"
-						 : "max_completion_tokens",
-		    "this key has a hard budget and the model has no output "
-		    "cap: the request must have one");
-	else
-		refuse_field(r, ERR_UNSUPPORTED, "model",
-		    "this key has a hard budget and the model has no output "
-		    "cap");
-	return false;
-}
-
-static void
-admit_unbound(struct request *r, const char *field, const char *text)
-{
-	if (r->fallback)
-		admit_give_up(r, 0, NULL);
-	else
-		refuse_field(r, ERR_UNSUPPORTED, field, text);
-}
-
-/* A ceiling also needs a bound on what does not stand in the request: without
- * one it is refused, with one the worst case grows. The provider's own tools
- * are run in rounds, each of which reads the conversation again. */
-static bool
-admit_bound(struct request *r)
-{
-	const struct b_model *m = r->att.dep->model;
-	bool tools = r->plan.mode != RELAY_TRANSLATE;
-	struct bound b;
-	int64_t most;
-
-	if (!admit_is_hard(r) || !op_is_generation(r->scan.op))
-		return true;
-	bound_read(r->scan.op, json_root(buf_str(&r->body)), r->ir, &b);
-	if (b.input[0] == '\0' &&
-	    (!tools || (b.calls == 0 && b.tool[0] == '\0')))
-		return true;
-	if (admit_declared(r))
-		return true;
-	if (tools && b.tool[0] != '\0') {
-		admit_unbound(r, b.tool,
-		    "the cost of tools that the provider runs has no bound "
-		    "without a cap on their calls or a max_request_usd of the "
-		    "model, and this key has a hard budget");
-		return false;
-	}
-	if (m->context_tokens <= 0) {
-		admit_unbound(r, b.input[0] != '\0' ? b.input : "tools",
-		    "its cost has no bound while the model declares no "
-		    "context_tokens or max_request_usd, and this key has a "
-		    "hard budget");
-		return false;
-	}
-	if (!tools)
-		b.calls = 0;
-	r->unbound = true;
-	most = m->context_tokens < OAI_MAX_TOKENS ? m->context_tokens
-						  : OAI_MAX_TOKENS;
-	most *= b.calls + 1;
-	if (most > r->worst.n[TC_INPUT])
-		r->worst.n[TC_INPUT] = most;
-	r->worst.n[TC_WEB_SEARCH] += b.calls;
-	return true;
-}
-
-/* What the settled units do not tell before the answer: long documents count
- * for several, some rerankers read the query with each; what is heard becomes
- * text at no more than its own rate. */
-static void
-admit_worst(struct request *r)
-{
-	const struct scan *q = &r->scan;
-	struct tokens *w = &r->worst;
-	int64_t again = q->n_chars * q->n_messages; /* of rerank's query */
-
-	settle_worst(q, r->att.dep->model->max_output_tokens, w);
-	if (q->op == OP_RERANK) {
-		w->n[TC_SEARCH_UNITS] =
-		    (q->n_messages + q->text_bytes / ADMIT_RERANK_CHUNK + 99) /
-		    100;
-		w->n[TC_INPUT] += again < ADMIT_MOST ? again : ADMIT_MOST;
-	} else if (q->op == OP_COMPLETIONS && q->n_messages > 1) {
-		/* every prompt is answered, n times */
-		w->n[TC_OUTPUT] *= q->n_messages;
-		if (w->n[TC_OUTPUT] > ADMIT_MOST)
-			w->n[TC_OUTPUT] = ADMIT_MOST;
-	} else if (q->n_seconds > 0 && w->n[TC_OUTPUT] == 0) {
-		w->n[TC_OUTPUT] = q->n_seconds * ADMIT_WORDS_PER_SECOND;
-	}
-}
-
 /* Remember why the first deployment could not carry the request. */
 static void
 admit_cannot(struct request *r, int rc, const struct error *e)
@@ -609,7 +490,7 @@ admit_at(struct request *r, int i)
 		admit_give_up(r, ERR_INVALID, "the request is too large");
 		return;
 	}
-	if (!admit_has_cap(r)) {
+	if (!admit_has_cap(r) || !admit_sound(r)) {
 		places_give(r);
 		return;
 	}

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SPOOL_HEAD_MAX	8192 /* of one part */
-#define SPOOL_VALUE_MAX 128
-#define SPOOL_PARTS_MAX 256
-/* No sound has fewer bytes a second. */
-#define SPOOL_BYTES_PER_SECOND	500
+#include "agent/dialect/sound.h"
+
+#define SPOOL_HEAD_MAX		8192 /* of one part */
+#define SPOOL_VALUE_MAX		128
+#define SPOOL_PARTS_MAX		256
 #define SPOOL_TOKENS_PER_SECOND 25
 
 enum spool_state {
@@ -45,6 +45,7 @@ struct spool {
 	char model[SPOOL_VALUE_MAX + 1];
 	bool stream;
 	int64_t n, text_bytes, file_bytes;
+	struct sound sound; /* the file, where it is one */
 };
 
 /* A token of HTTP: means the same to everybody, quoted or not. */
@@ -306,6 +307,7 @@ spool_part_data(struct spool *s, const char *p, size_t n)
 
 	if (s->is_file) {
 		s->file_bytes += (int64_t)n;
+		sound_add(&s->sound, p, n);
 	} else {
 		s->text_bytes += (int64_t)n;
 		s->value_long = s->value_long || n > room;
@@ -444,7 +446,8 @@ spool_scan(struct spool *s, enum op op, struct str path_model, struct scan *ret,
 	if (op == OP_IMAGE_EDITS) {
 		ret->n_media = s->n_files;
 	} else {
-		ret->n_seconds = s->file_bytes / SPOOL_BYTES_PER_SECOND + 1;
+		ret->n_seconds = s->file_bytes / SOUND_MIN_RATE + 1;
+		ret->endless = s->n_files != 1 || !sound_is_bounded(&s->sound);
 		ret->text_bytes += ret->n_seconds * SPOOL_TOKENS_PER_SECOND;
 	}
 	return 0;

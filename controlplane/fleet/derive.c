@@ -280,6 +280,8 @@ derive_item(const struct derive_world *w, const struct world_item *it,
 	out->uid = it->uid;
 	out->packed = str_make((const char *)bytes, len);
 	item_hash(out->packed, out->hash);
+	if (item_schema_minor(&m) > d->min_minor)
+		d->min_minor = item_schema_minor(&m);
 	d->n++;
 	return 0;
 }

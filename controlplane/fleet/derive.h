@@ -53,6 +53,7 @@ struct derived {
 	struct derived_item *items; /* by (kind, uid) */
 	size_t n;
 	uint8_t state_hash[32];
+	uint32_t min_minor; /* of the schema, to understand all of them */
 };
 /* What the group gets. On error nothing is left to free. */
 int derive_group(const struct derive_world *w, const char *group,

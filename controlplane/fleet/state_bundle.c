@@ -110,6 +110,8 @@ bundle_head(const struct state *s, struct group *g, const struct step *base,
 	m.group = g->name;
 	m.version = g->version;
 	m.created_at = clock_wall(s->clock);
+	/* Of all that the agent has then, a delta's base included. */
+	m.min_schema_minor = g->now.min_minor;
 	m.state_hash.data = g->now.state_hash;
 	m.state_hash.len = STATE_HASH_LEN;
 	if (refs == NULL || list == NULL)

@@ -15,6 +15,7 @@ import { providerKey } from './lib/fixture.mjs';
 import { until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
 import { assert, equal, run, teardown, test } from './lib/tap.mjs';
+import { wav } from './lib/traffic.mjs';
 
 const stack = new Stack();
 let at;
@@ -173,7 +174,7 @@ function same(name, call, ends) {
 
 const bytes = async (r) => Buffer.from(await r.arrayBuffer()).toString('base64');
 const picture = () => toFile(Buffer.from(png, 'base64'), 'p.png', { type: 'image/png' });
-const sound = () => toFile(Buffer.alloc(40000, 7), 's.wav', { type: 'audio/wav' });
+const sound = () => toFile(wav(3), 's.wav', { type: 'audio/wav' });
 
 for (const encoding_format of ['float', 'base64'])
   same(`embeddings, ${encoding_format}`, (c, p, o) => c.embeddings.create(

@@ -143,6 +143,7 @@ START_TEST(fields_arrive)
 	Hg__Item *m;
 
 	ck_assert_int_eq(derive_group(w, "us", &d, &e), 0);
+	ck_assert_uint_eq(d.min_minor, 1); /* a tier, a filter */
 	m = item(&d, 4, 4);
 	ck_assert_str_eq(m->name, "acme.res.chat.ci");
 	ck_assert_uint_eq(m->version, 7);

@@ -38,6 +38,45 @@ START_TEST(test_state_hash)
 }
 END_TEST
 
+/* What an older agent would take for something else. */
+START_TEST(test_schema_minor)
+{
+	Hg__Item m = HG__ITEM__INIT;
+	Hg__Model model = HG__MODEL__INIT;
+	Hg__Budget budget = HG__BUDGET__INIT;
+	Hg__PriceLine line[2] = {HG__PRICE_LINE__INIT, HG__PRICE_LINE__INIT};
+	Hg__PriceLine *lines[] = {&line[0], &line[1]};
+	Hg__Label tag = HG__LABEL__INIT, *tags[] = {&tag};
+	char flex[] = "flex", *none = line[1].tier;
+	uint64_t *const only[] = {
+	    &budget.model_uid, &budget.provider_uid, &budget.route_uid};
+
+	ck_assert_uint_eq(item_schema_minor(&m), 0);
+	m.model = &model;
+	model.n_prices = 2;
+	model.prices = lines;
+	ck_assert_uint_eq(item_schema_minor(&m), 0);
+	line[1].tier = flex;
+	ck_assert_uint_eq(item_schema_minor(&m), 1);
+	line[1].tier = none;
+	line[1].above_tokens = 200000;
+	ck_assert_uint_eq(item_schema_minor(&m), 1);
+	m.model = NULL;
+	m.budget = &budget;
+	budget.mode = HG__BUDGET_MODE__BUDGET_BOUNDED; /* hard for all */
+	ck_assert_uint_eq(item_schema_minor(&m), 0);
+	for (size_t i = 0; i < 3; i++) {
+		*only[i] = 7;
+		ck_assert_uint_eq(item_schema_minor(&m), 1);
+		*only[i] = 0;
+	}
+	budget.n_tags = 1;
+	budget.tags = tags;
+	ck_assert_uint_eq(item_schema_minor(&m), 1);
+	ck_assert_uint_le(1, PROTO_SCHEMA_MINOR);
+}
+END_TEST
+
 START_TEST(test_sign)
 {
 	struct str inner;
@@ -202,6 +241,7 @@ main(void)
 
 	sign_keypair(pk, sk);
 	UNIT_ADD(s, test_state_hash);
+	UNIT_ADD(s, test_schema_minor);
 	UNIT_ADD(s, test_sign);
 	UNIT_ADD(s, test_seal);
 	UNIT_ADD(s, test_join);
