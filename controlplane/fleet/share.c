@@ -205,6 +205,33 @@ share_short(const struct share_limit *lim, const struct share_row *rows,
 
 /* ---- deciding ---- */
 
+static int64_t
+share_clamp(int64_t v, int64_t least, int64_t most)
+{
+	return v < least ? least : share_min(v, most);
+}
+
+/* Nothing that an agent says passes what the limit allows. */
+static struct share_report
+share_tame(const struct share_limit *lim, const struct share_row *me,
+    const struct share_report *q)
+{
+	struct share_report r = *q;
+	int d;
+
+	for (d = 0; d < SHARE_N; d++)
+		r.wanted[d] = share_clamp(q->wanted[d], 0, lim->size[d]);
+	for (d = 0; d < SHARE_RATES; d++) {
+		r.level[d] =
+		    share_clamp(q->level[d], -lim->burst[d], lim->burst[d]);
+		r.returned[d] = share_max(q->returned[d], 0);
+		if (r.returned[d] - me->returned[d] > lim->burst[d])
+			r.returned[d] = me->returned[d] + lim->burst[d];
+	}
+	r.in_flight = share_clamp(q->in_flight, 0, lim->size[SHARE_PLACES]);
+	return r;
+}
+
 /* Take in what the agent says. False: of a session that is over. */
 static bool
 share_hear(struct share_pool *p, struct share_row *me,
@@ -244,9 +271,8 @@ share_hear(struct share_pool *p, struct share_row *me,
 			me->returned[d] = q->returned[d];
 		}
 	}
-	for (d = 0; d < SHARE_N; d++)
-		me->wanted[d] = q->wanted[d] > 0 ? q->wanted[d] : 0;
-	me->in_flight = q->in_flight > 0 ? q->in_flight : 0;
+	memcpy(me->wanted, q->wanted, sizeof(me->wanted));
+	me->in_flight = q->in_flight;
 	return true;
 }
 
@@ -284,8 +310,7 @@ share_give(const struct share_limit *lim, struct share_pool *p,
 		depth = share_part(lim->burst[d], me->size[d], lim->size[d]);
 		/* What was given and is not there yet comes with the answer. */
 		room =
-		    depth - (is_new ? share_min(q->level[d], 0)
-				    : share_max(q->level[d], -lim->burst[d]));
+		    depth - (is_new ? share_min(q->level[d], 0) : q->level[d]);
 		more = share_min(p->level[d], share_min(room, depth));
 		if (more <= 0)
 			continue;
@@ -296,10 +321,11 @@ share_give(const struct share_limit *lim, struct share_pool *p,
 
 void
 share_decide(const struct share_limit *lim, struct share_pool *pool,
-    struct share_row *rows, size_t n, size_t me, const struct share_report *q,
-    int64_t now, struct share_answer *ret)
+    struct share_row *rows, size_t n, size_t me,
+    const struct share_report *said, int64_t now, struct share_answer *ret)
 {
 	struct share_row *r = &rows[me];
+	struct share_report tame = share_tame(lim, r, said), *q = &tame;
 	int64_t size[SHARE_N], counted[SHARE_N], ends;
 	bool is_new;
 	size_t i;

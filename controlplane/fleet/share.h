@@ -80,8 +80,8 @@ struct share_answer {
 /* Decide about rows[me] (zeroed but for the id when it is new) on its report;
  * the caller writes rows[me] and the pool back. */
 void share_decide(const struct share_limit *lim, struct share_pool *pool,
-    struct share_row *rows, size_t n, size_t me, const struct share_report *q,
-    int64_t now, struct share_answer *ret);
+    struct share_row *rows, size_t n, size_t me,
+    const struct share_report *said, int64_t now, struct share_answer *ret);
 /* What counts of a row at `now`. */
 int64_t share_counts(const struct share_row *r, enum share_dim d, int64_t now);
 

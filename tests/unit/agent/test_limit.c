@@ -84,6 +84,54 @@ START_TEST(test_larger_than_bucket)
 }
 END_TEST
 
+/* A burst of its own: below a minute's quota and above it. */
+START_TEST(test_burst)
+{
+	struct limit_values values = {.rpm = 60, .req_burst = 5};
+	struct limit_verdict v;
+	int64_t now = 1000 * NS_PER_S, rl, tl, rr, tr;
+	int i;
+
+	memset(&cell, 0, sizeof(cell));
+	limit_set(&cell, &values);
+	for (i = 0; i < 5; i++)
+		ck_assert_int_eq(limit_take(one, 1, 1, now, &v), 0);
+	ck_assert_int_eq(limit_take(one, 1, 1, now, &v), ERR_RATE_LIMITED);
+	limit_remaining(&cell, now + 2 * NS_PER_S, &rl, &tl, &rr, &tr);
+	ck_assert_int_eq(rl, 2);
+	ck_assert_int_eq(rr, 3000);
+	/* Raised: what is there stays, more flows in up to the new burst. */
+	values.req_burst = 200;
+	limit_set(&cell, &values);
+	ck_assert_int_eq(limit_take(one, 1, 1, now, &v), ERR_RATE_LIMITED);
+	now += 1000 * NS_PER_S;
+	limit_remaining(&cell, now, &rl, &tl, &rr, &tr);
+	ck_assert_int_eq(rl, 60); /* a minute's quota is what is told */
+	for (i = 0; i < 200; i++)
+		ck_assert_int_eq(limit_take(one, 1, 1, now, &v), 0);
+	ck_assert_int_eq(limit_take(one, 1, 1, now, &v), ERR_RATE_LIMITED);
+}
+END_TEST
+
+/* What an answer took beyond what was asked for is paid off, up to a bound. */
+START_TEST(test_debt)
+{
+	struct limit_verdict v;
+	int64_t now = 1000 * NS_PER_S;
+
+	setup(0, 600, 0);
+	ck_assert_int_eq(limit_take(one, 1, 10, now, &v), 0);
+	limit_done(one, 1, 1190, now); /* 600 too much */
+	ck_assert_int_eq(
+	    limit_take(one, 1, 1, now + 60 * NS_PER_S, &v), ERR_RATE_LIMITED);
+	ck_assert_int_eq(limit_take(one, 1, 1, now + 61 * NS_PER_S, &v), 0);
+	limit_done(one, 1, 1000000, now + 61 * NS_PER_S);
+	ck_assert_int_eq(
+	    limit_take(one, 1, 1, now + 655 * NS_PER_S, &v), ERR_RATE_LIMITED);
+	ck_assert_int_eq(limit_take(one, 1, 1, now + 662 * NS_PER_S, &v), 0);
+}
+END_TEST
+
 START_TEST(test_all_or_nothing)
 {
 	static struct limit_cell a, b;
@@ -151,6 +199,8 @@ main(void)
 	UNIT_ADD(s, test_requests);
 	UNIT_ADD(s, test_tokens);
 	UNIT_ADD(s, test_larger_than_bucket);
+	UNIT_ADD(s, test_burst);
+	UNIT_ADD(s, test_debt);
 	UNIT_ADD(s, test_all_or_nothing);
 	UNIT_ADD(s, test_threads_never_pass_the_rate);
 	return unit_run(s);
