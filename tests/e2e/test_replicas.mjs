@@ -4,8 +4,8 @@
 // is killed in the middle of the load. Nothing is lost, nothing is there
 // twice, no hard budget is exceeded, and the books agree.
 import { agree, reconcile } from './lib/bill.mjs';
-import { catalog, modelsFile, prompt, providerKey, tenant } from './lib/fixture.mjs';
-import { until } from './lib/proc.mjs';
+import { catalog, item, modelsFile, prompt, providerKey, tenant } from './lib/fixture.mjs';
+import { delay, until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
 import { assert, equal, run, teardown, test } from './lib/tap.mjs';
 
@@ -38,7 +38,8 @@ test('one store, three control planes, three agents at two of them', async () =>
     '--reconcile-interval', '300ms'];
   replicas.push(await own.start());
   ({ secrets } = await stack.apply([...catalog(stack.provider.url),
-    ...tenant('acme', ['app'], { budget: '1000' }), ...tenant('small', ['app'], { budget: '0.05' })]));
+    ...tenant('acme', ['app'], { budget: '1000' }), ...tenant('small', ['app'], { budget: '0.05' }),
+    ...tenant('rated'), item('limit', 'rated.minute', { scope: 'rated', requests_per_minute: 60 })]));
   agents = ['agent-1', 'agent-2', 'agent-3'].map((name) => stack.agent(name));
   for (const a of agents) {
     a.joinToken = async () => (await own.rest.post('/v1/join-tokens', {
@@ -65,8 +66,26 @@ async function client(i) {
   }
 }
 
+// One limit, asked for through every agent as often as it refuses.
+const rated = { since: 0, served: 0, refused: 0 };
+
+async function limited(i) {
+  for (rated.since ||= Date.now(); !stopping;) {
+    const r = await agents[i].chat(secrets['rated.team.project.app'],
+      prompt('limited', { max_completion_tokens: 8, x_sim: { tokens: 4 } }));
+    await r.text();
+    if (r.status === 200)
+      rated.served += 1;
+    else {
+      equal(r.status, 429);
+      rated.refused += 1;
+      await delay(20);
+    }
+  }
+}
+
 test('a replica is killed in the middle of the load', async () => {
-  const clients = Array.from({ length: 24 }, (_, i) => client(i));
+  const clients = [...Array.from({ length: 24 }, (_, i) => client(i)), ...[0, 1, 2].map(limited)];
   await until('both replicas to book usage', async () => {
     const booked = await Promise.all(replicas.map((r) => metric(r, 'headgate_usage_records_total')));
     return booked.every((n) => n > 50);
@@ -76,6 +95,10 @@ test('a replica is killed in the middle of the load', async () => {
   await until('traffic to go on', () => count[200] > before + 500, 60000);
   stopping = true;
   await Promise.all(clients);
+  const seconds = (Date.now() - rated.since) / 1000;
+  // One request on credit for each agent.
+  assert(rated.refused > 0 && rated.served <= 60 + seconds + 3,
+    `${rated.served} of one limit in ${seconds} s`);
 }, { timeout: 150000 });
 
 test('lost 0, duplicated 0, no overspend, and the books agree', async () => {
