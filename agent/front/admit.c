@@ -146,6 +146,8 @@ admit_busy(struct request *r, struct budget_cell *cell, const char *outcome)
 		refuse_budget(r, ERR_BUDGET_BUSY, cell);
 }
 
+static bool admit_smaller(struct request *r, struct budget_cell *cell);
+
 static void
 admit_wait_over(struct timer *t, int64_t now)
 {
@@ -164,6 +166,8 @@ admit_wait_over(struct timer *t, int64_t now)
 		limits_retry(r, true);
 		return;
 	}
+	if (!silent && admit_smaller(r, cell))
+		return;
 	admit_unpark(r);
 	request_move(r, REQ_ADMIT);
 	admit_busy(r, cell, silent ? "silent" : "timeout");
@@ -332,11 +336,18 @@ admit_shrink(struct request *r, struct budget_cell *cell)
 	return true;
 }
 
+/* Waiting did not help: does less than its worst case do? True: it goes on or
+ * was answered. */
+static bool
+admit_smaller(struct request *r, struct budget_cell *cell)
+{
+	return admit_counted(r, cell) || admit_shrink(r, cell);
+}
+
 void
 admit_retry(struct request *r)
 {
 	struct budget_cell *cell = r->short_of, *other = NULL;
-	uint64_t gen;
 	int rc;
 
 	if (r->short_limit != NULL) {
@@ -352,10 +363,8 @@ admit_retry(struct request *r)
 		admit_intent(r);
 		return;
 	}
-	gen = atomic_load_explicit(&cell->reply_gen, memory_order_acquire);
-	if (gen > r->reply_gen &&
-	    atomic_load_explicit(&cell->exhausted, memory_order_relaxed)) {
-		if (admit_counted(r, cell) || admit_shrink(r, cell))
+	if (lease_verdict(cell, r->amount, r->reply_gen) == LEASE_EXHAUSTED) {
+		if (admit_smaller(r, cell))
 			return;
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);

@@ -34,6 +34,14 @@ leases_set_kick(void (*kick)(void *ctx), void *ctx)
 	lease_kick.ctx = ctx;
 }
 
+int64_t
+lease_add_cap(int64_t a, int64_t b)
+{
+	int64_t v;
+
+	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
+}
+
 /* Take exactly `amount`; false when less is left. */
 static bool
 lease_take_all(struct lease *l, int64_t amount)
@@ -153,6 +161,18 @@ lease_spent(struct budget_cell *cell, int64_t cost)
 		lease_refill(cell);
 }
 
+static void
+lease_hold(struct budget_cell *c, int64_t amount, int64_t mono_now)
+{
+	if (mono_now >=
+	    atomic_load_explicit(&c->hold_until, memory_order_relaxed))
+		atomic_store_explicit(
+		    &c->hold_amount, amount, memory_order_relaxed);
+	else
+		lease_raise(&c->hold_amount, amount);
+	lease_raise(&c->hold_until, mono_now + LEASE_HOLD_NS);
+}
+
 /* What was taken so far goes back, but not to the control plane: the request
  * comes again when it has rights on the rest of its path. */
 static void
@@ -163,8 +183,7 @@ lease_undo(struct reservation *r, int64_t mono_now)
 		if (r->leases[r->n] == NULL)
 			continue;
 		lease_give_back(r->leases[r->n], r->amount);
-		lease_raise(
-		    &r->cells[r->n]->hold_until, mono_now + LEASE_HOLD_NS);
+		lease_hold(r->cells[r->n], r->amount, mono_now);
 	}
 }
 
@@ -298,6 +317,30 @@ lease_wait_done(struct budget_cell *cell, int64_t amount)
 	       !atomic_compare_exchange_weak(&cell->want_min, &min, total)) {
 		total = atomic_load(&cell->want_total);
 	}
+}
+
+enum lease_verdict
+lease_verdict(const struct budget_cell *cell, int64_t amount, uint64_t gen)
+{
+	const struct lease *l =
+	    atomic_load_explicit(&cell->current, memory_order_acquire);
+	int64_t hope, busy;
+
+	if (atomic_load_explicit(&cell->reply_gen, memory_order_acquire) <=
+		gen ||
+	    !atomic_load_explicit(&cell->exhausted, memory_order_relaxed))
+		return LEASE_WAIT;
+	hope = atomic_load_explicit(&cell->avail, memory_order_relaxed);
+	busy = atomic_load_explicit(&cell->busy, memory_order_relaxed);
+	if (l != NULL) {
+		hope = lease_add_cap(
+		    hope, atomic_load_explicit(&l->left, memory_order_relaxed));
+		busy = lease_add_cap(busy,
+		    atomic_load_explicit(&l->in_use, memory_order_relaxed));
+	}
+	if (amount > lease_add_cap(hope, busy))
+		return LEASE_EXHAUSTED;
+	return LEASE_WAIT;
 }
 
 bool

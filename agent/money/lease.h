@@ -57,6 +57,9 @@ struct budget_cell {
 	_Atomic int64_t told_limit; /* effective; holds once reply_gen > 0 */
 	_Atomic bool exhausted;	    /* free + recallable < want at last reply */
 	_Atomic int64_t free;	    /* that nobody had at last reply */
+	/* At last reply: free and idle at others; reserved there by requests
+	 * in flight. */
+	_Atomic int64_t avail, busy;
 	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
 	_Atomic int64_t want_min, want_total; /* waiting reservations */
 	_Atomic int64_t spent_rate_acc;	      /* settled since last report */
@@ -68,9 +71,12 @@ struct budget_cell {
 	/* Set by C: report when more than this was spent since the last one. */
 	_Atomic int64_t spend_mark;
 	_Atomic bool refill; /* asked for since the last report */
-	/* A request had its rights here and waits for another budget of its
-	 * path: keep them until then, also in the tail. */
-	_Atomic int64_t hold_until;
+	/* A request of this amount had its rights here and waits for a later
+	 * budget of its path: they are kept until then, also in the tail and
+	 * when they are recalled. Paths have one order everywhere, so nobody
+	 * who holds waits for an earlier budget, and no two agents can take
+	 * each other's part for ever. */
+	_Atomic int64_t hold_until, hold_amount;
 	/* Since when its table asks and hears nothing, 0 = it hears. */
 	const _Atomic int64_t *silent_since;
 	_Atomic bool blocked; /* somebody was short of it since last report */
@@ -137,17 +143,31 @@ lease_cancel(struct reservation *r)
 /* W. Register / unregister that a request of `amount` waits for rights on
  * cell. After lease_wait the control thread is kicked (leases_set_kick). The
  * worker retries lease_reserve when its wake-up fires and gives up when
- * cell->reply_gen moved past the value returned by lease_wait by at least 1
- * and cell->exhausted is set (ERR_BUDGET_EXHAUSTED), or at its deadline
+ * lease_verdict() says so, or at its deadline
  * (ERR_BUDGET_BUSY). */
 uint64_t lease_wait(struct budget_cell *cell, int64_t amount);
 void lease_wait_done(struct budget_cell *cell, int64_t amount);
+/* What to tell a request that waits on cell for `amount` since lease_wait()
+ * returned `gen`. */
+enum lease_verdict {
+	LEASE_WAIT,	/* it may still come */
+	LEASE_BUSY,	/* it will not come soon: it is used by others */
+	LEASE_EXHAUSTED /* it will not come */
+};
+/* W. Exhausted is only told when all that is here, free, or anywhere in the
+ * rights of agents is less than `amount`, what requests in flight reserve
+ * included, since they may cost nothing. Busy: not even what they usually
+ * give back is enough. */
+enum lease_verdict lease_verdict(
+    const struct budget_cell *cell, int64_t amount, uint64_t gen);
 /* W. Has the control plane left a question unanswered for LEASE_SILENT_NS? Who
  * is short of rights then need not wait: none will come soon. */
 bool lease_silent(const struct budget_cell *cell, int64_t mono_now);
 /* Start of the program: what lease_wait calls (any thread; must not block).
  * NULL = nothing. */
 void leases_set_kick(void (*kick)(void *ctx), void *ctx);
+/* a + b, INT64_MAX at the most. */
+int64_t lease_add_cap(int64_t a, int64_t b);
 /* C. Take `amount` out of the rights left, as far as they reach; returns how
  * much was taken (0..amount). The caller owns it: it counts it as returned. */
 int64_t lease_take(struct lease *l, int64_t amount);

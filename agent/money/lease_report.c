@@ -22,20 +22,19 @@ lease_give_up(struct lease *l, int64_t amount)
 	MUST(l->returned <= l->granted);
 }
 
+int64_t
+lease_held(const struct budget_cell *c, int64_t now)
+{
+	return now < atomic_load(&c->hold_until) ? atomic_load(&c->hold_amount)
+						 : 0;
+}
+
 static int64_t
 mul_div(int64_t a, int64_t b, int64_t c)
 {
 	__int128 v = (__int128)a * b / c;
 
 	return v > INT64_MAX ? INT64_MAX : (int64_t)v;
-}
-
-int64_t
-lease_add_cap(int64_t a, int64_t b)
-{
-	int64_t v;
-
-	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
 }
 
 static int64_t
@@ -145,10 +144,11 @@ table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
 	int64_t left = atomic_load(&l->left), keep, room;
 	bool waits = atomic_load(&c->want_total) > 0;
 
-	if (t->draining ||
-	    (waits ? l->pool : l->tail && now >= atomic_load(&c->hold_until)) ||
+	if (t->draining || (waits ? l->pool : l->tail) ||
 	    atomic_load(&c->deleted) ||
 	    (!waits && now - c->idle_since_mono >= t->tuning.idle_return_ns)) {
+		if (!t->draining && !atomic_load(&c->deleted))
+			left -= lease_held(c, now);
 		lease_give_up(l, left > 0 ? left : 0);
 		return;
 	}

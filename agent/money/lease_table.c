@@ -279,14 +279,16 @@ lease_told(struct lease *l)
 }
 
 static void
-table_recall(struct lease_table *t, struct lease *l, const Hg__LeaseGrant *g)
+table_recall(struct lease_table *t, struct lease *l, const Hg__LeaseGrant *g,
+    int64_t now)
 {
-	int64_t hold = atomic_load(&l->left) + atomic_load(&l->in_use);
+	int64_t keep = lease_add_cap(g->recall_to, lease_held(l->cell, now));
+	int64_t has = atomic_load(&l->left) + atomic_load(&l->in_use);
 
 	l->tail = g->mode == HG__LEASE_MODE__LEASE_TAIL;
-	if (g->recall_to < 0 || hold <= g->recall_to)
+	if (g->recall_to < 0 || has <= keep)
 		return;
-	lease_give_up(l, hold - g->recall_to);
+	lease_give_up(l, has - keep);
 	t->n_recalls++;
 }
 
@@ -332,11 +334,13 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	lease_times(l, g, sent_mono);
 	atomic_store(&c->current, l);
 	lease_told(l);
-	table_recall(t, l, g);
+	table_recall(t, l, g, now);
 	atomic_store(&c->spent, g->spent);
 	atomic_store(&c->told_limit, g->limit);
 	atomic_store(&c->reset_at, g->period_end);
 	atomic_store(&c->free, g->free);
+	atomic_store(&c->avail, g->avail > 0 ? g->avail : 0);
+	atomic_store(&c->busy, g->busy > 0 ? g->busy : 0);
 	atomic_store(&c->exhausted, g->exhausted);
 	/* The count first, then the flag: see lease_wait(). */
 	atomic_fetch_add(&c->reply_gen, 1);

@@ -32,8 +32,8 @@ struct lease_table {
 
 /* Return up to amount of what is left to the control plane. */
 void lease_give_up(struct lease *l, int64_t amount);
-/* a + b, INT64_MAX at the most. */
-int64_t lease_add_cap(int64_t a, int64_t b);
+/* Rights that a request holds which waits for a later budget. */
+int64_t lease_held(const struct budget_cell *c, int64_t now);
 /* l was current: no admission any more, kept until it is settled. */
 void lease_cell_retire(struct budget_cell *c, struct lease *l, int64_t now);
 /* An old lease of the same period becomes current again. */

@@ -150,6 +150,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	    .report_at = now,
 	    .fence_at = now + cfg->fence_ms * INT64_C(1000000)};
 	d.free = add64(d.free, d.w.returned - v->returned);
+	d.avail = add64(positive(d.free), v->recallable);
 	rights = rights_of(v, &d.w);
 	decide_recall(v, r, rights, &d);
 	w = max64(positive(r->w_p99), positive(r->want_min));
@@ -162,10 +163,11 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 			d.w.grant =
 			    grant_size(cfg, r, n, rights, shortfall, d.free);
 		if (shortfall > d.free) {
-			bool hope = add64(d.free, v->recallable) >= shortfall;
-
-			d.exhausted = !hope;
-			d.w.recall_others = hope;
+			/* also for smaller requests that wait there */
+			d.exhausted = d.avail < shortfall;
+			d.w.recall_others =
+			    v->recallable > 0 &&
+			    (!d.exhausted || r->want_total > r->want_min);
 		}
 	}
 	/* Who does not wait leaves enough for no tail to begin: the answer
@@ -173,6 +175,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	if (r->want_min <= 0)
 		d.w.grant = positive(min64(d.w.grant, sub64(d.free, scarce)));
 	d.free -= d.w.grant;
+	d.avail = positive(sub64(d.avail, d.w.grant));
 	d.tail = !v->soft && d.free < scarce;
 	d.granted = v->granted + d.w.grant;
 	d.spent = v->spent;
@@ -203,4 +206,6 @@ grant_answer(const struct grant_config *cfg, const struct lease_view *v,
 	g->limit = v->limit;
 	g->spent = d->spent;
 	g->free = d->free;
+	g->avail = d->avail;
+	g->busy = v->busy;
 }

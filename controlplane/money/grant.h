@@ -35,6 +35,7 @@ struct grant_result {
 	int64_t recall_to; /* -1 = none */
 	bool tail, exhausted;
 	int64_t spent, free;
+	int64_t avail; /* free + idle rights of others */
 };
 
 /* With this much free the number of agents (up to GRANT_AGENTS_MAX) and what

@@ -198,6 +198,7 @@ view_read(const struct db_rows *r, size_t i, struct lease_view *v)
 	v->recall = db_bool(r, i, 18);
 	v->n_active = db_i64(r, i, 20);
 	v->recallable = db_i64(r, i, 21);
+	v->busy = db_i64(r, i, 22);
 	v->exists = !db_is_null(r, i, 10);
 }
 
@@ -213,7 +214,8 @@ static const struct db_stmt lease_read = {
     "l.fence_at, l.r_settled, l.r_in_use, l.recall, "
     "nullif(nullif(k.start, 0), c.period_start), o.n, "
     "CASE WHEN h.is THEN coalesce(o.idle, 0) "
-    "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END "
+    "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END, "
+    "o.busy "
     "FROM unnest($1::bigint[], $2::bigint[], $7::bigint[]) "
     "WITH ORDINALITY AS k(uid, start, plenty, ord) "
     "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
@@ -224,8 +226,9 @@ static const struct db_stmt lease_read = {
     "AND l.period_start = p.period_start AND l.agent_id = $3 "
     "AND l.boot_epoch = $4 "
     "LEFT JOIN LATERAL (SELECT count(*) AS n, sum(greatest(0, x.granted "
-    "- x.returned - greatest(x.settled, x.r_settled) - x.r_in_use))::bigint "
-    "AS idle FROM lease x WHERE (k.plenty = 0 OR k.plenty > p.free "
+    "- x.returned - greatest(x.settled, x.r_settled + x.r_in_use)))::bigint "
+    "AS idle, sum(x.r_in_use)::bigint AS busy "
+    "FROM lease x WHERE (k.plenty = 0 OR k.plenty > p.free "
     "+ least(0, CASE WHEN h.is THEN c.lim - p.limit_nano END)) "
     "AND x.budget_uid = p.budget_uid "
     "AND x.period_start = p.period_start AND NOT x.doubtful "

@@ -91,6 +91,7 @@ struct lease_view {
 	/* the others on this period */
 	int64_t n_active;   /* agents with a recent report, this one not */
 	int64_t recallable; /* their idle rights */
+	int64_t busy;	    /* reserved there by requests in flight */
 };
 
 /* One asked-for lease: budget and period_start (0 = current). */

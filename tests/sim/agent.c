@@ -67,6 +67,18 @@ sim_agent_free(struct sim_agent *a)
 /* ---- configuration
  * ------------------------------------------------------------ */
 
+/* PLANT_PATH_ORDER */
+static void
+agent_turn_path(struct b_key *k)
+{
+	for (unsigned i = 0; i < k->n_budgets / 2; i++) {
+		struct budget_cell *c = k->budgets[i];
+
+		k->budgets[i] = k->budgets[k->n_budgets - 1 - i];
+		k->budgets[k->n_budgets - 1 - i] = c;
+	}
+}
+
 void
 sim_agent_config(struct sim_agent *a)
 {
@@ -95,6 +107,9 @@ sim_agent_config(struct sim_agent *a)
 			if (s->paths[k] & (1u << i))
 				a->keys[k].budgets[a->keys[k].n_budgets++] = c;
 	}
+	if (s->plant == PLANT_PATH_ORDER && a->index % 2 == 1)
+		for (unsigned k = 0; k < SIM_KEYS; k++)
+			agent_turn_path(&a->keys[k]);
 	lease_table_publish(a->leases, v, n);
 }
 

@@ -159,7 +159,7 @@ line_heartbeat(struct sim_agent *a, bool urgent)
 		    r->settled, r->returned, r->in_use, r->want_min,
 		    r->want_total, r->rate_per_s, r->w_p99);
 	}
-	if (a->sim->quiet && a->sim->n_probes == 0 &&
+	if (a->sim->quiet && !a->sim->dueling && a->sim->n_probes == 0 &&
 	    a->sim->now > a->sim->storm_end + SIM_SETTLED_NS)
 		a->quiet_beats++;
 	line_call(a, line_msg(a, MSG_BEAT, &h.base));
@@ -213,7 +213,7 @@ sim_line_kick(void *sim)
 		sim_line_again(a, 1);
 }
 
-/* PLANT_NO_FENCE, PLANT_CHATTER: what an answer changes. */
+/* PLANT_NO_FENCE, PLANT_KEEP_PART, PLANT_CHATTER: what an answer changes. */
 static void
 line_plants(struct sim_agent *a)
 {
@@ -226,6 +226,8 @@ line_plants(struct sim_agent *a)
 
 		if (s->plant == PLANT_NO_FENCE && l != NULL)
 			atomic_store(&l->fence_mono, INT64_MAX);
+		if (s->plant == PLANT_KEEP_PART && l != NULL)
+			l->pool = false;
 		if (s->plant == PLANT_CHATTER && l != NULL &&
 		    atomic_load(&l->left) == 0)
 			atomic_store(&c->refill, true);

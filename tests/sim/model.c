@@ -135,8 +135,7 @@ static void
 m_others(const struct sim *s, const struct m_period *p, unsigned agent,
     uint64_t boot, int64_t recent, int64_t *v)
 {
-	v[0] = 0;
-	v[1] = 0;
+	v[0] = v[1] = v[2] = 0;
 	for (unsigned i = 0; i < s->db.n_leases; i++) {
 		const struct m_lease *x = &s->db.leases[i];
 
@@ -147,11 +146,13 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 		v[0]++;
 		v[1] +=
 		    max64(0, x->granted - x->returned -
-				 max64(x->settled, x->r_settled) - x->r_in_use);
+				 max64(x->settled, x->r_settled + x->r_in_use));
+		v[2] += x->r_in_use;
 	}
 }
 
 /* Columns as in lease_read of store_lease.c. */
+#define M_LEASE_COLS 23
 static void
 m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
     uint64_t boot, int64_t now, int64_t recent, int64_t plenty, int64_t *v)
@@ -163,7 +164,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 
 	if (b != NULL)
 		sim_period_bounds(b, now, &start, &end);
-	for (int i = 1; i < 22; i++)
+	for (int i = 1; i < M_LEASE_COLS; i++)
 		v[i] = M_NULL;
 	v[0] = b != NULL;
 	v[1] = b != NULL && b->soft;
@@ -212,11 +213,11 @@ m_lease_read(struct sim *s, const struct db_val *a, struct db_rows **ret)
 	const int64_t *plenty = a[7].v.a.p;
 	size_t n = a[1].v.a.n;
 
-	*ret = m_rows(n, 22);
+	*ret = m_rows(n, M_LEASE_COLS);
 	for (size_t i = 0; i < n; i++)
 		m_lease_row(s, (uint64_t)uids[i], starts[i], m_agent_of(&a[3]),
 		    (uint64_t)a[4].v.i, a[5].v.i, a[6].v.i, plenty[i],
-		    &(*ret)->v[i * 22]);
+		    &(*ret)->v[i * M_LEASE_COLS]);
 	return 0;
 }
 
@@ -312,7 +313,7 @@ m_lease_write(struct sim *s, const struct db_val *a, struct db_rows **ret)
 	if (l == NULL)
 		l = m_lease_add(s, uid, a[2].v.i, agent, boot);
 	m_lease_merge(s, l, a, back);
-	if (a[13].v.b)
+	if (a[13].v.b && s->plant != PLANT_NO_RECALL)
 		m_recall_others(s, l);
 	return m_one(ret, true);
 }

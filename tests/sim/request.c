@@ -144,6 +144,7 @@ flight_intent(struct sim_agent *a, struct sim_flight *f)
 		return;
 	}
 	f->state = REQ_INTENT;
+	s->stir = s->now;
 }
 
 static int
@@ -179,7 +180,10 @@ flight_refused(struct sim_agent *a, struct sim_flight *f, const char *why)
 		    "budget %" PRIu64 " is short, though it is free",
 		    a->index, f->amount, f->key, why,
 		    f->short_of == NULL ? 0 : f->short_of->uid);
+	if (f->duel)
+		sim_duel_refused(s, a, f, why);
 	f->state = REQ_FREE;
+	s->stir = s->now;
 	s->n_refused++;
 }
 
@@ -192,8 +196,8 @@ flight_park(struct sim_agent *a, struct sim_flight *f)
 	}
 	if (f->state != REQ_WAITS) {
 		f->since = a->sim->now;
-		sim_at(a->sim, WAIT_NS, EV_GIVE_UP, a->index,
-		    (uint64_t)(f - a->flights) | f->id << 16);
+		sim_at(a->sim, f->duel ? SIM_DUEL_WAIT : WAIT_NS, EV_GIVE_UP,
+		    a->index, (uint64_t)(f - a->flights) | f->id << 16);
 	}
 	f->state = REQ_WAITS;
 	f->reply_gen = lease_wait(f->short_of, f->amount);
@@ -204,7 +208,6 @@ static void
 flight_retry(struct sim_agent *a, struct sim_flight *f)
 {
 	struct budget_cell *cell = f->short_of;
-	uint64_t gen;
 	int rc = flight_reserve(a, f);
 
 	if (rc == 0) {
@@ -212,8 +215,11 @@ flight_retry(struct sim_agent *a, struct sim_flight *f)
 		flight_intent(a, f);
 		return;
 	}
-	gen = atomic_load(&cell->reply_gen);
-	if (gen > f->reply_gen && atomic_load(&cell->exhausted)) {
+	if (a->sim->plant == PLANT_ALL_EXHAUSTED
+		? atomic_load(&cell->reply_gen) > f->reply_gen &&
+		      atomic_load(&cell->exhausted)
+		: lease_verdict(cell, f->amount, f->reply_gen) ==
+		      LEASE_EXHAUSTED) {
 		lease_wait_done(cell, f->amount);
 		flight_refused(a, f, "exhausted");
 		return;
@@ -252,7 +258,7 @@ flight_amount(struct sim_agent *a, struct sim_flight *f)
 	const struct b_key *k = &a->keys[f->key];
 	int64_t room = INT64_MAX, start, end;
 
-	for (unsigned i = 0; f->probe && i < k->n_budgets; i++) {
+	for (unsigned i = 0; (f->probe || f->duel) && i < k->n_budgets; i++) {
 		const struct m_budget *b = sim_db_budget(s, k->budgets[i]->uid);
 		const struct m_period *p;
 
@@ -274,6 +280,10 @@ flight_amount(struct sim_agent *a, struct sim_flight *f)
 		t->n[TC_INPUT] = 0;
 		t->n[TC_OUTPUT] = room <= 20 ? 0 : room / 11;
 	}
+	if (f->duel && room != INT64_MAX)
+		t->n[TC_OUTPUT] =
+		    t->n[TC_OUTPUT] *
+		    (s->duel_small ? 1 : 30 + (int64_t)sim_below(s, 71)) / 100;
 	f->amount = cost_of(s, t);
 }
 
@@ -293,10 +303,14 @@ flight_new(struct sim_agent *a, bool probe)
 	memset(f, 0, sizeof(*f));
 	f->id = ++ids & 0xffffffffff;
 	f->probe = probe;
+	f->duel = s->dueling;
+	f->rich_since = s->now;
 	f->key = (unsigned)sim_below(s, SIM_KEYS);
+	if (f->duel && s->duel_key < SIM_KEYS)
+		f->key = s->duel_key;
 	f->shard = (unsigned)sim_below(s, a->n_shards);
 	flight_amount(a, f);
-	if (probe && f->amount == 0)
+	if ((probe || f->duel) && f->amount == 0)
 		return;
 	if (probe)
 		s->n_probes++;
@@ -370,6 +384,7 @@ flight_settle(struct sim_agent *a, struct sim_flight *f, int64_t cost)
 		lease_settle(&again, cost);
 	sim_req_ends(a->sim, &a->sim->reqs[f->req]);
 	f->state = REQ_FREE;
+	a->sim->stir = a->sim->now;
 }
 
 void

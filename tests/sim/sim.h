@@ -62,7 +62,11 @@ struct lease_table;
 	X(PLANT_HALF_COMMIT, "a batch that fails leaves its ledger rows")     \
 	X(PLANT_LOWER_FIRST, "rights are let go of before that is durable")   \
 	X(PLANT_LAST_WORD, "a late report replaces what was known since")     \
-	X(PLANT_CHATTER, "an answered question stays urgent")
+	X(PLANT_CHATTER, "an answered question stays urgent")                 \
+	X(PLANT_KEEP_PART, "who waits keeps a part that is too small")        \
+	X(PLANT_NO_RECALL, "idle rights are not recalled for who waits")      \
+	X(PLANT_ALL_EXHAUSTED, "small requests are refused with a large one") \
+	X(PLANT_PATH_ORDER, "agents take budgets in different orders")
 
 enum sim_plant {
 	PLANT_NONE,
@@ -199,6 +203,10 @@ struct sim_flight {
 	bool probe;	      /* of the tail: must be admitted */
 	uint64_t ticket;      /* of a lower record that is not durable */
 	unsigned n_lowers;
+	/* duel.c: one of several that want the rest */
+	bool duel, short_once; /* it could not be paid for at some instant */
+	int64_t least;	       /* what its budgets had at last look */
+	int64_t rich_since;    /* it can be paid for since */
 };
 
 struct sim_clock {
@@ -314,6 +322,9 @@ struct sim {
 	struct sim_net net;
 	struct sim_algebra algebra;
 	bool quiet; /* the tail: no faults, no load */
+	bool dueling, duel_small;
+	unsigned duel_key; /* SIM_KEYS: any */
+	int64_t stir;	   /* a request was admitted, settled or refused */
 	int64_t storm_end, end;
 	unsigned paths[SIM_KEYS]; /* budgets of each key, bits */
 	int64_t think;		  /* mean ns between requests of an agent */
@@ -407,6 +418,15 @@ bool sim_db_hello(struct sim *s, unsigned agent, uint64_t boot,
     uint64_t instance, unsigned n_shards, int64_t now, int *code);
 void sim_db_timer_frees(struct sim *s);
 void sim_db_doubt_timer(struct sim *s, int64_t grace);
+
+/* duel.c: rounds at the end of the tail; steps count from 1 */
+#define SIM_DUELS     2
+#define SIM_DUEL_STEP 1000
+#define SIM_DUEL_WAIT (8 * NS_PER_S)
+void sim_duel(struct sim *s, uint64_t step);
+void sim_duel_look(struct sim *s);
+void sim_duel_refused(
+    struct sim *s, struct sim_agent *a, struct sim_flight *f, const char *why);
 
 /* check.c */
 void sim_check(struct sim *s, enum sim_event_kind kind);

@@ -26,7 +26,8 @@ enum {
 	F_ALL = 1023
 };
 
-#define PROBE_NS (30 * NS_PER_S)
+#define PROBE_NS (25 * NS_PER_S)
+#define DUEL_NS	 (SIM_DUELS * 10 * NS_PER_S + 10 * NS_PER_S)
 
 uint64_t
 sim_below(struct sim *s, uint64_t n)
@@ -229,7 +230,7 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 	if (s->faults != 0)
 		sim_at(s, NS_PER_S, EV_FAULT, 0, 0);
 	sim_at(s, s->storm_end, EV_HEAL, 0, 0);
-	s->end = s->storm_end + SIM_TAIL_NS + PROBE_NS;
+	s->end = s->storm_end + SIM_TAIL_NS + PROBE_NS + DUEL_NS;
 }
 
 void
@@ -382,6 +383,7 @@ world_heal(struct sim *s)
 	}
 	sim_trace(s, "quiet from here");
 	sim_at(s, SIM_TAIL_NS, EV_ARRIVE, 0, 1);
+	sim_at(s, SIM_TAIL_NS + PROBE_NS, EV_ARRIVE, 0, SIM_DUEL_STEP + 1);
 }
 
 /* After the idle time: all rights are back; one request at a time for all that
@@ -527,6 +529,10 @@ world_event(struct sim *s, struct sim_event *e)
 			world_to_cp(s, take_msg(e));
 		break;
 	case EV_ARRIVE:
+		if (s->quiet && e->u > SIM_DUEL_STEP) {
+			sim_duel(s, e->u - SIM_DUEL_STEP);
+			break;
+		}
 		if (s->quiet && e->u > 0) {
 			world_probe(s, e->u);
 			break;
@@ -570,6 +576,8 @@ sim_run(struct sim *s)
 		world_bury(s);
 		if (!s->failed)
 			sim_check(s, e.kind);
+		if (s->dueling)
+			sim_duel_look(s);
 	}
 	if (!s->failed)
 		sim_check_end(s);

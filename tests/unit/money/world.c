@@ -82,7 +82,7 @@ control_view(struct world *w, unsigned me, unsigned b)
 	struct lease_view *v = &w->agents[me].view[b];
 
 	v->free = w->free[b];
-	v->n_active = v->recallable = 0;
+	v->n_active = v->recallable = v->busy = 0;
 	for (unsigned i = 0; i < w->n_agents; i++) {
 		const struct lease_view *o = &w->agents[i].view[b];
 		int64_t idle =
@@ -93,6 +93,7 @@ control_view(struct world *w, unsigned me, unsigned b)
 			continue;
 		v->n_active++;
 		v->recallable += idle > 0 ? idle : 0;
+		v->busy += o->r_in_use;
 	}
 }
 
@@ -193,8 +194,7 @@ client_try(struct world *w, struct w_agent *a, struct w_client *c)
 		return;
 	}
 	if (!over && w->now < c->wait_end &&
-	    !(atomic_load(&cell->reply_gen) > c->gen &&
-		atomic_load(&cell->exhausted)))
+	    lease_verdict(cell, c->amount, c->gen) != LEASE_EXHAUSTED)
 		return;
 	if (c->waits)
 		lease_wait_done(cell, c->amount);
