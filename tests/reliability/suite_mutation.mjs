@@ -25,7 +25,7 @@ const SIM = 'bin/headgate-sim';
 // Files, and the programs that stand for them, the quick ones first.
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
-    tests: ['unit/agent/test_lease', 'unit/money/test_sizing', SIM, 'unit/agent/test_server'] },
+    tests: ['unit/agent/test_lease', 'unit/agent/test_lease_edges', 'unit/money/test_sizing', SIM, 'unit/agent/test_server'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
     tests: ['unit/agent/test_machine', 'unit/agent/test_journal', SIM] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,

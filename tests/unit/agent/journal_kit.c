@@ -147,6 +147,9 @@ kit_send(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
 	int at = kit_stream(s, b->boot_epoch, b->shard);
 
 	s->batches++;
+	s->n_records += (unsigned)b->n_records;
+	if (b->n_records > s->largest)
+		s->largest = (unsigned)b->n_records;
 	for (size_t i = 0; i < b->n_records; i++) {
 		const Hg__UsageRecord *r = b->records[i];
 

@@ -27,7 +27,7 @@ struct kit_sink {
 	} rows[KIT_MAX];
 	unsigned n_rows;
 	unsigned fail_next; /* answers lost after the commit */
-	unsigned batches;
+	unsigned batches, n_records, largest; /* records that came, in one */
 	unsigned n_lacking; /* streams that ended with may_lack */
 };
 

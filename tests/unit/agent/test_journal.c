@@ -217,7 +217,8 @@ START_TEST(test_lost_acks)
 	for (unsigned n = 1; n <= 20; n++)
 		kit_request(&k, 0, n, n);
 	k.sink.fail_next = 2;
-	ck_assert_int_ge(shipper_turn(k.s), 0);
+	/* A back-off, not an eager retry. */
+	ck_assert_int_ge(shipper_turn(k.s), 50);
 	kit_crash(&k);
 	for (int again = 0; again < 3; again++) {
 		ck_assert_int_eq(kit_boot(&k), 0);
@@ -240,6 +241,7 @@ START_TEST(test_torn_anywhere)
 {
 	char from[PATH_MAX / 2], seg[PATH_MAX];
 	struct stat st;
+	unsigned torn = 0;
 	off_t full;
 
 	kit_open(&k);
@@ -268,6 +270,8 @@ START_TEST(test_torn_anywhere)
 		ck_assert_int_eq(kit_boot(&k), 0);
 		ck_assert_uint_eq(k.found.quarantined, 0);
 		ck_assert_uint_eq(k.found.filled, 0);
+		ck_assert_uint_le(k.found.torn, 1);
+		torn += (unsigned)k.found.torn;
 		/* And a crash right after the replay changes nothing. */
 		kit_crash(&k);
 		ck_assert_int_eq(kit_boot(&k), 0);
@@ -288,6 +292,7 @@ START_TEST(test_torn_anywhere)
 			    HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL);
 		kit_crash(&k);
 	}
+	ck_assert_uint_ge(torn, (unsigned)full / 2); /* most cuts tear one */
 	kit_remove_dir(from);
 	kit_close(&k);
 }
@@ -404,6 +409,7 @@ START_TEST(test_disk_full)
 	ck_assert(!journal_writable(&k.j->shards[0]));
 	ck_assert_int_eq(kit_intent(&k, 0, 3), ERR_JOURNAL_FULL);
 	ck_assert(journal_pending(&k.j->shards[0])); /* the usage waits */
+	ck_assert(!shipper_done(k.s));
 	clock_fake_advance(&k.clock, NS_PER_S);
 	journal_sync_turn(k.j);
 	ck_assert(!journal_writable(&k.j->shards[0]));
@@ -567,6 +573,49 @@ START_TEST(test_same_epoch_refused)
 }
 END_TEST
 
+/* What was acknowledged is known after a restart: nothing is sent again. */
+START_TEST(test_acks_kept)
+{
+	unsigned batches;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned n = 1; n <= 3; n++)
+		kit_request(&k, 0, n, n);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	batches = k.sink.n_records;
+	ck_assert_uint_eq(batches, 3);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_records, batches);
+	kit_close(&k);
+}
+END_TEST
+
+/* A batch holds no more records than it may, and all arrive. */
+START_TEST(test_full_batches)
+{
+	const unsigned n = SHIP_MAX_RECORDS + 300;
+
+	kit_open(&k);
+	k.segment_size = (int64_t)8 << 20;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned i = 1; i <= n; i++) {
+		ck_assert_int_eq(kit_intent(&k, 0, i), 0);
+		if (i % 100 == 0)
+			ck_assert_int_eq(kit_flush(&k, 0), 0);
+		kit_usage(&k, 0, i, i);
+	}
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	journal_sync_turn(k.j);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, n);
+	ck_assert_uint_eq(k.sink.largest, SHIP_MAX_RECORDS);
+	kit_close(&k);
+}
+END_TEST
+
 START_TEST(test_damaged_acks)
 {
 	char path[PATH_MAX];
@@ -637,6 +686,8 @@ main(void)
 	UNIT_ADD(s, test_rot);
 	UNIT_ADD(s, test_same_epoch_refused);
 	UNIT_ADD(s, test_damaged_acks);
+	UNIT_ADD(s, test_acks_kept);
+	UNIT_ADD(s, test_full_batches);
 	UNIT_ADD(s, test_threads);
 	return unit_run(s);
 }

@@ -23,6 +23,11 @@ static const struct price_line lines[] = {
     {TC_INPUT, 660, 0, INT64_MAX, STR("fast+us"), 0},
 };
 
+static const struct price_line free_of_charge[] = {
+    {TC_INPUT, 0, 0, INT64_MAX, STR(""), 0},
+    {TC_OUTPUT, 0, 0, INT64_MAX, STR(""), 0},
+};
+
 static int64_t
 input_at(int64_t at, const char *tier, int64_t n)
 {
@@ -57,6 +62,9 @@ START_TEST(test_at)
 	ck_assert(!price_at(lines, N(lines), -1, STR(""), 1, true, &p));
 	ck_assert(price_at(lines, 1, 0, STR(""), 1, false, &p));
 	ck_assert(!price_at(lines, 1, 0, STR(""), 1, true, &p));
+	/* A price of nothing is a price. */
+	ck_assert(price_at(free_of_charge, 2, 0, STR(""), 1, true, &p));
+	ck_assert_int_eq(p.per_mtok[TC_OUTPUT], 0);
 }
 END_TEST
 

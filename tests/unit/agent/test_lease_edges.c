@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent/money at its edges: when more is asked for, which budgets count a
+ * request, whom a reply answers, the instant at which idle rights go back.
+ */
+#include "agent/money/lease_table.h"
+#include "tests/unit/support/unit.h"
+
+#define USD INT64_C(1000000000)
+
+static unsigned kicks;
+
+static void
+kick(void *ctx)
+{
+	(void)ctx;
+	kicks++;
+}
+
+static struct budget_cell *
+cell_with(struct lease_table *t, uint64_t uid, int64_t granted)
+{
+	struct budget_cell *c = lease_table_cell(t, uid, STR("acme.b"));
+	struct budget_setting s = {.cell = c, .limit = 100 * USD};
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+
+	ck_assert_ptr_nonnull(c);
+	lease_table_publish(t, &s, 1);
+	g.budget_uid = uid;
+	g.period_start = 1000;
+	g.period_end = INT64_MAX;
+	g.granted = granted;
+	g.fence_ms = g.valid_ms = 86400000;
+	g.recall_to = -1;
+	g.limit = 100 * USD;
+	(void)lease_table_reply(t, 1, 1, &p, 1);
+	return c;
+}
+
+static size_t
+report(struct lease_table *t, int64_t now, struct arena *a)
+{
+	Hg__LeaseReport **v;
+	size_t n;
+
+	arena_clear(a);
+	ck_assert_int_eq(lease_table_report(t, now, false, a, &v, &n), 0);
+	return n;
+}
+
+START_TEST(test_spend_mark)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100), *short_of;
+	struct reservation r;
+
+	leases_set_kick(kick, NULL);
+	atomic_store(&c->spend_mark, 10);
+	atomic_store(&c->refill, false);
+	kicks = 0;
+	for (int i = 0; i < 2; i++) { /* 10 are not more than the mark */
+		ck_assert_int_eq(
+		    lease_reserve_path(&c, 1, 5, 2, &r, &short_of), 0);
+		lease_settle(&r, 5);
+		ck_assert(!atomic_load(&c->refill));
+	}
+	ck_assert_int_eq(lease_reserve_path(&c, 1, 1, 2, &r, &short_of), 0);
+	lease_settle(&r, 1);
+	ck_assert(atomic_load(&c->refill));
+	ck_assert_uint_eq(kicks, 1);
+	leases_set_kick(NULL, NULL);
+	lease_table_free(t);
+}
+END_TEST
+
+START_TEST(test_filters)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	const struct b_filter filters[] = {{.model_uid = 5}, {.model_uid = 6},
+	    {.route_uid = 3}, {.route_uid = 4}, {.provider_uid = 8},
+	    {.provider_uid = 9}, {.route_uid = 0}};
+	struct b_filter what = {
+	    .route_uid = 3, .provider_uid = 8, .model_uid = 5};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	struct b_key key = {.n_budgets = 7, .filters = filters};
+
+	for (unsigned i = 0; i < 7; i++)
+		key.budgets[i] = cell_with(t, i + 1, 10);
+	ck_assert_uint_eq(lease_path(&key, &what, path), 4);
+	ck_assert_uint_eq(path[0]->uid, 1);
+	ck_assert_uint_eq(path[1]->uid, 3);
+	ck_assert_uint_eq(path[2]->uid, 5);
+	ck_assert_uint_eq(path[3]->uid, 7);
+	lease_table_free(t);
+}
+END_TEST
+
+/* A question that is not out yet is answered by the next reply, and not by
+ * those before it. */
+START_TEST(test_generation)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 10);
+
+	ck_assert_int_eq(atomic_load(&c->limit), 100 * USD);
+	(void)cell_with(t, 7, 20);
+	(void)cell_with(t, 7, 30);
+	ck_assert_uint_eq(atomic_load(&c->reply_gen), 3);
+	ck_assert_uint_eq(lease_wait(c, 50), 3);
+	lease_wait_done(c, 50);
+	lease_table_free(t);
+}
+END_TEST
+
+/* The limit of a bundle counts at once, before any reply. */
+START_TEST(test_limit_published)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = lease_table_cell(t, 7, STR("acme.b"));
+	struct budget_setting s = {.cell = c, .limit = 42, .soft = true};
+
+	lease_table_publish(t, &s, 1);
+	ck_assert_int_eq(atomic_load(&c->limit), 42);
+	ck_assert(atomic_load(&c->soft));
+	lease_table_free(t);
+}
+END_TEST
+
+START_TEST(test_idle_instant)
+{
+	struct lease_tuning tuning = lease_tuning_default;
+	struct lease_table *t;
+	struct budget_cell *c, *short_of;
+	struct reservation r;
+	struct lease *l;
+	struct arena a;
+	int64_t now = NS_PER_S;
+
+	tuning.horizon_ns = 1000 * NS_PER_S; /* nothing is surplus */
+	t = lease_table_new(&tuning);
+	arena_init(&a, 4096, (size_t)1 << 20);
+	c = cell_with(t, 7, 100);
+	l = atomic_load(&c->current);
+	ck_assert_int_eq(lease_reserve_path(&c, 1, 60, now, &r, &short_of), 0);
+	lease_settle(&r, 10);
+	(void)report(t, now, &a); /* in use until here */
+	(void)report(t, now + tuning.idle_return_ns - 1, &a);
+	ck_assert_int_gt(atomic_load(&l->left), 0);
+	(void)report(t, now + tuning.idle_return_ns, &a);
+	ck_assert_int_eq(atomic_load(&l->left), 0);
+	ck_assert_int_eq(l->returned, 90);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("agent/lease_edges");
+
+	UNIT_ADD(s, test_spend_mark);
+	UNIT_ADD(s, test_filters);
+	UNIT_ADD(s, test_generation);
+	UNIT_ADD(s, test_limit_published);
+	UNIT_ADD(s, test_idle_instant);
+	return unit_run(s);
+}
