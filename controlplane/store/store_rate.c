@@ -108,28 +108,43 @@ rate_row_read(const struct db_rows *r, size_t i, struct share_row *s)
 	return 0;
 }
 
-/* The rows come by limit; each view gets its own and one more to use. */
-static int
-rate_rows(struct rate_view *v, const struct db_rows *r, struct str agent_id)
+/* Where the rows of a limit begin; they are in the order of uids. */
+static size_t
+rate_first(const int64_t *uids, size_t n, uint64_t uid)
 {
-	size_t total = db_rows_count(r), i;
+	size_t low = 0, mid;
+
+	while (low < n) {
+		mid = low + (n - low) / 2;
+		if ((uint64_t)uids[mid] < uid)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
+
+/* Each view gets its limit's rows and one more to use. */
+static int
+rate_rows(struct rate_view *v, const struct db_rows *r, const int64_t *uids,
+    struct str agent_id)
+{
+	size_t total = db_rows_count(r), i, first, n = 0;
 	bool mine = false;
 
-	for (i = 0, v->n = 0; i < total; i++)
-		v->n += (uint64_t)db_i64(r, i, 0) == v->limit_uid ? 1 : 0;
-	v->rows = calloc(v->n + 1, sizeof(*v->rows));
+	first = rate_first(uids, total, v->limit_uid);
+	while (first + n < total && (uint64_t)uids[first + n] == v->limit_uid)
+		n++;
+	v->rows = calloc(n + 1, sizeof(*v->rows));
 	if (v->rows == NULL)
 		return ERR_NOMEM;
-	for (i = 0, v->n = 0; i < total; i++) {
-		if ((uint64_t)db_i64(r, i, 0) != v->limit_uid)
-			continue;
+	for (i = first, v->n = 0; i < first + n; i++, v->n++) {
 		if (rate_row_read(r, i, &v->rows[v->n]) != 0)
 			return ERR_CORRUPT;
 		if (str_eqz(agent_id, v->rows[v->n].agent_id)) {
 			v->me = v->n;
 			mine = true;
 		}
-		v->n++;
 	}
 	if (mine)
 		return 0;
@@ -151,6 +166,7 @@ store_rate_lock(struct db *db, struct str agent_id, struct rate_view *v,
 	    "WHERE limit_uid = ANY($1::bigint[]) ORDER BY limit_uid, agent_id"};
 	struct rate_columns c;
 	struct db_rows *r = NULL;
+	int64_t *uids = NULL;
 	size_t i;
 	int rc;
 
@@ -161,9 +177,16 @@ store_rate_lock(struct db *db, struct str agent_id, struct rate_view *v,
 	rc = rate_pools(db, v, n, c.v[0], e);
 	if (rc == 0)
 		rc = db_query(db, &read, DB_ARGS(DBIA(c.v[0], n)), &r, e);
+	if (rc == 0)
+		uids = calloc(db_rows_count(r) + 1, sizeof(*uids));
+	for (i = 0; uids != NULL && i < db_rows_count(r); i++)
+		uids[i] = db_i64(r, i, 0);
+	if (rc == 0 && uids == NULL)
+		rc = err_set(e, ERR_NOMEM, "no memory for shares");
 	for (i = 0; rc == 0 && i < n; i++)
-		if (v[i].found && rate_rows(&v[i], r, agent_id) != 0)
+		if (v[i].found && rate_rows(&v[i], r, uids, agent_id) != 0)
 			rc = err_set(e, ERR_NOMEM, "no memory for shares");
+	free(uids);
 	db_rows_free(r);
 	free(c.v[0]);
 	return rc;
