@@ -244,6 +244,44 @@ START_TEST(test_key_in_query)
 }
 END_TEST
 
+/* User and tags: each field once, the user once more checked. */
+START_TEST(test_tags)
+{
+	static const struct {
+		struct field f[3];
+		const char *why;
+	} bad[] = {{{{"X-Headgate-User", "a"}, {"x-headgate-user", "a"}},
+		       "x-headgate-user was sent more than once"},
+	    {{{"x-headgate-tags", "a=b"}, {"x-headgate-tags", "c=d"}},
+		"x-headgate-tags was sent more than once"},
+	    {{{"x-headgate-user", "\xff"}}, "x-headgate-user must have"},
+	    {{{"x-headgate-tags", "user=x"}}, "must not name the user"}};
+	struct head h = {.n_host = 0};
+	struct tags t;
+	struct str v;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const char *why;
+
+		memset(&h, 0, sizeof(h));
+		for (const struct field *f = bad[i].f; f->name != NULL; f++)
+			head_field(&h, str_of(f->name), str_of(f->value));
+		why = head_tags(&h, &t);
+		ck_assert_msg(why != NULL && strstr(why, bad[i].why) != NULL,
+		    "%s: %s", bad[i].why, why != NULL ? why : "taken");
+	}
+	memset(&h, 0, sizeof(h));
+	head_field(&h, STR("X-HEADGATE-USER"), STR("alice, bob"));
+	head_field(&h, STR("x-headgate-tags"), STR("a=b"));
+	ck_assert_ptr_null(head_tags(&h, &t));
+	ck_assert(tags_get(&t, STR(TAGS_USER), &v) && str_eqz(v, "alice, bob"));
+	memset(&h, 0, sizeof(h));
+	head_field(&h, STR("x-headgate-user"), STR(""));
+	ck_assert_ptr_null(head_tags(&h, &t));
+	ck_assert_uint_eq(t.n, 0);
+}
+END_TEST
+
 START_TEST(test_reasons)
 {
 	int i;
@@ -268,6 +306,7 @@ main(void)
 	UNIT_ADD(s, test_methods);
 	UNIT_ADD(s, test_credentials);
 	UNIT_ADD(s, test_key_in_query);
+	UNIT_ADD(s, test_tags);
 	UNIT_ADD(s, test_reasons);
 	return unit_run(s);
 }
