@@ -99,6 +99,8 @@ for (const name of suites) {
   const r = await one(name, path.join(base, name));
   results.push(r);
   merge(total, r.figures);
+  console.log(`# ${name}: ${word(r).trim()} after ${r.seconds.toFixed(0)} s; ` +
+    `${results.length} of ${suites.length} suites, ${(performance.now() / 60000).toFixed(1)} min`);
   if (r.error)
     console.log(String(r.error.stack ?? r.error).split('\n').map((l) => `#   ${l}`).join('\n'));
 }
