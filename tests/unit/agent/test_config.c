@@ -705,6 +705,35 @@ START_TEST(test_size)
 }
 END_TEST
 
+/* A bundle that this agent would misread is not taken, and the text says so. */
+START_TEST(test_newer_schema)
+{
+	uint8_t hash[STATE_HASH_LEN] = {1};
+	char group[] = "g";
+	Hg__Bundle b = HG__BUNDLE__INIT;
+	struct bundle_head head;
+	struct error e = {0};
+	uint8_t bytes[256];
+
+	b.group = group;
+	b.version = 7;
+	b.state_hash.data = hash;
+	b.state_hash.len = sizeof(hash);
+	for (uint32_t more = 0; more < 2; more++) {
+		size_t n;
+
+		b.min_schema_minor = PROTO_SCHEMA_MINOR + more;
+		ck_assert_uint_le(
+		    hg__bundle__get_packed_size(&b), sizeof(bytes));
+		n = hg__bundle__pack(&b, bytes);
+		ck_assert_int_eq(
+		    bundle_head_read(str_make((char *)bytes, n), &head, &e),
+		    more ? ERR_UNSUPPORTED : 0);
+	}
+	ck_assert_ptr_nonnull(strstr(e.text, "upgrade"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -717,6 +746,7 @@ main(void)
 	UNIT_ADD(s, test_base_url);
 	UNIT_ADD(s, test_delta);
 	UNIT_ADD(s, test_damaged_bundle);
+	UNIT_ADD(s, test_newer_schema);
 	UNIT_ADD(s, test_cache);
 	UNIT_ADD(s, test_running);
 	UNIT_ADD(s, test_size);
