@@ -34,6 +34,8 @@
 	    "reason,short", 16, NONE,                                          \
 	    "Requests refused by a budget: short of its limit (spent), of "    \
 	    "rights that others hold, or of a lease (control plane away).")    \
+	X(AM_SHARE, "headgate_settled_to_reserved_ratio", H, "", 1, SHARES,    \
+	    "What a request cost, as a share of what was reserved for it.")    \
 	X(AM_COUNTED, "headgate_prompts_counted_total", C, "", 1, NONE,        \
 	    "Requests whose text was counted, since its bound by bytes did "   \
 	    "not fit into the rest of a budget.")                              \

@@ -17,7 +17,8 @@
 #include "agent/front/spool.h"
 #include "agent/front/stored.h"
 
-#define ADMIT_MAX_CALLS 6 /* providers called for one request */
+#define ADMIT_BUSY_PART 100 /* per mille of requests that cost less */
+#define ADMIT_MAX_CALLS 6   /* providers called for one request */
 
 void
 admit_give_up(struct request *r, int code, const char *text)
@@ -344,10 +345,22 @@ admit_smaller(struct request *r, struct budget_cell *cell)
 	return admit_counted(r, cell) || admit_shrink(r, cell);
 }
 
+/* What requests like it cost at least, nine times of ten, as a share of what
+ * is reserved: the others that are in flight are taken to be of its kind. */
+static int
+admit_usual_share(const struct request *r)
+{
+	int share = learn_share(&r->f->learn, r->att.dep->model->uid,
+	    r->key->uid, ADMIT_BUSY_PART, 1);
+
+	return share < 0 ? 0 : share;
+}
+
 void
 admit_retry(struct request *r)
 {
 	struct budget_cell *cell = r->short_of, *other = NULL;
+	enum lease_verdict verdict;
 	int rc;
 
 	if (r->short_limit != NULL) {
@@ -363,7 +376,17 @@ admit_retry(struct request *r)
 		admit_intent(r);
 		return;
 	}
-	if (lease_verdict(cell, r->amount, r->reply_gen) == LEASE_EXHAUSTED) {
+	verdict =
+	    lease_verdict(cell, r->amount, r->reply_gen, admit_usual_share(r));
+	if (verdict == LEASE_BUSY && !admit_smaller(r, cell)) {
+		admit_unpark(r);
+		request_move(r, REQ_ADMIT);
+		admit_busy(r, cell, "busy");
+		return;
+	}
+	if (verdict == LEASE_BUSY)
+		return;
+	if (verdict == LEASE_EXHAUSTED) {
 		if (admit_smaller(r, cell))
 			return;
 		admit_unpark(r);

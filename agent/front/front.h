@@ -13,6 +13,7 @@
 #include "agent/agent.h"
 #include "agent/front/count.h"
 #include "agent/front/meter.h"
+#include "agent/money/learn.h"
 #include "agent/front/request.h"
 #include "agent/route/route.h"
 
@@ -46,6 +47,7 @@ struct front {
 	struct server *server;
 	struct route_health *health;
 	struct meter meter;
+	struct learn learn; /* shares of reservations that are spent */
 	struct rng_seeded rng;
 	struct request *free_list;
 	size_t n_requests, n_free; /* made, of them free */

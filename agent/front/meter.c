@@ -155,3 +155,12 @@ meter_count(struct meter *m, enum agent_metric metric, const char *label)
 
 	metric_add(meter_find(m, metric, &v, 1), 1);
 }
+
+void
+meter_reserved(struct meter *m, int64_t cost, int64_t reserved)
+{
+	if (m->share == NULL)
+		m->share = metric_series(m->set, AM_SHARE, NULL, 0);
+	if (reserved > 0)
+		metric_observe(m->share, (double)cost / (double)reserved);
+}

@@ -30,6 +30,7 @@ struct meter_row {
 struct meter {
 	struct metric_set *set;
 	struct metric_series *sources[8];
+	struct metric_series *share;
 	struct meter_row rows[METER_ROWS];
 };
 
@@ -47,6 +48,8 @@ void meter_request(struct meter *m, const struct meter_names *n, int code,
 void meter_attempt(struct meter *m, const struct meter_names *n, int code);
 void meter_usage(struct meter *m, const struct meter_names *n,
     const struct tokens *t, int64_t cost, uint32_t source);
+/* A request that reserved `reserved` was settled at `cost`, nano-USD. */
+void meter_reserved(struct meter *m, int64_t cost, int64_t reserved);
 /* A counter with one label. */
 void meter_count(struct meter *m, enum agent_metric metric, const char *label);
 

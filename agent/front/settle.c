@@ -384,6 +384,9 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 	} else {
 		cost = settle_record(r, res, complete);
 		settle_names(r, &names);
+		learn_settled(&r->f->learn, att->dep->model->uid, r->key->uid,
+		    cost, att->intent.reserved);
+		meter_reserved(&r->f->meter, cost, att->intent.reserved);
 		meter_usage(&r->f->meter, &names, &r->tokens, cost, r->source);
 		for (i = 0; i < TC_COUNT; i++)
 			if (!token_class_is_unit((enum token_class)i))

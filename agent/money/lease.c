@@ -320,7 +320,8 @@ lease_wait_done(struct budget_cell *cell, int64_t amount)
 }
 
 enum lease_verdict
-lease_verdict(const struct budget_cell *cell, int64_t amount, uint64_t gen)
+lease_verdict(
+    const struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
 {
 	const struct lease *l =
 	    atomic_load_explicit(&cell->current, memory_order_acquire);
@@ -340,6 +341,10 @@ lease_verdict(const struct budget_cell *cell, int64_t amount, uint64_t gen)
 	}
 	if (amount > lease_add_cap(hope, busy))
 		return LEASE_EXHAUSTED;
+	if (share > 0 &&
+	    amount > lease_add_cap(hope,
+			 (int64_t)((__int128)busy * (1000 - share) / 1000)))
+		return LEASE_BUSY;
 	return LEASE_WAIT;
 }
 

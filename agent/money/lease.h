@@ -156,10 +156,10 @@ enum lease_verdict {
 };
 /* W. Exhausted is only told when all that is here, free, or anywhere in the
  * rights of agents is less than `amount`, what requests in flight reserve
- * included, since they may cost nothing. Busy: not even what they usually
- * give back is enough. */
+ * included, since they may cost nothing. Busy: not even what they give back
+ * when they cost `share` per mille of that (learn.h; 0 = not known). */
 enum lease_verdict lease_verdict(
-    const struct budget_cell *cell, int64_t amount, uint64_t gen);
+    const struct budget_cell *cell, int64_t amount, uint64_t gen, int share);
 /* W. Has the control plane left a question unanswered for LEASE_SILENT_NS? Who
  * is short of rights then need not wait: none will come soon. */
 bool lease_silent(const struct budget_cell *cell, int64_t mono_now);

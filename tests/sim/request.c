@@ -218,7 +218,7 @@ flight_retry(struct sim_agent *a, struct sim_flight *f)
 	if (a->sim->plant == PLANT_ALL_EXHAUSTED
 		? atomic_load(&cell->reply_gen) > f->reply_gen &&
 		      atomic_load(&cell->exhausted)
-		: lease_verdict(cell, f->amount, f->reply_gen) ==
+		: lease_verdict(cell, f->amount, f->reply_gen, 0) ==
 		      LEASE_EXHAUSTED) {
 		lease_wait_done(cell, f->amount);
 		flight_refused(a, f, "exhausted");

@@ -194,7 +194,7 @@ client_try(struct world *w, struct w_agent *a, struct w_client *c)
 		return;
 	}
 	if (!over && w->now < c->wait_end &&
-	    lease_verdict(cell, c->amount, c->gen) != LEASE_EXHAUSTED)
+	    lease_verdict(cell, c->amount, c->gen, 0) != LEASE_EXHAUSTED)
 		return;
 	if (c->waits)
 		lease_wait_done(cell, c->amount);
