@@ -122,6 +122,11 @@ START_TEST(test_limit_published)
 	lease_table_publish(t, &s, 1);
 	ck_assert_int_eq(atomic_load(&c->limit), 42);
 	ck_assert(atomic_load(&c->soft));
+	ck_assert(!atomic_load(&c->deleted));
+	lease_table_publish(t, NULL, 0); /* no bundle names it any more */
+	ck_assert(atomic_load(&c->deleted));
+	lease_table_publish(t, &s, 1);
+	ck_assert(!atomic_load(&c->deleted));
 	lease_table_free(t);
 }
 END_TEST
