@@ -157,6 +157,44 @@ read_price(struct catalog_read *r, const char *at, json_t *line)
 	return 0;
 }
 
+/* Is there a line of the class without tier and size? */
+static bool
+has_standard(const json_t *prices, const char *class)
+{
+	size_t i;
+
+	for (i = 0; i < json_array_size(prices); i++) {
+		const json_t *l = json_array_get(prices, i);
+
+		if (strcmp(text_of(l, "class"), class) == 0 &&
+		    text_of(l, "tier")[0] == '\0' &&
+		    json_integer_value(json_object_get(l, "above_tokens")) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The control plane would refuse the model without them. */
+static int
+check_standard(struct catalog_read *r, const char *at, const json_t *m)
+{
+	const json_t *prices = json_object_get(m, "prices");
+	const json_t *can = json_object_get(m, "capabilities");
+	const char *lacks = NULL;
+	size_t i;
+
+	for (i = 0; i < json_array_size(can); i++)
+		if (str_eqz(str_of(json_string_value(json_array_get(can, i))),
+			"chat") &&
+		    !has_standard(prices, "output"))
+			lacks = "output";
+	if (!has_standard(prices, "input"))
+		lacks = "input";
+	return lacks == NULL ? 0
+			     : bad(r, at, "%s: no standard price for %s",
+				   text_of(m, "name"), lacks);
+}
+
 static int
 read_model(struct catalog_read *r, const char *at, json_t *m)
 {
@@ -182,6 +220,9 @@ read_model(struct catalog_read *r, const char *at, json_t *m)
 		if (rc != 0)
 			return rc;
 	}
+	rc = check_standard(r, at, m);
+	if (rc != 0)
+		return rc;
 	spec = json_copy(m);
 	(void)json_object_del(spec, "name");
 	(void)json_object_del(spec, "confidence");

@@ -14,12 +14,14 @@
 /* ---- models
  * --------------------------------------------------------------------- */
 
+/* Without a standard price for input, and for output where it chats, the model
+ * is kept all the same: requests to it are refused for want of a price
+ * (b_model_price()), the rest of the version stands. */
 static int
 compile_prices(struct compile *c, const Hg__Item *item, struct b_model *m)
 {
 	const Hg__Model *body = item->model;
 	struct price_line *v;
-	bool input = false, output = false;
 
 	v = arena_zalloc(&c->p->arena, (body->n_prices + 1) * sizeof(*v));
 	if (v == NULL)
@@ -40,14 +42,7 @@ compile_prices(struct compile *c, const Hg__Item *item, struct b_model *m)
 			.above_tokens = l->above_tokens};
 		if (v[i].tier.p == NULL)
 			return compile_nomem(c);
-		if (l->tier[0] != '\0' || l->above_tokens > 0)
-			continue;
-		input = input || l->token_class == TC_INPUT;
-		output = output || l->token_class == TC_OUTPUT;
 	}
-	if (!input || (m->can_chat && !output))
-		return compile_reject(
-		    c, item, "has no price for %s", input ? "output" : "input");
 	m->prices = v;
 	m->n_prices = (unsigned)body->n_prices;
 	return 0;

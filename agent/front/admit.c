@@ -41,16 +41,21 @@ admit_capable(enum op op, const struct b_model *m)
 	return true;
 }
 
+/* Is it the one that must be, and does it do what is asked? */
+static bool
+admit_does(const struct request *r, const struct b_deployment *d)
+{
+	return (r->pin == NULL || d == r->pin) &&
+	       admit_capable(r->scan.op, d->model) && forward_can(r, d);
+}
+
 static bool
 admit_fit(void *ctx, const struct b_deployment *d)
 {
 	const struct request *r = ctx;
 	struct price p;
 
-	if ((r->pin != NULL && d != r->pin) ||
-	    !admit_capable(r->scan.op, d->model) || !forward_can(r, d))
-		return false;
-	return b_model_price(d->model, r->f->loop.wall, &p);
+	return admit_does(r, d) && b_model_price(d->model, r->f->loop.wall, &p);
 }
 
 /* Take the best target that has a free place. -1 when there is none. */
@@ -421,12 +426,36 @@ admit_is_offered(const struct request *r)
 	return false;
 }
 
+/* Do deployments do what is asked, and none has a price now? */
+static bool
+admit_is_unpriced(const struct request *r)
+{
+	bool does = false;
+	struct price p;
+	unsigned i;
+
+	for (i = 0; i < r->route->n_targets; i++) {
+		const struct b_deployment *d = r->route->targets[i].deployment;
+
+		if (!admit_does(r, d))
+			continue;
+		if (b_model_price(d->model, r->f->loop.wall, &p))
+			return false;
+		does = true;
+	}
+	return does;
+}
+
 static void
 admit_no_target(struct request *r)
 {
 	if (!r->fallback && r->pin == NULL && !admit_is_offered(r))
 		refuse_field(r, ERR_UNSUPPORTED, "model",
 		    "the model does not offer this operation");
+	else if (!r->fallback && admit_is_unpriced(r))
+		refuse_field(r, ERR_UNSUPPORTED, "model",
+		    "the model has no price now, so that requests to it are "
+		    "refused");
 	else if (r->cannot != 0 && !r->fallback)
 		refuse_field(r, r->cannot, r->cannot_field, r->cannot_text);
 	else if (r->at_capacity)

@@ -11,6 +11,7 @@
 
 #include "controlplane/config/commit.h"
 #include "controlplane/config/commit_internal.h"
+#include "controlplane/config/rules.h"
 #include "controlplane/store/store_rest.h"
 
 void
@@ -235,11 +236,16 @@ commit_specs(struct commit *c)
 
 	for (i = 0; i < c->n && rc == 0; i++) {
 		struct work *w = &c->w[i];
+		size_t before = c->p->total;
 
 		rc = commit_spec(c, w);
-		if (rc == 0 && !w->bad && w->old && w->spec &&
-		    json_equal(w->old, w->spec))
-			w->same = true;
+		if (rc != 0 || w->bad || w->spec == NULL)
+			continue;
+		w->same = w->old != NULL && json_equal(w->old, w->spec);
+		if (!w->same)
+			rc = rules_check_change(
+			    w->ch->k, w->spec, w->ch->at, c->p);
+		w->bad = c->p->total != before;
 	}
 	return rc;
 }

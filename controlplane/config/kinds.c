@@ -283,7 +283,9 @@ static const struct field_def fields_model[] = {
 	.sub = fields_price,
 	.n_sub = N(fields_price),
 	.help = "Effective-dated unit prices: at most one at a time for a "
-		"class, tier and size.",
+		"class, tier and size. A model needs one for input without "
+		"tier and above_tokens, and one for output if it chats; 0 is "
+		"a price.",
 	.example = "[{\"class\": \"input\", \"usd_per_mtok\": \"0.15\"},"
 		   " {\"class\": \"output\", \"usd_per_mtok\": \"0.60\"}]"},
     {.name = "catalog",

@@ -10,8 +10,8 @@
 #include "common/clock.h"
 #include "common/money.h"
 #include "common/tags.h"
-#include "controlplane/config/budget.h"
 #include "controlplane/config/provider.h"
+#include "controlplane/config/rules.h"
 #include "controlplane/config/validate.h"
 
 struct spec_ctx {
@@ -617,101 +617,6 @@ spec_object(struct spec_ctx *c, const struct field_def *f, const json_t *v)
 	return spec_fields(c, f->sub, f->n_sub, v, NULL);
 }
 
-/* ---- rules of single kinds ---------------------------------------------- */
-
-static int64_t
-spec_instant(const json_t *line, const char *name, int64_t absent)
-{
-	const json_t *v = json_object_get(line, name);
-	int64_t ns;
-
-	if (v == NULL || time_parse(spec_str(v), &ns) != 0)
-		return absent;
-	return ns;
-}
-
-/* Are both lines for the same class, tier and size? */
-static bool
-spec_same_price(const json_t *a, const json_t *b)
-{
-	const json_t *ta = json_object_get(a, "tier");
-	const json_t *tb = json_object_get(b, "tier");
-
-	return json_equal(
-		   json_object_get(a, "class"), json_object_get(b, "class")) &&
-	       str_eq(ta == NULL ? STR("") : spec_str(ta),
-		   tb == NULL ? STR("") : spec_str(tb)) &&
-	       json_integer_value(json_object_get(a, "above_tokens")) ==
-		   json_integer_value(json_object_get(b, "above_tokens"));
-}
-
-/* Lines for the same must not overlap, and each must last some time. */
-static void
-spec_check_prices(struct spec_ctx *c, const json_t *spec)
-{
-	const json_t *lines = json_object_get(spec, "prices"), *a, *b;
-	size_t i, j, old = spec_push(c, STR("prices")), o2;
-
-	for (i = 0; i < json_array_size(lines); i++) {
-		int64_t from, to;
-
-		a = json_array_get(lines, i);
-		from = spec_instant(a, "from", INT64_MIN);
-		to = spec_instant(a, "to", INT64_MAX);
-		o2 = spec_push_index(c, i);
-		if (from >= to)
-			(void)BAD(c, "must end after it begins");
-		for (j = 0; j < i; j++) {
-			b = json_array_get(lines, j);
-			if (!spec_same_price(a, b) ||
-			    from >= spec_instant(b, "to", INT64_MAX) ||
-			    spec_instant(b, "from", INT64_MIN) >= to)
-				continue;
-			(void)BAD(c, "overlaps line %zu of the same class", j);
-			break;
-		}
-		spec_pop(c, o2);
-	}
-	spec_pop(c, old);
-}
-
-static void
-spec_check_targets(struct spec_ctx *c, const json_t *spec)
-{
-	const json_t *ts = json_object_get(spec, "targets");
-	size_t i, j, old = spec_push(c, STR("targets")), o2;
-
-	for (i = 0; i < json_array_size(ts); i++)
-		for (j = 0; j < i; j++) {
-			const json_t *a = json_array_get(ts, i);
-			const json_t *b = json_array_get(ts, j);
-
-			if (!json_equal(json_object_get(a, "deployment"),
-				json_object_get(b, "deployment")))
-				continue;
-			o2 = spec_push_index(c, i);
-			(void)BAD(c, "names the deployment of target %zu", j);
-			spec_pop(c, o2);
-			break;
-		}
-	spec_pop(c, old);
-}
-
-static void
-spec_check_key(struct spec_ctx *c, const json_t *hidden)
-{
-	const json_t *v = json_object_get(hidden, "value");
-	struct str s = v != NULL ? spec_str(v) : STR("hg-");
-	size_t i, old = spec_push(c, STR("value"));
-
-	for (i = 3; i < s.len; i++)
-		if (!spec_is_token(str_make(s.p + i, 1)))
-			break;
-	if (i < s.len || !str_starts(s, STR("hg-")))
-		(void)BAD(c, "must be hg- and letters, digits, - or _");
-	spec_pop(c, old);
-}
-
 int
 spec_normalise(const struct kind_def *k, const json_t *in, const char *at,
     json_t **spec, json_t **secrets, struct problems *p)
@@ -729,17 +634,7 @@ spec_normalise(const struct kind_def *k, const json_t *in, const char *at,
 		goto out;
 	}
 	out = spec_fields(&c, k->fields, k->n_fields, in ? in : empty, hidden);
-	if (out != NULL && k->kind == KIND_MODEL)
-		spec_check_prices(&c, out);
-	if (out != NULL && k->kind == KIND_ROUTE)
-		spec_check_targets(&c, out);
-	if (out != NULL && k->kind == KIND_BUDGET &&
-	    budget_check(out, at, p) != 0)
-		goto out;
-	if (k->kind == KIND_KEY)
-		spec_check_key(&c, hidden);
-	if (out != NULL && k->kind == KIND_PROVIDER &&
-	    provider_check(out, hidden, at, p) != 0)
+	if (rules_check(k, out, hidden, at, p) != 0)
 		goto out;
 	if (p->total != before) {
 		rc = ERR_INVALID;

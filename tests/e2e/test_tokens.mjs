@@ -33,6 +33,7 @@ function items() {
     item('model', 'ratio', { ...chat, tokenizer: 'bytes:3.5', prices: dear }),
     item('model', 'free', { capabilities: ['moderations'], prices: [line('input', '0')] }),
     item('model', 'heard', { capabilities: ['audio'], tokenizer: 'o200k', prices: [...dear, line('audio_in', '6')] }),
+    item('model', 'later', { ...chat, prices: dear.map((l) => ({ ...l, from: '2099-01-01' })) }),
     item('limit', 'acme.tpm', { scope: 'acme.team.project.limited', tokens_per_minute: 100000000 }),
     item('limit', 'acme.small', { scope: 'acme.team.project.small', tokens_per_minute: 1000 }),
     item('budget', 'acme.hard', { scope: 'acme.team.project.hard', limit_usd: '0.10', mode: 'hard', period: 'month' }),
@@ -44,6 +45,7 @@ function items() {
     serve(`exact-${p}`, 'exact', p, 'chat');
   serve('ratio-openai', 'ratio', 'openai', 'chat');
   serve('free-openai', 'free', 'openai', 'media');
+  serve('later-openai', 'later', 'openai', 'chat');
   serve('heard-openai', 'heard', 'openai', 'media');
   return list;
 }
@@ -224,6 +226,28 @@ test('moderations cost nothing where the model does', async () => {
   const got = await row(r.id);
   equal([got.source, got.cost_nanousd, got.usage], ['provider_final', 0, {}], 'row');
   equal(await held(), 0n, 'held');
+});
+
+test('a model that has no price yet is refused for that, in each dialect', async () => {
+  const model = 'later-openai';
+  const messages = [{ role: 'user', content: 'hello' }];
+  const errors = {
+    '/v1/chat/completions': [{ model, messages }, (b) => [b.error.code, b.error.param]],
+    '/v1/responses': [{ model, input: 'hello' }, (b) => [b.error.code, b.error.param]],
+    '/v1/messages': [{ model, messages, max_tokens: 9 }, (b) => [b.error.type, b.type]],
+    [`/v1beta/models/${model}:generateContent`]: [{ contents: [{ role: 'user', parts: [{ text: 'hello' }] }] },
+      (b) => [b.error.status, b.error.code]],
+  };
+  const seen = [];
+  for (const [where, [body, code]] of Object.entries(errors)) {
+    const r = await post(where, 'app', body);
+    equal(r.status, 400, `${where}: ${JSON.stringify(r.body)}`);
+    assert(/has no price now/.test(r.body.error.message), JSON.stringify(r.body));
+    seen.push(code(r.body));
+  }
+  equal(seen, [['unsupported', 'model'], ['unsupported', 'model'], ['invalid_request_error', 'error'],
+    ['INVALID_ARGUMENT', 400]]);
+  equal((await post('/v1/chat/completions', 'app', { model: 'exact-openai', ...ask('hello') })).status, 200, 'another model');
 });
 
 test('embedContent is counted here, flagged, and may use a hard budget', async () => {

@@ -107,7 +107,7 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 	static const int64_t prices[][2] = {{TC_INPUT, 1000000000},
 	    {TC_OUTPUT, 2000000000}, {TC_CACHE_READ, 500000000}};
 	Hg__Item *i = rig_item(t, HG__ITEM_KIND__ITEM_MODEL, uid, name);
-	size_t k, n = chat ? 3 : 1;
+	size_t k, n = !chat || c->no_output_price ? 1 : 3;
 
 	i->model = RIG_NEW(Hg__Model, hg__model);
 	i->model->context_tokens = 100000;

@@ -29,6 +29,7 @@ struct rig_config {
 	uint32_t max_concurrency; /* of each deployment */
 	uint32_t connect_ms, first_byte_ms, idle_ms; /* 0 = defaults */
 	bool no_stream_options;
+	bool no_output_price;	   /* of "m1", so that it has no price */
 	const char *tokenizer;	   /* of the models; NULL = none */
 	const char *tokenizer_dir; /* with tables; NULL = none */
 };

@@ -142,14 +142,15 @@ break_team_gone(struct world *w)
 	world_drop(w, KIND(TEAM), W_TEAM);
 }
 static void
-break_price(struct world *w)
+break_price_class(struct world *w)
 {
-	world_find(w, KIND(MODEL), W_MODEL)->model->n_prices = 1;
+	world_find(w, KIND(MODEL), W_MODEL)->model->prices[1]->token_class =
+	    TC_COUNT;
 }
 static void
-break_no_price(struct world *w)
+break_price_period(struct world *w)
 {
-	world_find(w, KIND(MODEL), W_MODEL)->model->n_prices = 0;
+	world_find(w, KIND(MODEL), W_MODEL)->model->prices[2]->to = 2000;
 }
 static void
 break_negative_price(struct world *w)
@@ -208,8 +209,8 @@ static const struct {
     {break_deployment_gone, "gpt", "target 0 does not exist"},
     {break_project_gone, "acme.r.p.ci", "project does not exist"},
     {break_team_gone, "acme.r.p", "parent does not exist"},
-    {break_price, "gpt-m", "no price for output"},
-    {break_no_price, "gpt-m", "no price for input"},
+    {break_price_class, "gpt-m", "price line 1"},
+    {break_price_period, "gpt-m", "price line 2"},
     {break_negative_price, "gpt-m", "price line 0"},
     {break_url, "sim", "base_url"},
     {break_credential, "sim", "credential"},
@@ -236,6 +237,39 @@ START_TEST(test_rejects)
 		ck_assert_msg(strstr(x.e.text, rejects[i].text) != NULL,
 		    "%u: %s", i, x.e.text);
 		ck_assert_ptr_null(strstr(x.e.text, "canary"));
+		bench_release(&x);
+		world_release(&w);
+	}
+}
+END_TEST
+
+/* A model without prices is kept; it has none at any time. */
+START_TEST(test_unpriced)
+{
+	static const struct {
+		size_t n;
+		const char *tier; /* of the line for output */
+		int64_t above;
+	} rows[] = {{0, "", 0}, {1, "", 0}, {3, "flex", 0}, {3, "", 1000}};
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct b_route *r;
+		struct price p;
+		struct bench x;
+		struct world w;
+		Hg__Model *m;
+
+		world_init(&w);
+		bench_init(&x);
+		m = world_find(&w, KIND(MODEL), W_MODEL)->model;
+		m->n_prices = rows[i].n;
+		m->prices[1]->tier = world_text(&w, rows[i].tier);
+		m->prices[1]->above_tokens = rows[i].above;
+		ck_assert_msg(bench_compile(&x, &w) == 0, "%s", x.e.text);
+		r = bundle_find_route(x.b, STR("gpt"));
+		ck_assert_uint_eq(r->n_targets, 1);
+		ck_assert(
+		    !b_model_price(r->targets[0].deployment->model, 2500, &p));
 		bench_release(&x);
 		world_release(&w);
 	}
@@ -553,7 +587,7 @@ START_TEST(test_running)
 
 	/* A broken version: refused by name, the good one stays. */
 	w.version = 6;
-	break_price(&w);
+	break_price_class(&w);
 	world_snapshot(&w, &b);
 	ck_assert_int_eq(receive(&r, &b), ERR_INVALID);
 	config_view(r.c, &v);
@@ -564,7 +598,8 @@ START_TEST(test_running)
 	ck_assert_uint_eq(acks[1].level, HG__ACK_LEVEL__ACK_REJECTED);
 	ck_assert_str_eq(acks[1].item, "gpt-m");
 	/* Again, older, or the same: nothing happens. */
-	world_find(&w, KIND(MODEL), W_MODEL)->model->n_prices = 3;
+	world_find(&w, KIND(MODEL), W_MODEL)->model->prices[1]->token_class =
+	    TC_OUTPUT;
 	w.version = 5;
 	world_snapshot(&w, &b);
 	ck_assert_int_eq(receive(&r, &b), 0);
@@ -742,6 +777,7 @@ main(void)
 	UNIT_ADD(s, test_compile);
 	UNIT_ADD(s, test_rights);
 	UNIT_ADD(s, test_rejects);
+	UNIT_ADD(s, test_unpriced);
 	UNIT_ADD(s, test_dangling_scope);
 	UNIT_ADD(s, test_base_url);
 	UNIT_ADD(s, test_delta);

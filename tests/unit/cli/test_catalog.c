@@ -116,7 +116,7 @@ START_TEST(test_shipped)
 END_TEST
 
 static const char head[] = "provider: p\nretrieved: 2026-11-22\nmodels:\n"
-			   "  - name: m\n    capabilities: [chat]\n"
+			   "  - name: m\n    capabilities: [images]\n"
 			   "    prices:\n";
 #define LINE "      - {class: input, usd_per_mtok: \"1\", "
 
@@ -134,8 +134,14 @@ START_TEST(test_faults)
 	    {"      - {class: smell, usd_per_mtok: \"1\"}\n", ":7: class"},
 	    {"      - {class: input, usd_per_mtok: 1e3}\n", ":7: usd"},
 	    {"      []\n", "m: no prices"},
+	    {LINE "source: https://x, date: \"2026-11-22\", tier: flex}\n",
+		":4: m: no standard price for input"},
 	    {LINE "source: https://x, date: \"2026-11-22\"}\n"
-		  "  - name: m\n    capabilities: [chat]\n    prices:\n" LINE
+		  "  - name: n\n    capabilities: [chat]\n    prices:\n" LINE
+		  "source: https://x, date: \"2026-11-22\"}\n",
+		":8: n: no standard price for output"},
+	    {LINE "source: https://x, date: \"2026-11-22\"}\n"
+		  "  - name: m\n    capabilities: [images]\n    prices:\n" LINE
 		  "source: https://x, date: \"2026-11-22\"}\n",
 		"twice"}};
 	char path[] = "/tmp/hg-catalog-XXXXXX";

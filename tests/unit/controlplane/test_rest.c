@@ -92,8 +92,9 @@ START_TEST(test_every_kind)
 	} rows[] = {{"providers", "sim",
 			"\"dialect\":\"openai\",\"base_url\":\"http://h/v1\"",
 			"{\"headers\":{\"x-a\":\"b\"}}"},
-	    {"models", "gpt-4o:mini@x", "\"context_tokens\":1000",
-		"{\"prices\":[{\"class\":\"input\",\"usd_per_mtok\":\"1\"}]}"},
+	    {"models", "gpt-4o:mini@x",
+		"\"context_tokens\":1000,\"prices\":" RESTTEST_PRICES,
+		"{\"context_tokens\":2000}"},
 	    {"deployments", "d",
 		"\"model\":\"gpt-4o:mini@x\",\"provider\":\"sim\","
 		"\"upstream_model\":\"m\"",

@@ -226,7 +226,7 @@ resttest_seed(struct resttest *t, struct reply *r)
 	    "{\"kind\":\"provider\",\"name\":\"sim\",\"spec\":{\"dialect\":"
 	    "\"openai\",\"base_url\":\"http://127.0.0.1:9/v1\","
 	    "\"credential\":\"" RESTTEST_CREDENTIAL "\"}},"
-	    "{\"kind\":\"model\",\"name\":\"m\",\"spec\":{}},"
+	    "{\"kind\":\"model\",\"name\":\"m\",\"spec\":" RESTTEST_PRICED "},"
 	    "{\"kind\":\"deployment\",\"name\":\"d\",\"spec\":{\"model\":"
 	    "\"m\",\"provider\":\"sim\",\"upstream_model\":\"m1\"}},"
 	    "{\"kind\":\"route\",\"name\":\"r\",\"spec\":{\"targets\":"

@@ -46,6 +46,11 @@ void reply_header(
 void reply_free(struct reply *r);
 
 /* Secrets that resttest_seed() puts in. */
+/* What a model that chats must have. */
+#define RESTTEST_PRICES                                  \
+	"[{\"class\":\"input\",\"usd_per_mtok\":\"1\"}," \
+	"{\"class\":\"output\",\"usd_per_mtok\":\"2\"}]"
+#define RESTTEST_PRICED	    "{\"prices\":" RESTTEST_PRICES "}"
 #define RESTTEST_CREDENTIAL "sk-canary-4f2a9c"
 #define RESTTEST_KEY	    "hg-prefix00-zzqqxxyyvv-012345678901234567890123"
 
