@@ -123,7 +123,7 @@ e2e: all tokenizers $(B)/unit/agent/test_access ## Run the end-to-end tests (T=t
 	    bash tests/run-suite.sh e2e $(E2E_RUN)
 
 sim: $(B)/bin/headgate-sim ## Simulate the money protocol (SIM_SEEDS, SIM_SECONDS)
-	@$(SUITE) 'sim' tests/sim/test_sim.sh
+	@TEST_TIMEOUT=$${TEST_TIMEOUT:-900} $(SUITE) 'sim' tests/sim/test_sim.sh
 
 test: ## Run all suites; ends with "N passed, N failed, N skipped"
 	@bash tests/run-all.sh

@@ -11,7 +11,7 @@ export const title = 'simulation: random faults against the invariants, planted 
 
 export async function run({ soak, root, log }) {
   const args = ['--regress', path.join(root, 'tests/regress'),
-    '--seeds', soak ? '1000000' : '20000', '--seconds', soak ? '36000' : '600'];
+    '--seeds', soak ? '1000000' : '20000', '--seconds', soak ? '36000' : '800'];
   const { stdout } = await promisify(execFile)(
     path.join(bin, 'headgate-sim'), args, { maxBuffer: 1 << 26 }).catch((e) => e);
   const last = stdout.trim().split('\n').at(-1);

@@ -3,13 +3,16 @@
  * headgate-sim: runs seeds of the simulation. See sim.h.
  *
  *   headgate-sim [--seeds N] [--from N] [--seconds N] [--regress FOLDER]
- *	[--first]
- *	as many seeds as asked for or as fit, --first: until one fails; TAP,
- *	then one line of JSON
+ *	[--first] [--jobs N] [--plant NAME]
+ *	as many seeds as asked for (a failure when they do not fit into the
+ *	seconds), --first: until one fails; TAP, then one line of JSON
  *   headgate-sim --seed N [--plant NAME] [--trace]
- *	one seed, with everything that happens
+ *	one seed; --trace: with everything that happens
  *   headgate-sim --planted [--seeds N]
  *	each planted bug until it is caught
+ *
+ * Many seeds run in --jobs processes, one a processor unless told otherwise.
+ * Which ones run, and which fail, does not depend on it.
  */
 #include <dirent.h>
 #include <getopt.h>
@@ -19,110 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "tests/sim/sim.h"
-
-#define FAILURES_SHOWN 10
-
-static const struct {
-	const char *name, *text;
-} plants[PLANT_COUNT] = {{"PLANT_NONE", ""},
-#define X(e, text) {#e, text},
-    SIM_PLANT_TABLE(X)
-#undef X
-};
-
-struct totals {
-	uint64_t seeds, violations, events, admitted, refused, kills, power,
-	    msgs, lost, dups, planted, caught, probes, regress, released,
-	    overspent, lowered;
-	double hours;
-	unsigned test; /* TAP number */
-};
-
-/* One seed; true = no violation. */
-static bool
-run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
-    char *why)
-{
-	struct sim *s = calloc(1, sizeof(*s));
-	bool ok;
-
-	MUST(s != NULL);
-	sim_init(s, seed, plant, trace);
-	ok = sim_run(s);
-	(void)snprintf(why, sizeof(s->failure), "%s", s->failure);
-	t->events += s->n_events;
-	t->admitted += s->n_admitted;
-	t->refused += s->n_refused;
-	t->kills += s->n_kills;
-	t->power += s->n_power;
-	t->msgs += s->n_msgs;
-	t->lost += s->n_lost;
-	t->dups += s->n_dups;
-	t->probes += s->n_probes;
-	t->released += s->n_released;
-	t->overspent += s->n_overspent > 0;
-	t->lowered += s->n_lowered;
-	t->hours += (double)s->now / 3.6e12;
-	sim_release(s);
-	free(s);
-	return ok;
-}
-
-static void
-run_many(uint64_t from, uint64_t seeds, int64_t seconds, bool first,
-    struct totals *t)
-{
-	int64_t end = clock_mono(clock_system()) + seconds * NS_PER_S;
-	char why[400];
-
-	for (uint64_t seed = from; seed < from + seeds; seed++) {
-		if (seconds > 0 && clock_mono(clock_system()) >= end)
-			break;
-		t->seeds++;
-		if (run_seed(seed, PLANT_NONE, false, t, why))
-			continue;
-		if (t->violations++ < FAILURES_SHOWN)
-			printf("# seed %" PRIu64 ": %s\n", seed, why);
-		if (first)
-			break;
-	}
-	printf("%s %u - %" PRIu64 " seeds from %" PRIu64 ", %" PRIu64
-	       " violations\n",
-	    t->violations == 0 ? "ok" : "not ok", ++t->test, t->seeds, from,
-	    t->violations);
-	fflush(stdout);
-}
-
-static void
-run_planted(uint64_t seeds, struct totals *t)
-{
-	char why[400];
-
-	for (int p = PLANT_NONE + 1; p < PLANT_COUNT; p++) {
-		uint64_t seed = 1;
-		struct totals other = {0};
-
-		t->planted++;
-		while (seed <= seeds &&
-		       run_seed(seed, (enum sim_plant)p, false, &other, why))
-			seed++;
-		t->caught += seed <= seeds;
-		printf("%s %u - planted: %s", seed <= seeds ? "ok" : "not ok",
-		    ++t->test, plants[p].text);
-		if (seed <= seeds)
-			printf(" (seed %" PRIu64 ": %s)", seed, why);
-		printf("\n");
-		fflush(stdout);
-	}
-}
+#include "tests/sim/run.h"
 
 /* FOLDER/<anything>.seed: lines "SEED [what it was]". */
 static void
 run_file(const char *path, const char *name, struct totals *t)
 {
-	char line[256], why[400];
+	char line[256], why[RUN_WHY];
 	FILE *f = fopen(path, "r");
 
 	MUST(f != NULL);
@@ -181,31 +87,42 @@ print_json(const struct totals *t)
 	       ",\"probes\":%" PRIu64 ",\"doubt_releases\":%" PRIu64
 	       ",\"runs_above_a_bounded_limit\":%" PRIu64
 	       ",\"reservations_lowered\":%" PRIu64 "}\n",
-	    t->seeds, t->violations, t->planted, t->caught, t->hours,
-	    t->regress, t->events, t->admitted, t->refused, t->kills, t->power,
-	    t->msgs, t->lost, t->dups, t->probes, t->released, t->overspent,
-	    t->lowered);
+	    t->seeds, t->violations, t->planted, t->caught,
+	    (double)t->virtual_ns / 3.6e12, t->regress, t->events, t->admitted,
+	    t->refused, t->kills, t->power, t->msgs, t->lost, t->dups,
+	    t->probes, t->released, t->overspent, t->lowered);
 }
 
 static int
 plant_find(const char *name)
 {
 	for (int p = 0; p < PLANT_COUNT; p++)
-		if (strcmp(plants[p].name, name) == 0)
+		if (strcmp(run_plant_name(p), name) == 0)
 			return p;
 	fprintf(stderr, "headgate-sim: no planted bug %s; there are:\n", name);
 	for (int p = 1; p < PLANT_COUNT; p++)
-		fprintf(stderr, "  %-20s %s\n", plants[p].name, plants[p].text);
+		fprintf(stderr, "  %-20s %s\n", run_plant_name(p),
+		    run_plant_text(p));
 	exit(2);
 }
 
 struct args {
-	uint64_t seeds, from, seed;
-	int64_t seconds;
-	int plant;
-	bool one, trace, planted, first;
+	struct run run;
+	uint64_t seed;
+	bool one, trace, planted;
 	const char *regress;
 };
+
+static unsigned
+parse_jobs(const char *text)
+{
+	unsigned long n = strtoul(text, NULL, 10);
+
+	if (n >= 1 && n <= RUN_MAX_JOBS)
+		return (unsigned)n;
+	fprintf(stderr, "headgate-sim: --jobs is 1 to %d\n", RUN_MAX_JOBS);
+	exit(2);
+}
 
 static void
 parse_args(int argc, char **argv, struct args *a)
@@ -215,24 +132,26 @@ parse_args(int argc, char **argv, struct args *a)
 	    {"seed", 1, NULL, '1'}, {"plant", 1, NULL, 'p'},
 	    {"trace", 0, NULL, 't'}, {"planted", 0, NULL, 'P'},
 	    {"regress", 1, NULL, 'r'}, {"first", 0, NULL, 'F'},
-	    {NULL, 0, NULL, 0}};
+	    {"jobs", 1, NULL, 'j'}, {NULL, 0, NULL, 0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'n')
-			a->seeds = strtoull(optarg, NULL, 10);
+			a->run.seeds = strtoull(optarg, NULL, 10);
 		else if (c == 'f')
-			a->from = strtoull(optarg, NULL, 10);
+			a->run.from = strtoull(optarg, NULL, 10);
 		else if (c == 's')
-			a->seconds = strtoll(optarg, NULL, 10);
+			a->run.seconds = strtoll(optarg, NULL, 10);
 		else if (c == '1')
 			a->seed = strtoull(optarg, NULL, 10), a->one = true;
 		else if (c == 'p')
-			a->plant = plant_find(optarg);
+			a->run.plant = (enum sim_plant)plant_find(optarg);
 		else if (c == 't')
 			a->trace = true;
 		else if (c == 'F')
-			a->first = true;
+			a->run.first = true;
+		else if (c == 'j')
+			a->run.jobs = parse_jobs(optarg);
 		else if (c == 'P')
 			a->planted = true;
 		else if (c == 'r')
@@ -245,18 +164,18 @@ parse_args(int argc, char **argv, struct args *a)
 int
 main(int argc, char **argv)
 {
-	struct args a = {.seeds = 1000, .from = 1};
+	struct args a = {.run = {.seeds = 1000, .from = 1}};
 	struct totals t = {0};
-	char why[400] = "";
+	char why[RUN_WHY] = "";
 	bool ok;
 
 	/* Each seed makes and frees much the same: keep the pages. */
 	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
 	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	a.run.jobs = run_processors();
 	parse_args(argc, argv, &a);
 	if (a.one) {
-		ok =
-		    run_seed(a.seed, (enum sim_plant)a.plant, a.trace, &t, why);
+		ok = run_seed(a.seed, a.run.plant, a.trace, &t, why);
 		printf("%s 1 - seed %" PRIu64 " %s\n1..1\n",
 		    ok ? "ok" : "not ok", a.seed, why);
 		print_json(&t);
@@ -265,10 +184,15 @@ main(int argc, char **argv)
 	if (a.regress != NULL)
 		run_regress(a.regress, &t);
 	if (!a.planted)
-		run_many(a.from, a.seeds, a.seconds, a.first, &t);
-	if (a.planted || a.regress != NULL)
-		run_planted(a.planted ? a.seeds : 3000, &t);
+		run_many(&a.run, &t);
+	else
+		run_planted(&a.run, &t);
+	if (!a.planted && a.regress != NULL) {
+		a.run.seeds = 3000;
+		run_planted(&a.run, &t);
+	}
 	printf("1..%u\n", t.test);
 	print_json(&t);
-	return t.violations == 0 && t.caught == t.planted ? 0 : 1;
+	return t.violations == 0 && t.caught == t.planted && !t.cut_short ? 0
+									  : 1;
 }
