@@ -11,24 +11,27 @@ struct asked {
 	Hg__LeaseReport report;
 };
 
-/* Under the lock: decide on fresh numbers and write. */
+/* Under the lock: decide on fresh numbers and write. A period that is over for
+ * other replicas grants nothing (clocks differ): what was said of it is noted
+ * all the same, and the agent's other budgets do not suffer. */
 static int
 exchange_locked(struct exchange *x, struct db *db, const struct asked *q,
     struct lease_view *v, struct grant_result *d, struct error *e)
 {
+	Hg__LeaseReport r = q->report;
 	int rc, tries;
 
 	for (tries = 0; tries < EXCHANGE_TRIES; tries++) {
 		struct lease_key key = {.budget_uid = q->key.budget_uid,
 		    .period_start = v->is_current ? 0 : v->period_start,
-		    .plenty = grant_plenty(x->cfg, &q->report)};
+		    .plenty = grant_plenty(x->cfg, &r)};
 
 		rc = db_begin(db, e);
 		if (rc == 0)
 			rc = store_lease_lock(db, x->agent_id, x->boot_epoch,
 			    key, x->now, x->now - x->cfg->recent_ns, v, e);
 		if (rc == 0 && v->found) {
-			grant_decide(x->cfg, v, &q->report, x->now, d);
+			grant_decide(x->cfg, v, &r, x->now, d);
 			if (d->move || (d->report && !x->lease_only))
 				rc = store_lease_write(
 				    db, x->agent_id, x->boot_epoch, &d->w, e);
@@ -37,7 +40,9 @@ exchange_locked(struct exchange *x, struct db *db, const struct asked *q,
 			rc = db_commit(db, e);
 		if (rc != 0)
 			db_rollback(db);
-		if (rc != ERR_AGAIN)
+		if (rc == ERR_CONFLICT)
+			r.want_min = r.want_total = r.rate_per_s = r.w_p99 = 0;
+		else if (rc != ERR_AGAIN)
 			break;
 	}
 	if (rc == 0 && v->found && d->w.grant > 0) {

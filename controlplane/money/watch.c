@@ -13,17 +13,16 @@ int
 watch_budgets(
     struct store *s, int64_t now, struct watch_result *ret, struct error *e)
 {
-	struct budget_closing closing;
+	struct budget_closing closing = {0};
 	int rc;
 
 	memset(ret, 0, sizeof(*ret));
 	rc = store_doubt_timer(s, now, WATCH_DOUBT_GRACE_NS, &ret->released, e);
 	if (rc == 0)
 		rc = store_budget_close(s, now, &closing, e);
-	if (rc == 0) {
-		ret->closed = closing.closed;
-		ret->carried = closing.carried;
+	ret->closed = closing.closed;
+	ret->carried = closing.carried;
+	if (rc == 0)
 		rc = store_budget_raise(s, now, &ret->events, e);
-	}
 	return rc;
 }

@@ -25,7 +25,8 @@ struct budget_closing {
 };
 /* Periods that are over at wall time `now` become closing, and closed when
  * nothing is out of them any more; then what they left is carried over. Own
- * transaction; any replica, any time. */
+ * transactions, each small; any replica, any time. What was done before an
+ * error is in *ret, and stays. */
 int store_budget_close(struct store *s, int64_t now, struct budget_closing *ret,
     struct error *e) MUST_CHECK;
 

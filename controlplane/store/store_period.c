@@ -1,30 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of budget periods: schema/0120_period_close.sql does it, here it is
- * asked for, and told about.
+ * The end of budget periods: schema/0120_period_close.sql and 0122 do it, here
+ * it is asked for, in transactions that are small, and told about.
  */
 #include "controlplane/store/store_budget.h"
 
+#define CLOSE_MOST 100 /* periods in one transaction */
+
 struct closing {
-	int64_t now;
+	int64_t now, seen;
 	struct budget_closing *ret;
 };
 
 static int
+end_tx(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {"SELECT hg_budget_end($1, $2)"};
+	struct closing *x = ctx;
+	struct db_rows *r = NULL;
+	int rc;
+
+	rc = db_query_one(
+	    db, &st, DB_ARGS(DBI(x->now), DBI(BUDGET_CLOSE_SKEW_NS)), &r, e);
+	if (rc == 0)
+		x->ret->closing = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}
+
+static int
 close_tx(struct db *db, void *ctx, struct error *e)
 {
-	static const struct db_stmt st = {"SELECT n_closing, n_closed, carried "
-					  "FROM hg_budget_close($1, $2, $3)"};
+	static const struct db_stmt st = {
+	    "SELECT seen, closed, carried "
+	    "FROM hg_budget_close_some($1, $2, $3, $4)"};
 	struct closing *x = ctx;
 	struct db_rows *r = NULL;
 	int rc;
 
 	rc = db_query_one(db, &st,
 	    DB_ARGS(DBI(x->now), DBI(BUDGET_CLOSE_SKEW_NS),
-		DBI(BUDGET_CLOSE_WAIT_NS)),
+		DBI(BUDGET_CLOSE_WAIT_NS), DBI(CLOSE_MOST)),
 	    &r, e);
 	if (rc == 0) {
-		x->ret->closing = db_i64(r, 0, 0);
+		x->seen = db_i64(r, 0, 0);
 		x->ret->closed = db_i64(r, 0, 1);
 		x->ret->carried = db_i64(r, 0, 2);
 	}
@@ -32,18 +51,37 @@ close_tx(struct db *db, void *ctx, struct error *e)
 	return rc;
 }
 
+static int
+expire_tx(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {"SELECT hg_carry_expire($1)"};
+	struct closing *x = ctx;
+
+	return db_exec(db, &st, DB_ARGS(DBI(x->now)), NULL, e);
+}
+
 int
 store_budget_close(
     struct store *s, int64_t now, struct budget_closing *ret, struct error *e)
 {
-	struct closing x = {now, ret};
+	struct budget_closing part = {0};
+	struct closing x = {now, 0, &part};
 	int rc;
 
-	*ret = (struct budget_closing){0};
-	rc = store_tx(s, 0, close_tx, &x, e);
-	if (rc != 0)
-		*ret = (struct budget_closing){0};
-	return rc;
+	*ret = part;
+	rc = store_tx(s, 0, end_tx, &x, e);
+	if (rc == 0)
+		ret->closing = part.closing;
+	do {
+		if (rc == 0)
+			rc = store_tx(s, 0, close_tx, &x, e);
+		if (rc == 0) {
+			ret->closed += part.closed;
+			ret->carried += part.carried;
+		}
+		/* what others are at is not waited for */
+	} while (rc == 0 && x.seen == CLOSE_MOST && part.closed > 0);
+	return rc == 0 ? store_tx(s, 0, expire_tx, &x, e) : rc;
 }
 
 int

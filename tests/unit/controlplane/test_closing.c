@@ -3,6 +3,7 @@
  * The end of budget periods in PostgreSQL: closed once nothing is out, final
  * then; late usage goes to the open one; carrying over, once.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 
@@ -228,6 +229,79 @@ START_TEST(test_longer)
 }
 END_TEST
 
+/* One day is closed, the next one still has something out: the week begins
+ * after the closed one, with what the other spent. */
+START_TEST(test_longer_while_closing)
+{
+	struct asker a;
+
+	asker_open(&a, SPEC(""));
+	a.now = BEGIN + HOUR;
+	(void)asker_ask(&a, 600);
+	asker_charge(&a, BEGIN, 600);
+	a.spent = 600;
+	give_back(&a);
+	a.now = BEGIN + DAY + HOUR;
+	a.period = 0;
+	a.granted = a.returned = a.spent = 0;
+	(void)asker_ask(&a, 300);
+	asker_charge(&a, BEGIN + DAY, 200);
+	a.now = BEGIN + 2 * DAY + HOUR;
+	ck_assert_int_eq(closing(&a).closed, 1);
+	(void)lab_put(&a.l, 9, "acme.b",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\",\"period\":"
+	    "\"week\",\"anchor_day\":2}");
+	a.period = 0;
+	a.granted = 300;
+	a.returned = 100;
+	a.spent = 200;
+	ck_assert_int_eq(asker_ask(&a, 700)->granted, 1000);
+	ck_assert_int_eq(a.period, BEGIN + DAY);
+	ck_assert_int_eq(of_period(&a, "settled", BEGIN), 600);
+	asker_close(&a);
+}
+END_TEST
+
+/* A period that other replicas take for over: nothing is granted, nothing
+ * fails, and what came back is noted. */
+START_TEST(test_grant_while_closing)
+{
+	struct asker a;
+
+	asker_open(&a, SPEC(""));
+	a.now = BEGIN + HOUR;
+	ck_assert_int_eq(asker_ask(&a, 400)->granted, 400);
+	a.returned = 300;
+	pgtest_sql(a.l.store, "UPDATE budget_period SET state = 'closing'");
+	ck_assert_int_eq(asker_ask(&a, 500)->granted, 400);
+	ck_assert_int_eq(of_period(&a, "free", BEGIN), 900);
+	ck_assert_int_eq(
+	    pgtest_number(a.l.store, "SELECT returned FROM lease"), 300);
+	asker_close(&a);
+}
+END_TEST
+
+/* A budget that was deleted meanwhile neither gives nor takes. */
+START_TEST(test_transfer_gone)
+{
+	struct budget_move m = {.amount = 100, .author = STR("me")};
+	struct asker a;
+	uint64_t other;
+
+	asker_open(&a, SPEC(""));
+	a.now = m.now = BEGIN + HOUR;
+	(void)lab_put(&a.l, 9, "acme.c", SPEC(""));
+	other = lab_uid(&a.l, 9, "acme.c");
+	pgtest_sql(a.l.store, "DELETE FROM config_item WHERE name = 'acme.c'");
+	m.budget_uid = other;
+	IS(store_budget_transfer(a.db, &m, a.uid, &e), ERR_NOT_FOUND);
+	m.budget_uid = a.uid;
+	IS(store_budget_transfer(a.db, &m, other, &e), ERR_NOT_FOUND);
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
+	asker_close(&a);
+}
+END_TEST
+
 struct closer {
 	pthread_t thread;
 	struct store *s;
@@ -270,6 +344,90 @@ close_by_many(struct asker *a)
 	ck_assert_int_eq(closed, 1);
 	return carried;
 }
+
+static void *
+closer_once(void *arg)
+{
+	struct closer *c = arg;
+	struct budget_closing r;
+	struct error err;
+
+	MUST(store_budget_close(c->s, c->now, &r, &err) == 0);
+	c->closed = r.closed;
+	c->carried = r.carried;
+	return NULL;
+}
+
+/* Who closes one budget and waits for its open period holds no row of
+ * another: ingest, which has the first one's and wants the other's, goes on.
+ */
+START_TEST(test_close_waits_alone)
+{
+	struct closer c = {0};
+	struct asker a;
+	uint64_t other;
+	char sql[200];
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	(void)lab_put(&a.l, 9, "acme.c", SPEC(",\"carry_over_percent\":100"));
+	other = lab_uid(&a.l, 9, "acme.c");
+	ck_assert_uint_gt(other, a.uid);
+	a.now = BEGIN + HOUR;
+	(void)asker_ask(&a, 0);
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT period_start FROM hg_budget_period(%llu, %lld)",
+	    (unsigned long long)other, (long long)a.now);
+	pgtest_sql(a.l.store, sql);
+	c.s = a.l.store;
+	c.now = BEGIN + DAY + HOUR;
+	IS(db_begin(a.db, &e), 0);
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT period_start FROM hg_budget_period(%llu, %lld)",
+	    (unsigned long long)a.uid, (long long)c.now);
+	IS(db_script(a.db, sql, &e), 0);
+	ck_assert_int_eq(pthread_create(&c.thread, NULL, closer_once, &c), 0);
+	while (pgtest_number(a.l.store,
+		   "SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+		(void)poll(NULL, 0, 5);
+	(void)snprintf(sql, sizeof(sql),
+	    "SELECT 1 FROM budget_period WHERE budget_uid = %llu "
+	    "FOR UPDATE NOWAIT",
+	    (unsigned long long)other);
+	IS(db_script(a.db, sql, &e), 0);
+	IS(db_commit(a.db, &e), 0);
+	ck_assert_int_eq(pthread_join(c.thread, NULL), 0);
+	ck_assert_int_ge(c.closed, 1);
+	IS(store_budget_close(
+	       a.l.store, c.now, &(struct budget_closing){0}, &e),
+	    0);
+	ck_assert_int_eq(
+	    pgtest_number(a.l.store, "SELECT sum(amount)::bigint FROM "
+				     "budget_adjustment WHERE kind = 'carry'"),
+	    2000);
+	asker_close(&a);
+}
+END_TEST
+
+/* More than fit into one transaction. */
+START_TEST(test_close_many)
+{
+	struct budget_closing c;
+	struct asker a;
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	pgtest_sql(a.l.store,
+	    "INSERT INTO budget_period (budget_uid, period_start, period_end, "
+	    "limit_nano, free, config_version, base_nano) SELECT 1000000 + i, "
+	    "1, 2, 7, 7, 0, 7 FROM generate_series(1, 1050) i");
+	a.now = BEGIN + HOUR;
+	c = closing(&a);
+	ck_assert_int_eq(c.closing, 1050);
+	ck_assert_int_eq(c.closed, 1050);
+	c = closing(&a);
+	ck_assert_int_eq(c.closing + c.closed, 0);
+	asker_close(&a);
+}
+END_TEST
 
 /* Spend so much of the current period and let it end. */
 static int64_t
@@ -443,6 +601,11 @@ main(void)
 	UNIT_ADD(s, test_close);
 	UNIT_ADD(s, test_wait);
 	UNIT_ADD(s, test_longer);
+	UNIT_ADD(s, test_longer_while_closing);
+	UNIT_ADD(s, test_grant_while_closing);
+	UNIT_ADD(s, test_transfer_gone);
+	UNIT_ADD(s, test_close_waits_alone);
+	UNIT_ADD(s, test_close_many);
 	UNIT_ADD(s, test_carry);
 	UNIT_ADD(s, test_carry_expires);
 	UNIT_ADD(s, test_random);
