@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/provider/credential.h"
+#include "common/cloud_key.h"
 #include "common/price.h"
 #include "common/str.h"
 #include "proto/bundle.h"

@@ -8,7 +8,7 @@
 
 #include "agent/config/bundle_priv.h"
 #include "agent/provider/quirk.h"
-#include "agent/upstream/tls_check.h"
+#include "common/tls_check.h"
 #include "agent/upstream/token.h"
 #include "proto/headgate.pb-c.h"
 

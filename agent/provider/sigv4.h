@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "agent/provider/credential.h"
+#include "common/cloud_key.h"
 
 struct sigv4_request {
 	const char *method;

@@ -7,43 +7,15 @@
 #include <openssl/pem.h>
 #include <sodium.h>
 
-#define JWT_LIFETIME_S 3600
-#define JWT_MIN_BITS   2048
-#define JWT_MAX	       16384
+#include "common/tls_check.h"
 
-static int
-jwt_no_phrase(char *buf, int size, int rw, void *ctx)
-{
-	(void)buf;
-	(void)size;
-	(void)rw;
-	(void)ctx;
-	return -1;
-}
+#define JWT_LIFETIME_S 3600
+#define JWT_MAX	       16384
 
 int
 jwt_key_read(struct str pem, struct evp_pkey_st **ret, struct error *e)
 {
-	BIO *in = BIO_new_mem_buf(pem.p, (int)pem.len);
-	EVP_PKEY *key;
-
-	if (in == NULL)
-		return err_set(e, ERR_NOMEM, "out of memory");
-	key = PEM_read_bio_PrivateKey(in, NULL, jwt_no_phrase, NULL);
-	BIO_free(in);
-	ERR_clear_error();
-	if (key == NULL)
-		return err_set(e, ERR_INVALID,
-		    "the credential's private_key cannot be read");
-	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA ||
-	    EVP_PKEY_get_bits(key) < JWT_MIN_BITS) {
-		EVP_PKEY_free(key);
-		return err_set(e, ERR_INVALID,
-		    "the credential's private_key is not RSA of 2048 bits "
-		    "or more");
-	}
-	*ret = key;
-	return 0;
+	return rsa_key_read(pem, ret, e);
 }
 
 void

@@ -244,7 +244,7 @@ commit_specs(struct commit *c)
 		w->same = w->old != NULL && json_equal(w->old, w->spec);
 		if (!w->same)
 			rc = rules_check_change(
-			    w->ch->k, w->spec, w->ch->at, c->p);
+			    w->ch->k, w->spec, w->secrets, w->ch->at, c->p);
 		w->bad = c->p->total != before;
 	}
 	return rc;

@@ -96,11 +96,18 @@ static const struct field_def fields_key[] = {F_DISPLAY_NAME, F_DISABLED,
 	.max = 64,
 	.help = "SHA-256 of the key, hexadecimal."}};
 
-#define EXAMPLE_PEM                                   \
-	"\"-----BEGIN CERTIFICATE-----\\nMIIBszCC\\n" \
+/* They belong together, as what is asked for does. */
+#define EXAMPLE_PEM                                                           \
+	"\"-----BEGIN CERTIFICATE-----\\n"                                    \
+	"MIHNMIGAAgEBMAUGAytlcDASMRAwDgYDVQQDDAdnYXRld2F5MCAXDTI2MTEyMjE4\\n" \
+	"NTQyOVoYDzIxMjYxMDI5MTg1NDI5WjASMRAwDgYDVQQDDAdnYXRld2F5MCowBQYD\\n" \
+	"K2VwAyEA6lZTK7LVuZpjGeUN3Epwba66WHFBZDBeKLyQzjbJwiowBQYDK2VwA0EA\\n" \
+	"GDiY9CEsucqFA1eizOyrnhKJ+QBW+EyYt68IW9OgToaRQgupn6Zc9MRdvICch4/L\\n" \
+	"8IicltbAxkKOuBvaBJXAAA==\\n"                                         \
 	"-----END CERTIFICATE-----\\n\""
-#define EXAMPLE_KEY                                   \
-	"\"-----BEGIN PRIVATE KEY-----\\nMIGHAgEA\\n" \
+#define EXAMPLE_KEY                                                           \
+	"\"-----BEGIN PRIVATE KEY-----\\n"                                    \
+	"MC4CAQAwBQYDK2VwBCIEIPQrD2ExJsuzKtkiPjdx02yuc8Wb40/cWaL8+ylJZbJE\\n" \
 	"-----END PRIVATE KEY-----\\n\""
 
 static const struct field_def fields_provider[] = {

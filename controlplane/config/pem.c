@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Canonical forms of PEM texts and of secrets, see provider.h. Whether a
- * certificate is a good one is found out by who uses it; here it must have
- * the form, so that a file that was cut off or mixed up is refused at once.
+ * Canonical forms of PEM texts and of secrets, see provider.h. Here they
+ * must have the form; whether a certificate is one is asked when it is new
+ * (provider_check_change()).
  */
 #include <sodium.h>
 #include <stdlib.h>
@@ -121,15 +121,17 @@ pem_is_all(struct str text, const char *label)
 	return true;
 }
 
+/* JSON leaves DEL as it is; agents take no control characters. */
 static json_t *
-secret_compact(const json_t *o)
+secret_compact(const json_t *o, bool *bad)
 {
 	char *z = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_t *out;
 
 	if (z == NULL)
 		return NULL;
-	out = json_string(z);
+	*bad = strchr(z, 0x7f) != NULL;
+	out = *bad ? NULL : json_string(z);
 	sodium_memzero(z, strlen(z));
 	free(z);
 	return out;
@@ -145,7 +147,7 @@ secret_normalise(const json_t *v, bool *bad)
 
 	*bad = false;
 	if (json_is_object(v))
-		return secret_compact(v);
+		return secret_compact(v, bad);
 	s = str_make(json_string_value(v), json_string_length(v));
 	for (i = 0; i < s.len && strchr(" \t\r\n", s.p[i]) != NULL; i++)
 		;
@@ -153,7 +155,7 @@ secret_normalise(const json_t *v, bool *bad)
 		o = json_loadb(s.p, s.len, JSON_REJECT_DUPLICATES, &why);
 		*bad = o == NULL &&
 		       json_error_code(&why) != json_error_out_of_memory;
-		out = o != NULL ? secret_compact(o) : NULL;
+		out = o != NULL ? secret_compact(o, bad) : NULL;
 		json_decref(o);
 		return out;
 	}

@@ -6,7 +6,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sodium.h>
 #include <string.h>
+
+#include "common/cloud_key.h"
+#include "common/tls_check.h"
 
 #define AUTH_API_KEY 1u
 #define AUTH_BEARER  2u
@@ -33,7 +37,7 @@ static const struct dialect_rule rules[] = {
 };
 
 struct check {
-	json_t *spec;
+	const json_t *spec;
 	const json_t *secrets;
 	const char *at;
 	struct problems *p;
@@ -117,7 +121,7 @@ check_places(const struct check *c)
 }
 
 static int
-check_base_url(struct check *c)
+check_base_url(struct check *c, json_t *spec)
 {
 	const char *region = check_text(c, "region");
 	bool global = strcmp(region, "global") == 0;
@@ -139,7 +143,7 @@ check_base_url(struct check *c)
 		    strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
 	else
 		(void)snprintf(url, sizeof(url), "%s", c->rule->base_url);
-	if (json_object_set_new(c->spec, "base_url", json_string(url)) != 0)
+	if (json_object_set_new(spec, "base_url", json_string(url)) != 0)
 		return ERR_NOMEM;
 	c->base_url = check_text(c, "base_url");
 	return 0;
@@ -270,6 +274,65 @@ check_credential(const struct check *c)
 	return 0;
 }
 
+/* ---- as agents see it -----------------------------------------------------
+ */
+
+static void
+check_wipe(struct str s)
+{
+	if (s.len > 0)
+		sodium_memzero((char *)(uintptr_t)s.p, s.len);
+}
+
+static int
+check_cloud_key(const struct check *c, struct str text, struct error *e)
+{
+	bool http = strncmp(c->base_url, "http://", 7) == 0;
+	struct service_account sa = {.private_key = STR_NULL};
+	struct aws_keys aws = {.secret_access_key = STR_NULL};
+	struct arena a;
+	int rc;
+
+	arena_init(&a, 4096, (size_t)256 << 10);
+	if (strcmp(c->rule->name, "vertex") == 0) {
+		rc = service_account_parse(text, http, &a, &sa, e);
+		if (rc == 0)
+			rc = rsa_key_check(sa.private_key, e);
+		check_wipe(sa.private_key);
+	} else {
+		rc = aws_keys_parse(text, &a, &aws, e);
+		check_wipe(aws.secret_access_key);
+		check_wipe(aws.session_token);
+	}
+	arena_release(&a);
+	return rc;
+}
+
+int
+provider_check_change(const json_t *spec, const json_t *secrets, const char *at,
+    struct problems *p)
+{
+	struct check c = {.spec = spec, .at = at, .p = p};
+	const json_t *v = json_object_get(secrets, "credential");
+	struct error e = {.code = 0};
+	int rc;
+
+	c.rule = check_rule(check_text(&c, "dialect"));
+	c.base_url = check_text(&c, "base_url");
+	rc = tls_check(str_of(check_text(&c, "ca_pem")), STR(""), STR(""), &e);
+	if (rc == ERR_INVALID)
+		check_bad(&c, "ca_pem", "must hold valid certificates");
+	if (rc == ERR_NOMEM || c.rule == NULL || v == NULL ||
+	    strcmp(check_text(&c, "auth"), "bearer") == 0 ||
+	    (strcmp(c.rule->name, "vertex") != 0 &&
+		strcmp(c.rule->name, "bedrock") != 0))
+		return rc == ERR_NOMEM ? rc : 0;
+	rc = check_cloud_key(&c, check_str(v), &e);
+	if (rc == ERR_INVALID)
+		check_bad(&c, "credential", e.text);
+	return rc == ERR_NOMEM ? rc : 0;
+}
+
 int
 provider_check(
     json_t *spec, const json_t *secrets, const char *at, struct problems *p)
@@ -283,7 +346,7 @@ provider_check(
 	c.base_url = check_text(&c, "base_url");
 	c.auth = check_text(&c, "auth");
 	check_places(&c);
-	rc = check_base_url(&c);
+	rc = check_base_url(&c, spec);
 	if (rc != 0)
 		return rc;
 	check_azure(&c);

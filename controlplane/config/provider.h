@@ -17,6 +17,12 @@
 int provider_check(json_t *spec, const json_t *secrets, const char *at,
     struct problems *p) MUST_CHECK;
 
+/* What agents would refuse the whole configuration for: authorities that are
+ * no certificates, a credential of vertex or bedrock that they cannot use. For
+ * providers that are new or change. Problems go to p. 0 or ERR_NOMEM. */
+int provider_check_change(const json_t *spec, const json_t *secrets,
+    const char *at, struct problems *p) MUST_CHECK;
+
 /* PEM text with LF line ends and nothing outside its blocks, as a new JSON
  * string. NULL and *bad when it is not PEM, NULL alone without memory. */
 json_t *pem_normalise(struct str text, bool *bad);

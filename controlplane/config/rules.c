@@ -226,12 +226,14 @@ rules_check(const struct kind_def *k, json_t *spec, const json_t *hidden,
 }
 
 int
-rules_check_change(const struct kind_def *k, const json_t *spec, const char *at,
-    struct problems *p)
+rules_check_change(const struct kind_def *k, const json_t *spec,
+    const json_t *hidden, const char *at, struct problems *p)
 {
 	const struct rules r = {p, at};
 
 	if (k->kind == KIND_MODEL)
 		rules_priced(&r, spec);
+	if (k->kind == KIND_PROVIDER)
+		return provider_check_change(spec, hidden, at, p);
 	return 0;
 }

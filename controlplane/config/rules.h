@@ -24,6 +24,6 @@ int rules_check(const struct kind_def *k, json_t *spec, const json_t *hidden,
  * may hold items that break them, which must not stand in the way of a commit
  * that leaves them as they are. Problems go to p. 0 or ERR_NOMEM. */
 int rules_check_change(const struct kind_def *k, const json_t *spec,
-    const char *at, struct problems *p) MUST_CHECK;
+    const json_t *hidden, const char *at, struct problems *p) MUST_CHECK;
 
 #endif

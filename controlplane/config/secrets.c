@@ -7,6 +7,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "common/tls_check.h"
 #include "controlplane/config/commit_internal.h"
 #include "controlplane/config/credential.h"
 #include "controlplane/store/store_rest.h"
@@ -180,6 +181,40 @@ secrets_version(const struct work *w, const char *field)
 	return (uint64_t)json_integer_value(json_object_get(w->old, field));
 }
 
+/* Would agents take certificate and key? version: of the stored key. */
+static int
+secrets_pair(struct commit *c, struct work *w, uint64_t version)
+{
+	const json_t *cert = json_object_get(w->spec, "client_cert_pem");
+	const json_t *key = json_object_get(w->secrets, "client_key");
+	struct error e = {.code = 0};
+	struct buf clear;
+	int rc = 0;
+
+	if (cert == NULL ||
+	    (key == NULL && (c->req->vault == NULL ||
+				json_equal(cert, json_object_get(w->old,
+						     "client_cert_pem")))))
+		return 0;
+	buf_init(&clear, CREDENTIAL_MAX);
+	if (key == NULL)
+		rc = credential_get(c->db, c->req->vault, w->uid,
+		    CREDENTIAL_CLIENT_KEY, version, &clear, c->e);
+	if (rc == 0)
+		rc = tls_check(STR(""), secrets_str(cert),
+		    key != NULL ? secrets_str(key) : buf_str(&clear), &e);
+	if (clear.data != NULL)
+		sodium_memzero(clear.data, clear.cap);
+	buf_release(&clear);
+	if (e.code != ERR_INVALID)
+		return rc;
+	return secrets_bad(c, w, ERR_INVALID,
+	    str_starts(str_of(e.text), STR("client_cert_pem"))
+		? "client_cert_pem"
+		: "client_key",
+	    e.text);
+}
+
 static int
 secrets_provider(struct commit *c, struct work *w)
 {
@@ -197,6 +232,9 @@ secrets_provider(struct commit *c, struct work *w)
 	    json_object_get(w->secrets, "client_key") == NULL)
 		return secrets_bad(c, w, ERR_INVALID, "client_key",
 		    "is required by client_cert_pem");
+	rc = secrets_pair(c, w, key);
+	if (rc != 0 || w->bad)
+		return rc;
 	rc = secrets_keep(c, w, CREDENTIAL_MAIN, "credential", &main);
 	if (rc == 0)
 		rc = secrets_keep(

@@ -11,7 +11,7 @@
 #include "agent/provider/access.h"
 #include "agent/provider/quirk.h"
 #include "agent/upstream/jwt.h"
-#include "agent/upstream/tls_check.h"
+#include "common/tls_check.h"
 #include "agent/upstream/token_fetch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "agent/upstream/jwt.h"
-#include "agent/upstream/tls_check.h"
+#include "common/tls_check.h"
 #include "agent/upstream/token_fetch.h"
 #include "common/clock.h"
 #include "common/json.h"

@@ -323,13 +323,6 @@ START_TEST(test_credentials)
 }
 END_TEST
 
-#define CERT                                        \
-	"-----BEGIN CERTIFICATE-----\\nMIIBszCC\\n" \
-	"-----END CERTIFICATE-----\\n"
-#define PKEY(x)                                        \
-	"-----BEGIN PRIVATE KEY-----\\nMIGHAg" x "\\n" \
-	"-----END PRIVATE KEY-----\\n"
-
 START_TEST(test_client_keys)
 {
 	struct fixture f;
@@ -343,12 +336,12 @@ START_TEST(test_client_keys)
 	uid = f.r.v[4].uid;
 	refused(&f,
 	    "[[\"create\",\"provider\",\"tls\",{\"dialect\":\"openai\","
-	    "\"client_cert_pem\":\"" CERT "\"}]]",
+	    "\"client_cert_pem\":\"" CERT_A "\"}]]",
 	    ERR_INVALID, "/spec/client_key", "is required");
 	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"base_url\":"
 		   "\"https://127.0.0.1:1\",\"credential\":\"sk-2\","
-		   "\"client_cert_pem\":\"" CERT
-		   "\",\"client_key\":\"" PKEY("AA") "\"}]]");
+		   "\"client_cert_pem\":\"" CERT_A "\",\"client_key\":\"" KEY_A
+		   "\"}]]");
 	ck_assert_int_eq(json_integer_value(json_object_get(
 			     f.r.v[0].new_spec, "client_key_version")),
 	    3);
@@ -356,8 +349,8 @@ START_TEST(test_client_keys)
 				    "WHERE new::text LIKE '%PRIVATE%'"),
 	    0);
 	/* The same again is no change; without the certificate it goes. */
-	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"client_key\":\"" PKEY(
-		       "AA") "\"}]]");
+	commit(&f, "[[\"patch\",\"provider\",\"sim\",{\"client_key\":\"" KEY_A
+		   "\"}]]");
 	ck_assert_uint_eq(f.r.version, 0);
 	OK(store_take(f.s, &db, &e));
 	buf_init(&clear, 1000);

@@ -114,6 +114,32 @@ refused(struct fixture *f, const char *text, int code, const char *field,
 	    f->p.v[0].detail);
 }
 
+/* Certificates with their keys, as they stand in JSON. */
+#define CERT_A                                                                \
+	"-----BEGIN CERTIFICATE-----\\n"                                      \
+	"MIHNMIGAAgEBMAUGAytlcDASMRAwDgYDVQQDDAdnYXRld2F5MCAXDTI2MTEyMjE4\\n" \
+	"NTQyOVoYDzIxMjYxMDI5MTg1NDI5WjASMRAwDgYDVQQDDAdnYXRld2F5MCowBQYD\\n" \
+	"K2VwAyEA6lZTK7LVuZpjGeUN3Epwba66WHFBZDBeKLyQzjbJwiowBQYDK2VwA0EA\\n" \
+	"GDiY9CEsucqFA1eizOyrnhKJ+QBW+EyYt68IW9OgToaRQgupn6Zc9MRdvICch4/L\\n" \
+	"8IicltbAxkKOuBvaBJXAAA==\\n"                                         \
+	"-----END CERTIFICATE-----\\n"
+#define KEY_A                                                                 \
+	"-----BEGIN PRIVATE KEY-----\\n"                                      \
+	"MC4CAQAwBQYDK2VwBCIEIPQrD2ExJsuzKtkiPjdx02yuc8Wb40/cWaL8+ylJZbJE\\n" \
+	"-----END PRIVATE KEY-----\\n"
+#define CERT_B                                                                \
+	"-----BEGIN CERTIFICATE-----\\n"                                      \
+	"MIHNMIGAAgEBMAUGAytlcDASMRAwDgYDVQQDDAdnYXRld2F5MCAXDTI2MTEyMjE4\\n" \
+	"NTQyOVoYDzIxMjYxMDI5MTg1NDI5WjASMRAwDgYDVQQDDAdnYXRld2F5MCowBQYD\\n" \
+	"K2VwAyEAuZJUre2NsDQoxwn7Nby5nNqq4QFbIIjKkpuqbtx3S/owBQYDK2VwA0EA\\n" \
+	"zACCp86NhmW3iqbZ7DNEXZdqqubK7aD+SYWXPnANCcGEgMqPARiZBAZQbWlwoIbC\\n" \
+	"RfVx3AIrS4HgA9GrgeHnAA==\\n"                                         \
+	"-----END CERTIFICATE-----\\n"
+#define KEY_B                                                                 \
+	"-----BEGIN PRIVATE KEY-----\\n"                                      \
+	"MC4CAQAwBQYDK2VwBCIEIIPT+db43dAdctNxIn3gX7erzQtEipbGbltDsQUNpd+b\\n" \
+	"-----END PRIVATE KEY-----\\n"
+
 /* Prices that a chat model needs. */
 #define PRICED                                                       \
 	"{\"prices\":[{\"class\":\"input\",\"usd_per_mtok\":\"1\"}," \

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Credentials that are more than one word, as the control plane stores them:
- * AWS access keys and Google service accounts, both JSON. Pure.
+ * AWS access keys and Google service accounts, both JSON. It asks here whether
+ * they can be read when they are given, agents read them. Pure.
  */
-#ifndef AGENT_PROVIDER_CREDENTIAL_H
-#define AGENT_PROVIDER_CREDENTIAL_H
+#ifndef COMMON_CLOUD_KEY_H
+#define COMMON_CLOUD_KEY_H
 
 #include <stdbool.h>
 

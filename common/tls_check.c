@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See tls_check.h. */
-#include "agent/upstream/tls_check.h"
+#include "common/tls_check.h"
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+
+#define RSA_MIN_BITS 2048
 
 /* No pass phrase is asked for at the terminal. */
 static int
@@ -76,5 +79,40 @@ tls_check(
 out:
 	EVP_PKEY_free(key);
 	X509_free(cert);
+	return rc;
+}
+
+int
+rsa_key_read(struct str pem, struct evp_pkey_st **ret, struct error *e)
+{
+	BIO *in = BIO_new_mem_buf(pem.p, (int)pem.len);
+	EVP_PKEY *key;
+
+	if (in == NULL)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	key = PEM_read_bio_PrivateKey(in, NULL, tls_no_phrase, NULL);
+	BIO_free(in);
+	ERR_clear_error();
+	if (key == NULL)
+		return err_set(e, ERR_INVALID,
+		    "the credential's private_key cannot be read");
+	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA ||
+	    EVP_PKEY_get_bits(key) < RSA_MIN_BITS) {
+		EVP_PKEY_free(key);
+		return err_set(e, ERR_INVALID,
+		    "the credential's private_key is not RSA of 2048 bits "
+		    "or more");
+	}
+	*ret = key;
+	return 0;
+}
+
+int
+rsa_key_check(struct str pem, struct error *e)
+{
+	EVP_PKEY *key = NULL;
+	int rc = rsa_key_read(pem, &key, e);
+
+	EVP_PKEY_free(key);
 	return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading credentials that are JSON, see credential.h. */
-#include "agent/provider/credential.h"
+/* Reading credentials that are JSON, see cloud_key.h. */
+#include "common/cloud_key.h"
 
 #include <sodium.h>
 
