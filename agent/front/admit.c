@@ -86,7 +86,7 @@ admit_fill_intent(struct request *r)
 
 	memcpy(in->request_id, r->id.b, sizeof(in->request_id));
 	in->attempt = r->att.number;
-	in->started_at = r->f->loop.wall;
+	in->started_at = r->att.priced_at; /* and settled by that price */
 	in->tenant_uid = k->tenant_uid;
 	in->team_uid = k->team_uid;
 	in->project_uid = k->project_uid;
@@ -544,7 +544,8 @@ admit_at(struct request *r, int i)
 		places_give(r);
 		return;
 	}
-	if (!reserve_price(att->dep->model, r->f->loop.wall, &r->scan,
+	att->priced_at = r->f->loop.wall;
+	if (!reserve_price(att->dep->model, att->priced_at, &r->scan,
 		admit_body(r), &r->worst, &att->price) ||
 	    !reserve_amount(&r->worst, &att->price, &r->amount)) {
 		places_give(r);

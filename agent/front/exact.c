@@ -179,7 +179,7 @@ exact_amount(struct request *r, int64_t input, struct exact *x)
 {
 	x->worst = r->worst;
 	x->worst.n[TC_INPUT] = input;
-	return reserve_price(r->att.dep->model, r->f->loop.wall, &r->scan,
+	return reserve_price(r->att.dep->model, r->att.priced_at, &r->scan,
 		   json_root(buf_str(&r->body)), &x->worst, &x->price) &&
 	       reserve_amount(&x->worst, &x->price, &x->amount) &&
 	       x->amount < r->amount;
@@ -197,7 +197,7 @@ exact_is_of_use(struct request *r, const struct budget_cell *cell)
 	x.worst = r->worst;
 	x.worst.n[TC_INPUT] = least > 0 ? least : 0;
 	x.worst.n[TC_OUTPUT] = 0;
-	return reserve_price(r->att.dep->model, r->f->loop.wall, &r->scan,
+	return reserve_price(r->att.dep->model, r->att.priced_at, &r->scan,
 		   json_root(buf_str(&r->body)), &x.worst, &x.price) &&
 	       reserve_amount(&x.worst, &x.price, &x.amount) &&
 	       x.amount <= shrink_rights(cell);

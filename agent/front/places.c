@@ -142,11 +142,11 @@ void
 places_leave(struct request *r)
 {
 	struct front *f = r->f;
-	unsigned target = r->queued[r->ticket.granted];
 
+	/* Only then another worker cannot grant it any more. */
 	if (queue_leave(f->agent->gate, &r->ticket) == TICKET_GRANTED)
-		queue_give(
-		    f->agent->gate, places_cell(r, target), f->loop.mono);
+		queue_give(f->agent->gate,
+		    places_cell(r, r->queued[r->ticket.granted]), f->loop.mono);
 	timer_cancel(&f->loop.timers, &r->timer);
 	places_count(r, "left");
 }

@@ -56,6 +56,7 @@ struct attempt {
 	unsigned target; /* index in the route */
 	const struct b_deployment *dep;
 	struct price price;
+	int64_t priced_at; /* wall ns: its price is the one in force then */
 	struct reservation rights;
 	struct limit_cell *place; /* deployment concurrency held, or NULL */
 	struct journal_intent intent;

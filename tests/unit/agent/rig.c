@@ -108,6 +108,7 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 	    {TC_OUTPUT, 2000000000}, {TC_CACHE_READ, 500000000}};
 	Hg__Item *i = rig_item(t, HG__ITEM_KIND__ITEM_MODEL, uid, name);
 	size_t k, n = !chat || c->no_output_price ? 1 : 3;
+	size_t times = c->dearer_at != 0 ? 2 : 1;
 
 	i->model = RIG_NEW(Hg__Model, hg__model);
 	i->model->context_tokens = 100000;
@@ -117,14 +118,20 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 	i->model->n_capabilities = 1;
 	if (c->tokenizer != NULL)
 		i->model->tokenizer = rig_text(c->tokenizer);
-	i->model->prices = calloc(n, sizeof(*i->model->prices));
+	i->model->prices = calloc(n * times, sizeof(*i->model->prices));
 	ck_assert_ptr_nonnull(i->model->prices);
-	i->model->n_prices = n;
-	for (k = 0; k < n; k++) {
+	i->model->n_prices = n * times;
+	for (k = 0; k < n * times; k++) {
 		Hg__PriceLine *p = RIG_NEW(Hg__PriceLine, hg__price_line);
 
-		p->token_class = (uint32_t)prices[k][0];
-		p->per_mtok = prices[k][1];
+		p->token_class = (uint32_t)prices[k % n][0];
+		p->per_mtok = prices[k % n][1];
+		if (k < n) {
+			p->to = c->dearer_at;
+		} else {
+			p->from = c->dearer_at;
+			p->per_mtok *= 10;
+		}
 		i->model->prices[k] = p;
 	}
 }
@@ -360,7 +367,8 @@ rig_control(void *arg)
 	struct timespec ts = {0, 5000000};
 
 	while (!atomic_load(&r->stop)) {
-		rig_grant(r);
+		if (!atomic_load(&r->deaf))
+			rig_grant(r);
 		journal_sync_turn(r->journal);
 		nanosleep(&ts, NULL);
 	}

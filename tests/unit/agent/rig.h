@@ -29,8 +29,9 @@ struct rig_config {
 	uint32_t max_concurrency; /* of each deployment */
 	uint32_t connect_ms, first_byte_ms, idle_ms; /* 0 = defaults */
 	bool no_stream_options;
-	bool no_output_price;	   /* of "m1", so that it has no price */
-	const char *tokenizer;	   /* of the models; NULL = none */
+	int64_t dearer_at;     /* wall ns: from then on prices are tenfold; 0 */
+	bool no_output_price;  /* of "m1", so that it has no price */
+	const char *tokenizer; /* of the models; NULL = none */
 	const char *tokenizer_dir; /* with tables; NULL = none */
 };
 
@@ -44,6 +45,7 @@ struct rig {
 	struct worker *workers[AGENT_MAX_WORKERS];
 	pthread_t control;
 	_Atomic bool stop;
+	_Atomic bool deaf;     /* leases are not asked about */
 	_Atomic int64_t purse; /* nano-USD that may still be granted */
 	int64_t granted, returned;
 	char dir[256];

@@ -2,6 +2,7 @@
 /*
  * A model whose price is not known is refused for that reason, in the form of
  * the client's dialect; other models of the same configuration are served.
+ * And a price that changes while a request waits.
  */
 #include "tests/unit/agent/scene.h"
 
@@ -69,11 +70,56 @@ START_TEST(test_refused)
 }
 END_TEST
 
+static bool
+serve_chat(struct fake *f, int fd, const char *request, int n)
+{
+	(void)f;
+	(void)request;
+	(void)n;
+	send_answer(fd, "200 OK", "", ANSWER);
+	return true;
+}
+
+/* Rights come after the price rose: it pays the price that it reserved. */
+START_TEST(test_dearer_while_waiting)
+{
+	struct rig_config c = {.budget = 1000000000};
+	const struct budget_cell *cell;
+	const struct journal_usage *u;
+	int fd;
+
+	c.dearer_at = clock_wall(clock_system()) + 500 * NS_PER_MS;
+	begin(serve_chat, &c);
+	cell = lease_table_find(rig.leases, 50);
+	atomic_store(&rig.deaf, true);
+	fd = http_connect(rig.port);
+	http_post(fd, CHAT, RIG_KEY, "", BODY);
+	while (atomic_load(&cell->want_total) == 0)
+		usleep(1000);
+	while (clock_wall(clock_system()) <= c.dearer_at)
+		usleep(1000);
+	atomic_store(&rig.deaf, false);
+	ck_assert_int_gt(http_recv(fd, answer, sizeof(answer), &clean), 0);
+	close(fd);
+	ck_assert_int_eq(http_status(answer), 200);
+	u = usage(1);
+	if (u->head.reserved < 1000000) /* else the start was slow */
+		ck_assert_int_eq(u->cost, 6 * 1000 + 4 * 500 + 5 * 2000);
+	/* who comes now pays what holds now */
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	ck_assert_int_eq(
+	    usage(2)[1].cost, 10 * (6 * 1000 + 4 * 500 + 5 * 2000));
+	ck_assert_int_eq(rig_metric(&rig, AM_OVERRUN, NULL), 0);
+	end();
+}
+END_TEST
+
 int
 main(void)
 {
 	Suite *s = suite_create("agent/unpriced");
 
 	ADD(s, test_refused);
+	ADD(s, test_dearer_while_waiting);
 	return unit_run(s);
 }
