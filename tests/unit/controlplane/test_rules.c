@@ -370,6 +370,24 @@ START_TEST(test_headers)
 }
 END_TEST
 
+/* Agents use the first 64 targets of a route. */
+START_TEST(test_targets)
+{
+	struct fixture f;
+	struct buf b;
+
+	open_fixture(&f);
+	buf_init(&b, 8192);
+	buf_addz(&b, "[[\"create\",\"route\",\"r\",{\"targets\":[");
+	for (int i = 0; i < 65; i++)
+		buf_addf(&b, "%s{\"deployment\":\"d-%d\"}", i ? "," : "", i);
+	buf_addz(&b, "]}]]");
+	refused(&f, buf_cstr(&b), ERR_INVALID, "/spec/targets", "at most 64");
+	buf_release(&b);
+	close_fixture(&f);
+}
+END_TEST
+
 /* The key in the vault is held against a new certificate. */
 START_TEST(test_stored_key)
 {
@@ -405,6 +423,7 @@ main(void)
 	UNIT_ADD(s, test_unpriced_in_store);
 	UNIT_ADD(s, test_breaches);
 	UNIT_ADD(s, test_headers);
+	UNIT_ADD(s, test_targets);
 	UNIT_ADD(s, test_stored_key);
 	return pgtest_run(s);
 }
