@@ -262,6 +262,66 @@ START_TEST(test_longer_while_closing)
 }
 END_TEST
 
+/* A window that becomes so much longer that its bucket begins with one that
+ * is closed: the new one begins behind it, and the old ones count. */
+START_TEST(test_longer_window)
+{
+	struct asker a;
+
+	asker_open(&a,
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\",\"period\":"
+	    "\"rolling\",\"rolling_hours\":1}");
+	a.now = BEGIN + 1000;
+	ck_assert_int_eq(asker_ask(&a, 600)->granted, 600);
+	ck_assert_int_eq(a.period, BEGIN);
+	asker_charge(&a, BEGIN, 600);
+	a.spent = 600;
+	give_back(&a);
+	a.now = BEGIN + 3 * HOUR;
+	(void)closing(&a);
+	ck_assert_int_eq(CLOSED(&a, BEGIN), 1);
+	(void)lab_put(&a.l, 9, "acme.b",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\",\"period\":"
+	    "\"rolling\",\"rolling_hours\":96}"); /* buckets of 4 hours */
+	for (int i = 0; i < 3; i++) {
+		a.period = 0;
+		a.granted = a.returned = a.spent = 0;
+		ck_assert_int_eq(asker_ask(&a, 500)->granted, 0); /* 400 left */
+		ck_assert_int_eq(asker_ask(&a, 100)->granted, 100);
+		ck_assert_int_eq(asker_status(&a).free, 300 - 100 * i);
+		asker_charge(&a, a.period, 100);
+		a.spent = 100;
+		give_back(&a);
+		a.now += 4 * HOUR;
+	}
+	(void)closing(&a);
+	asker_close(&a);
+}
+END_TEST
+
+/* Usage of a period that nobody knew, closed long since, is no period to
+ * begin behind. */
+START_TEST(test_orphan)
+{
+	struct asker a;
+	char sql[256];
+
+	asker_open(&a, SPEC(""));
+	a.now = BEGIN + 2 * HOUR;
+	(void)snprintf(sql, sizeof(sql),
+	    "INSERT INTO budget_period (budget_uid, period_start, period_end, "
+	    "limit_nano, free, state, config_version) VALUES (%llu, %lld, "
+	    "%lld, 0, 0, 'closed', 0)",
+	    (unsigned long long)a.uid, (long long)(BEGIN + HOUR),
+	    (long long)(BEGIN + HOUR));
+	pgtest_sql(a.l.store, sql);
+	ck_assert_int_eq(asker_ask(&a, 400)->granted, 400);
+	ck_assert_int_eq(a.period, BEGIN);
+	ck_assert_int_eq(of_period(&a, "period_end", BEGIN), BEGIN + DAY);
+	asker_close(&a);
+}
+END_TEST
+
 /* A period that other replicas take for over: nothing is granted, nothing
  * fails, and what came back is noted. */
 START_TEST(test_grant_while_closing)
@@ -602,6 +662,8 @@ main(void)
 	UNIT_ADD(s, test_wait);
 	UNIT_ADD(s, test_longer);
 	UNIT_ADD(s, test_longer_while_closing);
+	UNIT_ADD(s, test_longer_window);
+	UNIT_ADD(s, test_orphan);
 	UNIT_ADD(s, test_grant_while_closing);
 	UNIT_ADD(s, test_transfer_gone);
 	UNIT_ADD(s, test_close_waits_alone);
