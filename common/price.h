@@ -23,7 +23,8 @@ struct price_line {
  *      "fast+us"), over a standard one;
  *   2. of these, the line with the highest above_tokens that is less than
  *      input;
- *   3. of these, the one that began last.
+ *   3. of these, the one that began last;
+ *   4. of these, the last of `lines`.
  * Classes without a line get -1. False when input, or output with need_output,
  * has no price: then nothing is known.
  */

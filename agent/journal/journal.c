@@ -5,6 +5,7 @@
  */
 #include "agent/journal/journal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -33,14 +34,16 @@ journal_pending(const struct journal_shard *s)
 	       atomic_load_explicit(&s->cur->poisoned, memory_order_relaxed);
 }
 
-/* Memory for the usage of all that is in flight and one more, for this turn's
- * intents behind it, and for more bytes. */
+/* Memory for the usage of all that is in flight and one more, and for more
+ * bytes. An intent of this turn, written behind the usage, takes the place of
+ * its own usage: that withdraws it. */
 static int
 shard_keep_room(struct journal_shard *s, size_t more)
 {
+	static_assert(RECORD_INTENT_MAX <= RECORD_USAGE_MAX,
+	    "an intent fits where its usage does");
 	int rc = buf_reserve(
-	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX +
-			   s->intents.len + RECORD_INTENT_MAX + more);
+	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX + more);
 
 	if (rc != 0)
 		s->usage.error = 0; /* what is in it stays good */

@@ -351,13 +351,13 @@ ship_collect(struct shipper *s, struct ship_cursor *c, Hg__UsageBatch *b)
 	struct journal_usage u;
 	struct record rec;
 	size_t bytes = 0;
-	int rc = 0;
+	int rc;
 
 	b->records =
 	    arena_alloc(&s->arena, SHIP_MAX_RECORDS * sizeof(*b->records));
 	if (b->records == NULL)
 		return ERR_NOMEM;
-	while (b->n_records < SHIP_MAX_RECORDS && bytes < SHIP_MAX_BYTES) {
+	do {
 		Hg__UsageRecord *r;
 
 		rc = ship_next(s, c, &rec);
@@ -377,7 +377,7 @@ ship_collect(struct shipper *s, struct ship_cursor *c, Hg__UsageBatch *b)
 		/* About what it takes; far from what an envelope holds. */
 		bytes += rec.payload.len + 32 * r->n_charges;
 		c->sent = rec.seq;
-	}
+	} while (b->n_records < SHIP_MAX_RECORDS && bytes < SHIP_MAX_BYTES);
 	b->last = c->stream->old && rc == ERR_END;
 	b->may_lack = b->last && c->stream->may_lack;
 	return rc == ERR_END ? 0 : rc;

@@ -80,7 +80,6 @@ segment_create(struct journal *j, struct journal_stream *s, uint64_t n,
 	}
 	seg->created = true;
 	atomic_store(&seg->flushed, SEGMENT_HEADER);
-	atomic_store(&seg->last_seq, first_seq - 1);
 	*ret = seg;
 	return 0;
 }

@@ -107,7 +107,8 @@ void journal_backlog(struct journal *j, struct journal_backlog *ret);
 /* Internal to agent/journal. */
 int journal_replay_dir(struct journal *j, struct journal_replay *found,
     struct error *e) MUST_CHECK;
-/* Create the next segment of a stream, header written, open for appending. */
+/* Create the next segment of a stream, header written, open for appending;
+ * last_seq is 0: the caller's to set. */
 int segment_create(struct journal *j, struct journal_stream *s, uint64_t n,
     uint64_t first_seq, uint32_t flags, struct segment **ret) MUST_CHECK;
 void journal_count_error(struct journal *j, const char *op);

@@ -182,11 +182,13 @@ lease_table_publish(
 static int64_t
 after_ms(int64_t from, int64_t ms)
 {
+	int64_t ns;
+
 	if (ms <= 0)
 		return from;
-	if (ms > INT64_MAX / NS_PER_MS)
+	if (__builtin_mul_overflow(ms, NS_PER_MS, &ns))
 		return INT64_MAX;
-	return lease_add_cap(from, ms * NS_PER_MS);
+	return lease_add_cap(from, ns);
 }
 
 /* A lease struct for a new period: a recycled or a fresh one. */

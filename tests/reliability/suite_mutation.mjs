@@ -20,25 +20,36 @@ import { Random } from './lib/random.mjs';
 export const title = 'mutation: wrong operators in the code of money and journal';
 
 const MODE = 'dev';
-const SIM = 'bin/headgate-sim';
 
-// Files, and the programs that stand for them, the quick ones first.
+// What stands for a file, the quick and the likely killers first. NAME is the
+// unit test tests/unit/NAME.c, sim N the simulation of N fresh seeds beside
+// those that found something once, torture that of file calls.
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
-    tests: ['unit/agent/test_lease', 'unit/agent/test_lease_edges', 'unit/money/test_sizing', SIM, 'unit/agent/test_server'] },
+    tests: ['agent/test_lease_edges', 'agent/test_lease', 'money/test_learn', 'money/test_sizing', 'sim 300',
+      'agent/test_filter', 'agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 1200'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
-    tests: ['unit/agent/test_machine', 'unit/agent/test_journal', SIM] },
+    tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 300',
+      'agent/test_decay', 'agent/test_spool', 'torture', 'sim 1200'] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
-    tests: ['unit/controlplane/test_grant', 'unit/money/test_sizing', SIM,
-      'unit/controlplane/test_lease'] },
-  { files: /^common\/(money|price)\.c$/, tests: ['unit/common/test_money', 'unit/common/test_price'] },
+    tests: ['controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 300', 'controlplane/test_lease',
+      'controlplane/test_bounded', 'controlplane/test_closing', 'controlplane/test_store_usage', 'sim 1200'] },
+  { files: /^common\/(money|price)\.c$/,
+    tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'] },
 ];
 
-const command = {
-  // Fresh seeds beside those that found something once.
-  [SIM]: (b) => `${b}/${SIM} --first --seeds 1600`,
-};
-const CPU_SECONDS = 90;
+const MEMORY_KIB = 4 << 20; // address space of a program
+const LIMIT = { base: 15, factor: 20 }; // seconds, times what the unchanged takes
+
+// {make: program, run: command line} of a test, in the folder `build`.
+function program(test, build) {
+  const [name, n] = test.split(' ');
+  if (name === 'sim')
+    return { make: 'bin/headgate-sim', run: `${build}/bin/headgate-sim --first --seeds ${n}` };
+  if (name === 'torture')
+    return { make: 'bin/headgate-torture', run: `${build}/bin/headgate-torture faults --seed 3` };
+  return { make: `unit/${name}`, run: `${build}/unit/${name}` };
+}
 
 function listed(root) {
   const file = path.join(root, 'tests/reliability/equivalent.txt');
@@ -92,26 +103,29 @@ class Tree {
     return r instanceof Error ? String(r.stdout) + String(r.stderr) : '';
   }
 
-  // '' or what failed.
-  async test(program) {
-    const text = command[program]?.(this.build) ?? `${this.build}/${program}`;
-    const r = await this.sh(`ulimit -c 0; ulimit -t ${CPU_SECONDS}; CK_DEFAULT_TIMEOUT=0 exec timeout -s KILL 900 ${text} 2>&1`);
+  // '' or what failed. The tests of a program share a process, so that one that
+  // hangs leaves none behind; those with a database fork, to stop it in the end.
+  async test(name, seconds) {
+    const began = process.hrtime.bigint();
+    const r = await this.sh(`ulimit -c 0; ulimit -v ${MEMORY_KIB}; ulimit -t ${Math.ceil(seconds)}; ${/^controlplane\/test_(?!grant)/.test(name) ? '' : 'CK_FORK=no '}CK_DEFAULT_TIMEOUT=0 ` +
+      `exec timeout -s KILL ${Math.ceil(4 * seconds)} ${program(name, this.build).run} 2>&1`);
+    this.took = Number(process.hrtime.bigint() - began) / 1e9;
     if (!(r instanceof Error))
       return '';
-    const why = String(r.stdout).split('\n').find((l) => /^(not ok|# seed)/.test(l)) ?? `exit ${r.code ?? r.signal}`;
-    return `${program}: ${why}`.slice(0, 300);
+    const why = String(r.stdout).split('\n').find((l) => /^(not ok|# seed)|:[FE]:/.test(l)) ?? `exit ${r.code ?? r.signal}`;
+    return `${name}: ${why}`.slice(0, 300);
   }
 
   // What noticed it, '' when nothing did, null when it does not compile.
-  async judge(m) {
+  async judge(m, seconds) {
     const file = path.join(this.dir, m.file);
     const was = fs.readFileSync(file, 'utf8');
     fs.writeFileSync(file, m.text);
     try {
-      for (const program of m.area.tests) {
-        if (await this.make([program]) !== '')
+      for (const name of m.area.tests) {
+        if (await this.make([program(name).make]) !== '')
           return null;
-        const why = await this.test(program);
+        const why = await this.test(name, seconds.get(name));
         if (why !== '')
           return why;
       }
@@ -122,20 +136,32 @@ class Tree {
   }
 }
 
-async function prepare(root, dir) {
+async function prepare(root, dir, jobs) {
   const tree = new Tree(dir);
   fs.mkdirSync(dir, { recursive: true });
   const r = await exec('bash', ['-c', `git ls-files -z -co --exclude-standard | ` +
     `xargs -0 tar cf - --ignore-failed-read 2>/dev/null | tar xf - -C '${dir}'`], { cwd: root });
   if (r instanceof Error)
     throw new Error(`cannot copy the tree: ${String(r.stderr).slice(-500)}`);
-  const programs = [...new Set(AREAS.flatMap((a) => a.tests))];
-  for (const area of AREAS)
-    area.tests = area.tests.filter((t) => t === SIM || fs.existsSync(path.join(root, `tests/${t}.c`)));
-  const broken = await tree.make(programs.filter((p) => AREAS.some((a) => a.tests.includes(p))), 2);
+  const broken = await tree.make([...new Set(AREAS.flatMap((a) => a.tests.map((t) => program(t).make)))], jobs);
   if (broken !== '')
     throw new Error(`the unchanged tree does not build: ${broken.slice(-1000)}`);
   return tree;
+}
+
+// The tests hold without a change; how many seconds each may take with one.
+async function baseline(trees) {
+  const seconds = new Map();
+  const names = [...new Set(AREAS.flatMap((a) => a.tests))];
+  await Promise.all(trees.map(async (tree) => {
+    for (let name = names.pop(); name; name = names.pop()) {
+      const why = await tree.test(name, 600);
+      if (why !== '')
+        throw new Error(`the unchanged tree fails: ${why}`);
+      seconds.set(name, LIMIT.base + LIMIT.factor * tree.took);
+    }
+  }));
+  return seconds;
 }
 
 function earlier(file) {
@@ -151,9 +177,9 @@ function earlier(file) {
   return killed;
 }
 
-async function worker(tree, next, note) {
+async function worker(tree, next, note, seconds) {
   for (let m = next(); m; m = next())
-    note(m, await tree.judge(m));
+    note(m, await tree.judge(m, seconds));
 }
 
 export async function run({ soak, dir, root, log }) {
@@ -168,14 +194,9 @@ export async function run({ soak, dir, root, log }) {
 
   fs.mkdirSync(path.dirname(file), { recursive: true });
   log(`${queue.length} mutants possible, ${want} tried (seed ${seed}); ${known.size} known from before`);
-  const trees = [];
-  for (let i = 0; i < workers; i++)
-    trees.push(await prepare(root, path.join(dir, `tree-${i}`)));
-  for (const program of new Set(AREAS.flatMap((a) => a.tests))) {
-    const why = await trees[0].test(program);
-    if (why !== '')
-      throw new Error(`the unchanged tree fails: ${why}`);
-  }
+  const trees = await Promise.all(Array.from({ length: workers },
+    (_, i) => prepare(root, path.join(dir, `tree-${i}`), Math.ceil(2 / workers))));
+  const seconds = await baseline(trees);
   const note = (m, why, old = false) => {
     s.out -= old ? 0 : 1;
     if (!old)
@@ -208,7 +229,7 @@ export async function run({ soak, dir, root, log }) {
     }
     return null;
   };
-  await Promise.all(trees.map((t) => worker(t, next, note)));
+  await Promise.all(trees.map((t) => worker(t, next, note, seconds)));
   const figures = { mutants: s.tried, mutants_killed: s.killed, mutants_equivalent: s.equal,
     mutation_seed: seed, mutation_kill_rate: s.tried > 0 ? Number((s.killed / s.tried).toFixed(4)) : 0 };
   for (const a of s.alive)

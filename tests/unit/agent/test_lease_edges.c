@@ -73,6 +73,65 @@ START_TEST(test_spend_mark)
 }
 END_TEST
 
+/* An answer without more: nobody asks again before the heartbeat, and what
+ * is there for those who wait goes back. */
+START_TEST(test_nothing_to_be_had)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100), *short_of;
+	struct reservation r;
+
+	leases_set_kick(kick, NULL);
+	for (int more = 1; more >= 0; more--) {
+		atomic_store(&c->low_water, 1000);
+		atomic_store(&c->spend_mark, 0);
+		(void)cell_with(t, 7, 100 + more);
+		if (more)
+			(void)cell_with(t, 7, 100 + more);
+		atomic_store(&c->refill, false);
+		kicks = 0;
+		ck_assert_int_eq(
+		    lease_reserve_path(&c, 1, 5, 2, &r, &short_of), 0);
+		lease_settle(&r, 5);
+		ck_assert_uint_eq(kicks, 0);
+	}
+	/* Enough is left: the marks stay. */
+	atomic_store(&c->low_water, 50);
+	(void)cell_with(t, 7, 101);
+	ck_assert_int_eq(atomic_load(&c->low_water), 50);
+	leases_set_kick(NULL, NULL);
+	lease_table_free(t);
+}
+END_TEST
+
+/* The control plane says when rights end in milliseconds of any size. */
+START_TEST(test_for_ever)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100), *short_of;
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+	struct reservation r;
+
+	g.budget_uid = 7;
+	g.period_start = 1000;
+	g.period_end = INT64_MAX;
+	g.granted = 100;
+	g.recall_to = -1;
+	g.fence_ms = g.valid_ms = INT64_MAX;
+	(void)lease_table_reply(t, 5, 5, &p, 1);
+	ck_assert_int_eq(
+	    atomic_load(&atomic_load(&c->current)->fence_mono), INT64_MAX);
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, 5, INT64_MAX - 1, &r, &short_of), 0);
+	lease_settle(&r, 5);
+	g.valid_ms = 3;
+	(void)lease_table_reply(t, 5, 6, &p, 1);
+	ck_assert_int_eq(
+	    atomic_load(&atomic_load(&c->current)->end_mono), 5 + 3000000);
+	lease_table_free(t);
+}
+END_TEST
+
 START_TEST(test_filters)
 {
 	struct lease_table *t = lease_table_new(NULL);
@@ -165,6 +224,8 @@ main(void)
 	Suite *s = suite_create("agent/lease_edges");
 
 	UNIT_ADD(s, test_spend_mark);
+	UNIT_ADD(s, test_nothing_to_be_had);
+	UNIT_ADD(s, test_for_ever);
 	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_generation);
 	UNIT_ADD(s, test_limit_published);

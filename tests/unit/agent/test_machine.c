@@ -44,6 +44,23 @@ START_TEST(test_kill_proves)
 }
 END_TEST
 
+/* What another machine's file said of an epoch says nothing on this one. */
+START_TEST(test_begin_forgets)
+{
+	struct machine m = {0};
+
+	buf_init(&m.text, MACHINE_FILE_MAX);
+	machine_begin(&m, "m1");
+	machine_clean(&m, 1);
+	ck_assert(!machine_may_lack(&m, "m2", 1));
+	machine_begin(&m, "m2");
+	ck_assert(machine_may_lack(&m, "m3", 1));
+	ck_assert(machine_may_lack(&m, "m1", 2));
+	ck_assert(!machine_may_lack(&m, "m2", 2));
+	machine_release(&m);
+}
+END_TEST
+
 START_TEST(test_power_cut_does_not)
 {
 	struct kit k;
@@ -106,6 +123,7 @@ main(void)
 	Suite *s = suite_create("agent/machine");
 
 	UNIT_ADD(s, test_kill_proves);
+	UNIT_ADD(s, test_begin_forgets);
 	UNIT_ADD(s, test_power_cut_does_not);
 	UNIT_ADD(s, test_clean_end_survives_power_cut);
 	UNIT_ADD(s, test_damaged_file_counts_as_absent);

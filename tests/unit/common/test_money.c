@@ -131,6 +131,32 @@ START_TEST(test_units)
 }
 END_TEST
 
+/* What lies behind the classes is no token and no price. */
+START_TEST(test_nothing_behind)
+{
+	struct {
+		struct price p;
+		int64_t behind;
+	} price = {no_price(), -2};
+	struct {
+		struct tokens t;
+		int64_t behind;
+	} tokens = {{{0}}, -1};
+	int64_t cost;
+
+	price.p.per_mtok[TC_INPUT] = 2000000;
+	tokens.t.n[TC_INPUT] = 3;
+	ck_assert_int_eq(money_cost(&tokens.t, &price.p, &cost), 0);
+	ck_assert_int_eq(cost, 6);
+	price.behind = tokens.behind = INT64_MAX;
+	ck_assert_int_eq(money_cost(&tokens.t, &price.p, &cost), 0);
+	ck_assert_int_eq(cost, 6);
+	ck_assert_int_eq(tokens_input(&tokens.t), 3);
+	ck_assert_int_eq(price_worst_input(&price.p), 2000000);
+	ck_assert_int_eq(price_worst_output(&price.p), 0);
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct price p = no_price();
@@ -330,6 +356,7 @@ main(void)
 	UNIT_ADD(s, test_rounding);
 	UNIT_ADD(s, test_fallback);
 	UNIT_ADD(s, test_units);
+	UNIT_ADD(s, test_nothing_behind);
 	UNIT_ADD(s, test_limits);
 	UNIT_ADD(s, test_against_reference);
 	UNIT_ADD(s, test_monotonic);

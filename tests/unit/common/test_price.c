@@ -68,6 +68,22 @@ START_TEST(test_at)
 }
 END_TEST
 
+/* Agent and control plane take the same of two that differ in nothing. */
+START_TEST(test_same_start)
+{
+	const struct price_line v[] = {
+	    {TC_INPUT, 300, 10, INT64_MAX, STR(""), 0},
+	    {TC_INPUT, 100, 20, INT64_MAX, STR(""), 0},
+	    {TC_INPUT, 200, 20, INT64_MAX, STR(""), 0},
+	    {TC_INPUT, 400, 10, INT64_MAX, STR(""), 0},
+	};
+	struct price p;
+
+	ck_assert(price_at(v, N(v), 20, STR(""), 1, false, &p));
+	ck_assert_int_eq(p.per_mtok[TC_INPUT], 200);
+}
+END_TEST
+
 START_TEST(test_bound)
 {
 	struct price p;
@@ -157,6 +173,7 @@ main(void)
 	Suite *s = suite_create("common/price");
 
 	UNIT_ADD(s, test_at);
+	UNIT_ADD(s, test_same_start);
 	UNIT_ADD(s, test_bound);
 	UNIT_ADD(s, test_bound_holds);
 	return unit_run(s);

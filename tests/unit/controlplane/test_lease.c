@@ -84,6 +84,7 @@ START_TEST(test_run_down)
 	Hg__LeaseReport r;
 	struct lab_agent a, b;
 	struct budget_status s;
+	struct fleet_stats st;
 	Hg__UsageAck ack;
 	struct lab l;
 	uint64_t uid;
@@ -147,6 +148,9 @@ START_TEST(test_run_down)
 	ck_assert(ga.exhausted);
 	ck_assert_int_eq(ga.spent, 1000);
 	ck_assert_int_eq(books_wrong(&l), 0);
+	fleet_stats(l.fleet, &st); /* 300, 600 and 400 more */
+	ck_assert_uint_eq(st.grants, 3);
+	ck_assert_int_eq(st.granted, 1300);
 	lab_agent_free(&a);
 	lab_agent_free(&b);
 	lab_close(&l);

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent/journal at its edges: how large segments get, what is counted of
+ * earlier boots, and a sync that fails while the next segment is being made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/agent/journal_kit.h"
+#include "tests/unit/support/unit.h"
+
+static struct kit k;
+
+static int64_t
+segment_bytes(unsigned n)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/1-0-%u.seg", k.dir, n);
+	return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+/* What was asked for is the most that a segment holds, and it is used. */
+START_TEST(test_segment_size)
+{
+	unsigned n_files, n;
+
+	kit_open(&k);
+	k.segment_size = 4096;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (n = 1; n <= 100; n++)
+		kit_request(&k, 0, n, n);
+	n_files = kit_files(&k, ".seg");
+	ck_assert_uint_gt(n_files, 5);
+	for (n = 1; n <= n_files; n++) {
+		ck_assert_int_gt(segment_bytes(n), 0);
+		ck_assert_int_le(segment_bytes(n), 4096);
+		if (n < n_files)
+			ck_assert_int_gt(segment_bytes(n), 3072);
+	}
+	kit_close(&k);
+}
+END_TEST
+
+/* Records of earlier boots are a backlog until they are acknowledged. */
+START_TEST(test_backlog_of_old)
+{
+	struct journal_backlog b;
+
+	kit_open(&k);
+	k.n_shards = 2;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned n = 1; n <= 5; n++)
+		kit_request(&k, n % 2, n, n);
+	ck_assert_int_eq(kit_intent(&k, 1, 6), 0);
+	ck_assert_int_eq(kit_flush(&k, 1), 0);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.records, 5);
+	journal_backlog(k.j, &b);
+	ck_assert_uint_eq(b.records, 6); /* with what was interrupted */
+	ck_assert(!shipper_done(k.s));
+	ck_assert_int_eq(kit_ship(&k), -1);
+	journal_backlog(k.j, &b);
+	ck_assert_uint_eq(b.records, 0);
+	ck_assert(shipper_done(k.s));
+	kit_close(&k);
+}
+END_TEST
+
+/* A segment without its head: every record behind it is found. */
+START_TEST(test_head_lost)
+{
+	char seg[PATH_MAX];
+	int fd;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned n = 1; n <= 5; n++)
+		kit_request(&k, 0, n, n);
+	kit_crash(&k);
+	(void)snprintf(seg, sizeof(seg), "%s/1-0-1.seg", k.dir);
+	fd = open(seg, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, "rot", 3, 0), 3);
+	close(fd);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.records, 5);
+	ck_assert_uint_eq(k.found.filled, 0);
+	ck_assert_uint_eq(k.found.intents_recovered, 0);
+	ck_assert_uint_eq(k.found.quarantined, 1);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	for (unsigned n = 1; n <= 5; n++)
+		ck_assert_int_eq(k.sink.rows[kit_row(&k, n)].cost, n);
+	kit_close(&k);
+}
+END_TEST
+
+/* No more files, and meanwhile the sync of the old one fails. */
+static int
+open_fails(struct io *io, const char *path, int flags, mode_t mode)
+{
+	(void)io;
+	(void)path;
+	(void)flags;
+	(void)mode;
+	k.io.op = IO_FSYNC;
+	k.io.countdown = 1;
+	k.io.errnum = EIO;
+	journal_sync_turn(k.j);
+	return -EMFILE;
+}
+
+/* Nothing is written to a segment whose sync failed: who is admitted by it is
+ * turned away, and comes through in the segment after it. */
+START_TEST(test_poisoned_while_rotating)
+{
+	int (*was)(struct io *, const char *, int, mode_t);
+	int64_t size;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	size = segment_bytes(1);
+	k.j->opt.segment_size = size; /* the next turn begins a segment */
+	was = k.io.io.open;
+	k.io.io.open = open_fails;
+	kit_usage(&k, 0, 2, 2);
+	ck_assert_int_eq(kit_intent(&k, 0, 3), 0);
+	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+	ck_assert_int_eq(segment_bytes(1), size);
+	k.io.io.open = was;
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	journal_sync_turn(k.j);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, 2)].cost, 2);
+	ck_assert_int_eq(kit_row(&k, 3), -1);
+	kit_close(&k);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("agent/journal_edges");
+
+	UNIT_ADD(s, test_segment_size);
+	UNIT_ADD(s, test_backlog_of_old);
+	UNIT_ADD(s, test_head_lost);
+	UNIT_ADD(s, test_poisoned_while_rotating);
+	return unit_run(s);
+}
