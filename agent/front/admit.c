@@ -127,6 +127,7 @@ admit_intent(struct request *r)
 }
 
 static void admit_wait_over(struct timer *t, int64_t now);
+static bool admit_smaller(struct request *r, struct budget_cell *cell);
 
 /* Until its time is over; before, look whether anybody answers. */
 static void
@@ -134,7 +135,7 @@ admit_wait_timer(struct request *r)
 {
 	struct front *f = r->f;
 	int64_t at = f->loop.mono + LEASE_SILENT_NS / 4;
-	int64_t end = r->wait_since + f->lim.lease_wait;
+	int64_t end = r->wait_end;
 
 	timer_set(
 	    &f->loop.timers, &r->timer, at < end ? at : end, admit_wait_over);
@@ -152,7 +153,29 @@ admit_busy(struct request *r, struct budget_cell *cell, const char *outcome)
 		refuse_budget(r, ERR_BUDGET_BUSY, cell);
 }
 
-static bool admit_smaller(struct request *r, struct budget_cell *cell);
+/* The end of the wait, for less than was asked for: the control plane has what
+ * it takes to grant it. */
+static int64_t
+admit_last_part(const struct request *r)
+{
+	return r->f->lim.lease_wait / 4;
+}
+
+/* It asks for less now. Its rights may be with the control plane: it has the
+ * last part of the wait from now on, or it would be refused as busy though it
+ * fits. As often as it gets smaller, so it ends. */
+static void
+admit_less(struct request *r)
+{
+	int64_t end = r->f->loop.mono + admit_last_part(r);
+
+	if (r->state == REQ_WAIT) {
+		admit_unpark(r); /* it waited for the old amount */
+		request_move(r, REQ_ADMIT);
+	}
+	if (r->wait_end < end)
+		r->wait_end = end;
+}
 
 static void
 admit_wait_over(struct timer *t, int64_t now)
@@ -161,19 +184,21 @@ admit_wait_over(struct timer *t, int64_t now)
 	    (struct request *)(void *)((char *)t -
 				       offsetof(struct request, timer));
 	struct budget_cell *cell = r->short_of;
-	bool over = now >= r->wait_since + r->f->lim.lease_wait;
+	bool over = now >= r->wait_end;
 	bool silent = cell != NULL && lease_silent(cell, now);
 
+	if (r->short_limit != NULL && over) {
+		limits_retry(r, true);
+		return;
+	}
+	if (cell != NULL &&
+	    (silent || now >= r->wait_end - admit_last_part(r)) &&
+	    admit_smaller(r, cell))
+		return;
 	if (!silent && !over) {
 		admit_wait_timer(r);
 		return;
 	}
-	if (r->short_limit != NULL) {
-		limits_retry(r, true);
-		return;
-	}
-	if (!silent && admit_smaller(r, cell))
-		return;
 	admit_unpark(r);
 	request_move(r, REQ_ADMIT);
 	admit_busy(r, cell, silent ? "silent" : "timeout");
@@ -184,8 +209,10 @@ admit_wait(struct request *r)
 {
 	struct front *f = r->f;
 
-	if (r->wait_since == 0)
+	if (r->wait_since == 0) {
 		r->wait_since = f->loop.mono;
+		r->wait_end = r->wait_since + f->lim.lease_wait;
+	}
 	r->wait_next = NULL;
 	r->wait_prev = f->waiting_last;
 	*(f->waiting != NULL ? &f->waiting_last->wait_next : &f->waiting) = r;
@@ -199,7 +226,8 @@ static void
 admit_park(struct request *r, struct budget_cell *cell)
 {
 	if (lease_silent(cell, r->f->loop.mono)) {
-		admit_busy(r, cell, "silent");
+		if (!admit_smaller(r, cell))
+			admit_busy(r, cell, "silent");
 		return;
 	}
 	r->short_of = cell;
@@ -314,8 +342,7 @@ admit_counted(struct request *r, const struct budget_cell *cell)
 
 	if (!exact_count(r, cell, &x))
 		return false;
-	admit_unpark(r); /* it waited for the old amount */
-	request_move(r, REQ_ADMIT);
+	admit_less(r);
 	exact_apply(r, &x);
 	admit_reserve(r);
 	return true;
@@ -331,8 +358,7 @@ admit_shrink(struct request *r, struct budget_cell *cell)
 
 	if (n <= 0)
 		return false;
-	admit_unpark(r);
-	request_move(r, REQ_ADMIT);
+	admit_less(r);
 	if (shrink_apply(r, n) != 0) {
 		places_give(r);
 		refuse_budget(r, ERR_BUDGET_EXHAUSTED, cell);

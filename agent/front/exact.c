@@ -200,7 +200,7 @@ exact_is_of_use(struct request *r, const struct budget_cell *cell)
 	return reserve_price(r->att.dep->model, r->att.priced_at, &r->scan,
 		   json_root(buf_str(&r->body)), &x.worst, &x.price) &&
 	       reserve_amount(&x.worst, &x.price, &x.amount) &&
-	       x.amount <= shrink_rights(cell);
+	       x.amount <= shrink_rights(cell, r->f->loop.mono);
 }
 
 bool

@@ -29,7 +29,7 @@ shrink_may(const struct request *r)
 }
 
 int64_t
-shrink_rights(const struct budget_cell *cell)
+shrink_rights(const struct budget_cell *cell, int64_t mono_now)
 {
 	const struct lease *l =
 	    atomic_load_explicit(&cell->current, memory_order_acquire);
@@ -40,7 +40,7 @@ shrink_rights(const struct budget_cell *cell)
 		left = atomic_load_explicit(&l->left, memory_order_relaxed);
 	if (left < 0)
 		left = 0;
-	if (free < 0)
+	if (free < 0 || lease_silent(cell, mono_now))
 		free = 0;
 	return free > INT64_MAX - left ? INT64_MAX : left + free;
 }
@@ -55,7 +55,8 @@ shrink_to(const struct request *r, const struct budget_cell *cell)
 			  : SHRINK_MIN;
 	int64_t n;
 
-	n = reserve_fit(&r->worst, &r->att.price, shrink_rights(cell));
+	n = reserve_fit(
+	    &r->worst, &r->att.price, shrink_rights(cell, r->f->loop.mono));
 	n /= choices;
 	if (n < min || n >= r->worst.n[TC_OUTPUT] / choices || !shrink_may(r))
 		return 0;

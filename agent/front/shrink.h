@@ -4,6 +4,11 @@
  * is left may be served with a lower cap on its output. Only where an answer
  * that is cut short is of use (cap_may_shrink()), and never below what makes
  * one. The client is told by x-headgate-max-output-tokens.
+ *
+ * Invariant: a request that a lower cap would admit is not refused as busy.
+ * From the last quarter of --lease-wait on it is tried with less, and then has
+ * another quarter to get its rights, which may be with the control plane. When
+ * that does not answer, only the rights that are here count.
  */
 #ifndef AGENT_FRONT_SHRINK_H
 #define AGENT_FRONT_SHRINK_H
@@ -17,8 +22,8 @@
 #define SHRINK_MAX_TRIES     3
 
 /* nano-USD that the budget can still pay for: rights here, and what the control
- * plane had free at its last word. */
-int64_t shrink_rights(const struct budget_cell *cell);
+ * plane had free at its last word, unless it does not answer now. */
+int64_t shrink_rights(const struct budget_cell *cell, int64_t mono_now);
 /* Output tokens of each choice that what is left of the budget pays for; 0
  * when the request should not be shrunk, or is small enough already. */
 int64_t shrink_to(const struct request *r, const struct budget_cell *cell);

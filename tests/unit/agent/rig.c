@@ -345,7 +345,9 @@ rig_grant(struct rig *r)
 		grants[i].spent = reports[i]->settled;
 		grants[i].free = atomic_load(&r->purse);
 		grants[i].exhausted =
-		    more == 0 && atomic_load(&r->purse) < reports[i]->want_min;
+		    more == 0 &&
+		    atomic_load(&r->purse) < reports[i]->want_min &&
+		    !atomic_load(&r->busy);
 	}
 	if (lease_table_reply(r->leases, sent, clock_mono(r->agent.clock), list,
 		n < 8 ? n : 8)) {

@@ -46,6 +46,7 @@ struct rig {
 	pthread_t control;
 	_Atomic bool stop;
 	_Atomic bool deaf;     /* leases are not asked about */
+	_Atomic bool busy;     /* others are said to give rights back */
 	_Atomic int64_t purse; /* nano-USD that may still be granted */
 	int64_t granted, returned;
 	char dir[256];

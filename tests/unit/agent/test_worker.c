@@ -531,6 +531,33 @@ START_TEST(test_shrink)
 }
 END_TEST
 
+/* Nobody says that the budget is exhausted, others may give rights back; they
+ * do not. What is free is with the control plane until somebody asks for no
+ * more than that: the request gets it within its time. */
+START_TEST(test_shrink_late)
+{
+	struct rig_config c = {.budget = 300000};
+
+	begin(serve_plain, &c);
+	atomic_store(&rig.busy, true);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	ck_assert_ptr_nonnull(
+	    strstr(answer, "x-headgate-max-output-reason: budget\r\n"));
+	ck_assert_int_eq(rig_metric(&rig, AM_SHRUNK, NULL), 1);
+	ck_assert_int_eq(rig_metric(&rig, AM_LEASE_WAITS, "granted"), 1);
+	ck_assert_int_eq(rig_metric(&rig, AM_LEASE_WAITS, "timeout"), 0);
+	/* what is no use when it is cut short waits to the end */
+	ck_assert_int_eq(
+	    ask(RIG_KEY, "",
+		"{\"model\":\"chat\",\"messages\":[{\"role\":\"user\","
+		"\"content\":\"hello there\"}],\"max_tokens\":100,"
+		"\"response_format\":{\"type\":\"json_object\"}}"),
+	    429);
+	ck_assert_int_eq(rig_metric(&rig, AM_LEASE_WAITS, "timeout"), 1);
+	end();
+}
+END_TEST
+
 /* Fees of the provider's tools have no bound but a declared one. */
 START_TEST(test_declared)
 {
@@ -749,6 +776,7 @@ main(void)
 	ADD(s, test_provider_refuses);
 	ADD(s, test_budget);
 	ADD(s, test_shrink);
+	ADD(s, test_shrink_late);
 	ADD(s, test_declared);
 	ADD(s, test_client_leaves_while_waiting);
 	ADD(s, test_limits);
