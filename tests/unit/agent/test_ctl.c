@@ -410,10 +410,15 @@ END_TEST
 
 START_TEST(test_reject_and_recover)
 {
+	Hg__PriceLine *line;
+	int64_t good;
+
 	plane_commit(&r.plane, &r.world, 5);
 	run(1500);
-	world_find(&r.world, HG__ITEM_KIND__ITEM_MODEL, W_MODEL)
-	    ->model->n_prices = 0;
+	line = world_find(&r.world, HG__ITEM_KIND__ITEM_MODEL, W_MODEL)
+		   ->model->prices[0];
+	good = line->per_mtok;
+	line->per_mtok = -1;
 	plane_commit(&r.plane, &r.world, 6);
 	run(5000);
 	ck_assert_uint_eq(active(), 5);
@@ -423,8 +428,7 @@ START_TEST(test_reject_and_recover)
 	r.plane.pulls = 0;
 	run(5000);
 	ck_assert_uint_eq(r.plane.pulls, 0);
-	world_find(&r.world, HG__ITEM_KIND__ITEM_MODEL, W_MODEL)
-	    ->model->n_prices = 3;
+	line->per_mtok = good;
 	plane_commit(&r.plane, &r.world, 7);
 	run(1500);
 	ck_assert_uint_eq(active(), 7);
