@@ -92,7 +92,8 @@ test('a replica is killed in the middle of the load', async () => {
   }, 60000);
   replicas[0].proc.kill();
   const before = count[200];
-  await until('traffic to go on', () => count[200] > before + 500, 60000);
+  await until('traffic to go on, until the small budget is over',
+    () => count[200] > before + 500 && count[402] > 0, 60000);
   stopping = true;
   await Promise.all(clients);
   const seconds = (Date.now() - rated.since) / 1000;
