@@ -174,8 +174,9 @@ money_format(int64_t nano, char dst[32])
 
 	n = snprintf(dst, 32, "%s%llu.%09u", nano < 0 ? "-" : "",
 	    (unsigned long long)(u / (uint64_t)NANO_PER_USD), frac);
+	MUST(n > 10);
 	/* Nine decimals: up to seven zeros go, two decimals stay. */
-	while (n > 3 && frac % 10 == 0 && dst[n - 3] != '.') {
+	while (frac % 10 == 0 && dst[n - 3] != '.') {
 		dst[--n] = '\0';
 		frac /= 10;
 	}

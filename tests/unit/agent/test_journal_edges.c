@@ -5,14 +5,31 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/journal/acks.h"
 #include "tests/unit/agent/journal_kit.h"
 #include "tests/unit/support/unit.h"
 
 static struct kit k;
+static int half; /* 2: the next write is cut short, 1: and that after fails */
+
+static ssize_t
+write_half(struct io *io, int fd, const void *p, size_t n)
+{
+	if (half == 1) {
+		half = 0;
+		return -ENOSPC;
+	}
+	if (half == 2) {
+		half = 1;
+		n /= 2;
+	}
+	return io_system()->write(io, fd, p, n);
+}
 
 static int64_t
 segment_bytes(unsigned n)
@@ -145,6 +162,128 @@ START_TEST(test_poisoned_while_rotating)
 }
 END_TEST
 
+static int
+truncate_fails(struct io *io, int fd, off_t size)
+{
+	(void)io;
+	(void)fd;
+	(void)size;
+	return -EIO;
+}
+
+/* Half a turn was written. When it could be cut off again the segment goes on,
+ * and when not nothing follows the half. */
+START_TEST(test_half_written)
+{
+	for (int cut = 1; cut >= 0; cut--) {
+		kit_open(&k);
+		ck_assert_int_eq(kit_boot(&k), 0);
+		kit_request(&k, 0, 1, 1);
+		ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
+		ck_assert_int_eq(kit_flush(&k, 0), 0);
+		kit_usage(&k, 0, 2, 2);
+		ck_assert_int_eq(kit_intent(&k, 0, 3), 0);
+		if (!cut)
+			k.io.io.ftruncate = truncate_fails;
+		k.io.io.write = write_half;
+		half = 2;
+		ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+		ck_assert_int_eq(half, 0);
+		ck_assert(atomic_load(&k.j->shards[0].cur->poisoned) == !cut);
+		clock_fake_advance(&k.clock, NS_PER_S);
+		journal_sync_turn(k.j); /* there is room after all */
+		ck_assert_int_eq(kit_flush(&k, 0), 0);
+		kit_request(&k, 0, 4, 4);
+		ck_assert_uint_eq(kit_files(&k, ".seg"), cut ? 1 : 2);
+		kit_crash(&k);
+		ck_assert_int_eq(kit_boot(&k), 0);
+		ck_assert_uint_eq(k.found.filled, 0);
+		ck_assert_int_eq(kit_ship(&k), -1);
+		ck_assert_int_eq(k.sink.rows[kit_row(&k, 2)].cost, 2);
+		ck_assert_int_eq(k.sink.rows[kit_row(&k, 4)].cost, 4);
+		ck_assert_int_eq(kit_row(&k, 3), -1);
+		kit_close(&k);
+	}
+}
+END_TEST
+
+/* Every number that a shard or a watermark can have is kept. */
+START_TEST(test_acks_of_all)
+{
+	struct acks *a;
+
+	kit_open(&k);
+	a = acks_load(&k.io.io, k.dir);
+	ck_assert_ptr_nonnull(a);
+	acks_put(a, 1, 0, 1);
+	acks_put(a, UINT64_MAX, UINT32_MAX, UINT64_MAX);
+	ck_assert_int_eq(acks_save(a, &k.io.io, k.dir), 0);
+	acks_free(a);
+	a = acks_load(&k.io.io, k.dir);
+	ck_assert_uint_eq(acks_get(a, 1, 0), 1);
+	ck_assert_uint_eq(acks_get(a, UINT64_MAX, UINT32_MAX), UINT64_MAX);
+	ck_assert_uint_eq(acks_get(a, 1, 1), 0);
+	acks_free(a);
+	kit_close(&k);
+}
+END_TEST
+
+static _Atomic int n_asked;
+static _Atomic int64_t asked_at[8];
+static _Atomic unsigned wait_ms;
+
+static int
+send_refused(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
+{
+	int n = atomic_load(&n_asked);
+
+	(void)ctx;
+	ack->boot_epoch = b->boot_epoch;
+	ack->shard = b->shard;
+	ack->error_code = ERR_UNAVAILABLE;
+	ack->retry_ms = atomic_load(&wait_ms);
+	if (n < 8)
+		atomic_store(&asked_at[n], clock_mono(clock_system()));
+	atomic_store(&n_asked, n + 1);
+	return 0;
+}
+
+static void
+await_asked(int n)
+{
+	while (atomic_load(&n_asked) < n)
+		(void)poll(NULL, 0, 1);
+}
+
+/* A control plane that says when to come again is left alone until then; a
+ * kick (it is back) ends the wait. */
+START_TEST(test_told_to_wait)
+{
+	const struct ship_link link = {send_refused, NULL};
+	struct error e;
+
+	kit_open(&k);
+	k.threads = true;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	shipper_free(k.s);
+	ck_assert_int_eq(shipper_new(k.j, &link, &k.rng.rng, &k.s, &e), 0);
+	atomic_store(&wait_ms, 700);
+	ck_assert_int_eq(shipper_start(k.s, &e), 0);
+	await_asked(1);
+	atomic_store(&wait_ms, 59000);
+	await_asked(2);
+	ck_assert_int_ge(atomic_load(&asked_at[1]) - atomic_load(&asked_at[0]),
+	    700 * NS_PER_MS);
+	shipper_kick(k.s);
+	await_asked(3);
+	ck_assert_int_lt(atomic_load(&asked_at[2]) - atomic_load(&asked_at[1]),
+	    50 * NS_PER_S);
+	shipper_stop(k.s);
+	kit_close(&k);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -154,5 +293,8 @@ main(void)
 	UNIT_ADD(s, test_backlog_of_old);
 	UNIT_ADD(s, test_head_lost);
 	UNIT_ADD(s, test_poisoned_while_rotating);
+	UNIT_ADD(s, test_half_written);
+	UNIT_ADD(s, test_acks_of_all);
+	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);
 }

@@ -104,6 +104,7 @@ START_TEST(test_reserve_settle)
 	lease_settle(&r, 25);
 	lease_cancel(&r2);
 	ck_assert_uint_eq(r.n, 0);
+	ck_assert_int_eq(r.amount, 0); /* it holds nothing any more */
 	ck_assert_int_eq(atomic_load(&l->left), 75);
 	ck_assert_int_eq(atomic_load(&l->settled), 25);
 	ck_assert(lease_balanced(l));

@@ -104,6 +104,36 @@ START_TEST(test_nothing_to_be_had)
 }
 END_TEST
 
+/* What the agent's metrics say of grants and recalls. */
+START_TEST(test_counts)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100);
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+	uint64_t grants, recalls;
+
+	(void)cell_with(t, 7, 100); /* nothing new */
+	(void)cell_with(t, 7, 150);
+	lease_table_counts(t, &grants, &recalls);
+	ck_assert_uint_eq(grants, 2);
+	ck_assert_uint_eq(recalls, 0);
+	g.budget_uid = 7;
+	g.period_start = 1000;
+	g.granted = 150;
+	g.fence_ms = g.valid_ms = 1000;
+	for (int to = 150; to >= 149; to--) {
+		g.recall_to = to;
+		(void)lease_table_reply(t, 1, 1, &p, 1);
+		ck_assert_int_eq(
+		    atomic_load(&atomic_load(&c->current)->left), to);
+		lease_table_counts(t, &grants, &recalls);
+		ck_assert_uint_eq(recalls, (unsigned)(150 - to));
+	}
+	ck_assert_uint_eq(grants, 2);
+	lease_table_free(t);
+}
+END_TEST
+
 /* The control plane says when rights end in milliseconds of any size. */
 START_TEST(test_for_ever)
 {
@@ -225,6 +255,7 @@ main(void)
 
 	UNIT_ADD(s, test_spend_mark);
 	UNIT_ADD(s, test_nothing_to_be_had);
+	UNIT_ADD(s, test_counts);
 	UNIT_ADD(s, test_for_ever);
 	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_generation);

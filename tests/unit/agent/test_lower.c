@@ -165,6 +165,63 @@ START_TEST(test_rotation)
 }
 END_TEST
 
+/* Flip a bit of the first lower record of the file. */
+static bool
+damage_lower(const char *path)
+{
+	struct record rec;
+	struct buf b;
+	size_t at = SEGMENT_HEADER, size;
+	bool found = false;
+
+	buf_init(&b, (size_t)1 << 20);
+	ck_assert_int_eq(io_read_file(io_system(), path, &b, NULL), 0);
+	for (; !found && record_parse((const uint8_t *)b.data + at, b.len - at,
+			     &rec, &size) == 0;
+	     at += size)
+		found = rec.type == RECORD_LOWER;
+	if (found) {
+		int fd = open(path, O_WRONLY);
+		char ch = (char)(b.data[at - 1] ^ 1);
+
+		ck_assert_int_eq(pwrite(fd, &ch, 1, (off_t)at - 1), 1);
+		close(fd);
+	}
+	buf_release(&b);
+	return found;
+}
+
+/* The record itself rots: the copy in the segment after it proves as much. */
+START_TEST(test_rotten)
+{
+	char path[PATH_MAX];
+	unsigned damaged = 0, n;
+	uint64_t ticket;
+
+	kit_open(&k);
+	k.segment_size = 4096;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	begin(4000);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(lower(4000, 123, &ticket), 0);
+	for (n = 2; n <= 60; n++)
+		kit_request(&k, 0, n, n);
+	for (n = 1; n <= kit_files(&k, ".seg"); n++) {
+		(void)snprintf(path, sizeof(path), "%s/1-0-%u.seg", k.dir, n);
+		damaged += damage_lower(path);
+	}
+	ck_assert_uint_eq(damaged, 1);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.intents_recovered, 1);
+	ck_assert_uint_eq(k.found.filled, 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 61);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, 4000)].cost, 123);
+	kit_close(&k);
+}
+END_TEST
+
 /* The disk is full: it is kept, and proven once it could be written. */
 START_TEST(test_disk_full)
 {
@@ -316,6 +373,7 @@ main(void)
 	UNIT_ADD(s, test_proven);
 	UNIT_ADD(s, test_refused);
 	UNIT_ADD(s, test_rotation);
+	UNIT_ADD(s, test_rotten);
 	UNIT_ADD(s, test_disk_full);
 	UNIT_ADD(s, test_poison);
 	UNIT_ADD(s, test_torn_anywhere);
