@@ -558,6 +558,39 @@ START_TEST(test_carry)
 }
 END_TEST
 
+/* An increase that was over before the period was, and after which nobody
+ * asked, is not carried. */
+START_TEST(test_carry_after_increase)
+{
+	struct budget_move m = {.amount = 100, .author = STR("me")};
+	struct asker a;
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	a.now = m.now = BEGIN + HOUR;
+	m.budget_uid = a.uid;
+	IS(store_budget_increase(a.db, &m, BEGIN + 2 * HOUR, &e), 0);
+	(void)asker_ask(&a, 200);
+	asker_charge(&a, BEGIN, 200);
+	a.spent = 200;
+	give_back(&a);
+	ck_assert_int_eq(of_period(&a, "free", BEGIN), 900);
+	a.now = BEGIN + DAY + HOUR;
+	ck_assert_int_eq(closing(&a).carried, 800);
+	/* one that still holds is part of what was left */
+	m.now = a.now;
+	IS(store_budget_increase(a.db, &m, BEGIN + 9 * DAY, &e), 0);
+	a.period = 0;
+	a.granted = a.returned = a.spent = 0;
+	(void)asker_ask(&a, 1000); /* 800 of it were carried */
+	asker_charge(&a, a.period, 1000);
+	a.spent = 1000;
+	give_back(&a);
+	a.now += DAY;
+	ck_assert_int_eq(closing(&a).carried, 900);
+	asker_close(&a);
+}
+END_TEST
+
 START_TEST(test_carry_expires)
 {
 	struct asker a;
@@ -669,6 +702,7 @@ main(void)
 	UNIT_ADD(s, test_close_waits_alone);
 	UNIT_ADD(s, test_close_many);
 	UNIT_ADD(s, test_carry);
+	UNIT_ADD(s, test_carry_after_increase);
 	UNIT_ADD(s, test_carry_expires);
 	UNIT_ADD(s, test_random);
 	return pgtest_run(s);
