@@ -158,7 +158,7 @@ admit_busy(struct request *r, struct budget_cell *cell, const char *outcome)
 static int64_t
 admit_last_part(const struct request *r)
 {
-	return r->f->lim.lease_wait / 4;
+	return r->f->lim.lease_wait / 2;
 }
 
 /* It asks for less now. Its rights may be with the control plane: it has the
@@ -417,9 +417,11 @@ admit_retry(struct request *r)
 	}
 	if (verdict == LEASE_BUSY)
 		return;
+	if (verdict == LEASE_EXHAUSTED && admit_smaller(r, cell))
+		return;
+	if (verdict == LEASE_EXHAUSTED)
+		verdict = lease_verdict(cell, shrink_least(r), r->reply_gen, 0);
 	if (verdict == LEASE_EXHAUSTED) {
-		if (admit_smaller(r, cell))
-			return;
 		admit_unpark(r);
 		request_move(r, REQ_ADMIT);
 		places_give(r);

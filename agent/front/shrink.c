@@ -34,7 +34,12 @@ shrink_rights(const struct budget_cell *cell, int64_t mono_now)
 	const struct lease *l =
 	    atomic_load_explicit(&cell->current, memory_order_acquire);
 	int64_t free = atomic_load_explicit(&cell->free, memory_order_relaxed);
+	int64_t avail =
+	    atomic_load_explicit(&cell->avail, memory_order_relaxed);
 	int64_t left = 0;
+
+	if (avail > free) /* with what lies idle at others */
+		free = avail;
 
 	if (l != NULL)
 		left = atomic_load_explicit(&l->left, memory_order_relaxed);
@@ -45,14 +50,34 @@ shrink_rights(const struct budget_cell *cell, int64_t mono_now)
 	return free > INT64_MAX - left ? INT64_MAX : left + free;
 }
 
+static int64_t
+shrink_min(const struct b_model *m)
+{
+	return (m->can & (UINT32_C(1) << CAP_REASONING)) != 0
+		   ? SHRINK_MIN_REASONING
+		   : SHRINK_MIN;
+}
+
+int64_t
+shrink_least(const struct request *r)
+{
+	struct tokens worst = r->worst;
+	int64_t choices = r->scan.n > 0 ? r->scan.n : 1;
+	int64_t n = shrink_min(r->att.dep->model) * choices, amount;
+
+	if (n >= worst.n[TC_OUTPUT] || !shrink_may(r))
+		return r->amount;
+	worst.n[TC_OUTPUT] = n;
+	return reserve_amount(&worst, &r->att.price, &amount) ? amount
+							      : r->amount;
+}
+
 int64_t
 shrink_to(const struct request *r, const struct budget_cell *cell)
 {
 	const struct b_model *m = r->att.dep->model;
 	int64_t choices = r->scan.n > 0 ? r->scan.n : 1;
-	int64_t min = (m->can & (UINT32_C(1) << CAP_REASONING)) != 0
-			  ? SHRINK_MIN_REASONING
-			  : SHRINK_MIN;
+	int64_t min = shrink_min(m);
 	int64_t n;
 
 	n = reserve_fit(
