@@ -15,10 +15,12 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 UNIT_RUN := $(if $(T),$(filter $(B)/unit/$(T) $(B)/unit/$(T)/%,$(UNIT_BIN)),\
 	$(UNIT_BIN))
 
-# tests/unit/support/oom.c makes allocations fail on purpose.
+# tests/unit/support/oom.c makes allocations fail on purpose, lock.c checks who
+# locks what.
 comma := ,
 UNIT_WRAP := $(if $(SUPPORT_OBJ),$(patsubst %,-Wl$(comma)--wrap=%,\
-	malloc calloc realloc strdup strndup free))
+	malloc calloc realloc strdup strndup free pthread_mutex_init \
+	pthread_mutex_lock pthread_mutex_unlock))
 
 define unit_area
 HELP_$(1) := $$(call obj,$$(filter-out $$(UNIT_SRC),\

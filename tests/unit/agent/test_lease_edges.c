@@ -48,6 +48,29 @@ report(struct lease_table *t, int64_t now, struct arena *a)
 	return n;
 }
 
+/* Among many, each budget is found by its own number and no other. */
+START_TEST(test_registry)
+{
+	enum { MANY = 1000 };
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *cells[MANY];
+
+	ck_assert_ptr_null(lease_table_find(t, 1));
+	for (uint64_t i = 0; i < MANY; i++) {
+		ck_assert_ptr_null(lease_table_find(t, 1 + 3 * i));
+		cells[i] = lease_table_cell(t, 1 + 3 * i, STR("acme.b"));
+		ck_assert_uint_eq(cells[i]->uid, 1 + 3 * i);
+	}
+	for (uint64_t i = 0; i < MANY; i++) {
+		ck_assert_ptr_eq(lease_table_find(t, 1 + 3 * i), cells[i]);
+		ck_assert_ptr_eq(
+		    lease_table_cell(t, 1 + 3 * i, STR("x")), cells[i]);
+		ck_assert_ptr_null(lease_table_find(t, 2 + 3 * i));
+	}
+	lease_table_free(t);
+}
+END_TEST
+
 START_TEST(test_spend_mark)
 {
 	struct lease_table *t = lease_table_new(NULL);
@@ -240,7 +263,9 @@ START_TEST(test_idle_instant)
 	(void)report(t, now, &a); /* in use until here */
 	(void)report(t, now + tuning.idle_return_ns - 1, &a);
 	ck_assert_int_gt(atomic_load(&l->left), 0);
+	ck_assert_int_gt(atomic_load(&c->w_max), 0);
 	(void)report(t, now + tuning.idle_return_ns, &a);
+	ck_assert_int_eq(atomic_load(&c->w_max), 0); /* forgotten with them */
 	ck_assert_int_eq(atomic_load(&l->left), 0);
 	ck_assert_int_eq(l->returned, 90);
 	arena_release(&a);
@@ -253,6 +278,7 @@ main(void)
 {
 	Suite *s = suite_create("agent/lease_edges");
 
+	UNIT_ADD(s, test_registry);
 	UNIT_ADD(s, test_spend_mark);
 	UNIT_ADD(s, test_nothing_to_be_had);
 	UNIT_ADD(s, test_counts);
