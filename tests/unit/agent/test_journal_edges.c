@@ -207,6 +207,50 @@ START_TEST(test_half_written)
 }
 END_TEST
 
+static unsigned n_reads;
+
+static ssize_t
+read_nothing(struct io *io, int fd, void *p, size_t n, off_t off)
+{
+	(void)io;
+	(void)fd;
+	(void)p;
+	(void)n;
+	(void)off;
+	ck_assert_uint_lt(++n_reads, 100);
+	return 0;
+}
+
+/* What a failed sync may have lost cannot be read back: it is lost, and the
+ * journal goes on. */
+START_TEST(test_nothing_to_read_back)
+{
+	ssize_t (*was)(struct io *, int, void *, size_t, off_t);
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	k.io.op = IO_FSYNC;
+	k.io.countdown = 1;
+	k.io.errnum = EIO;
+	journal_sync_turn(k.j);
+	was = k.io.io.pread;
+	k.io.io.pread = read_nothing;
+	n_reads = 0;
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	ck_assert_uint_gt(n_reads, 0);
+	k.io.io.pread = was;
+	kit_usage(&k, 0, 2, 2);
+	kit_request(&k, 0, 3, 3);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	for (unsigned n = 1; n <= 3; n++)
+		ck_assert_int_eq(k.sink.rows[kit_row(&k, n)].cost, n);
+	kit_close(&k);
+}
+END_TEST
+
 /* Every number that a shard or a watermark can have is kept. */
 START_TEST(test_acks_of_all)
 {
@@ -294,6 +338,7 @@ main(void)
 	UNIT_ADD(s, test_head_lost);
 	UNIT_ADD(s, test_poisoned_while_rotating);
 	UNIT_ADD(s, test_half_written);
+	UNIT_ADD(s, test_nothing_to_read_back);
 	UNIT_ADD(s, test_acks_of_all);
 	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);
