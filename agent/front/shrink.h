@@ -23,7 +23,8 @@
 #define SHRINK_MAX_TRIES     3
 
 /* nano-USD that the budget can still pay for: rights here, and what the control
- * plane had free or could call back at its last word, unless it does not answer now. */
+ * plane had free or could call back at its last word, unless it does not answer
+ * now. */
 int64_t shrink_rights(const struct budget_cell *cell, int64_t mono_now);
 /* nano-USD that the request reserves when it is shrunk as far as may be; its
  * amount when it should not be. Less than that is of no use to it. */

@@ -61,6 +61,7 @@ sim_agent_free(struct sim_agent *a)
 		return;
 	sim_agent_die(a);
 	sim_disk_free(a->disk);
+	free(a->learn);
 	free(a);
 }
 
@@ -160,6 +161,8 @@ agent_open(struct sim_agent *a)
 	    a->index, a->epoch, found.records, found.intents_recovered,
 	    found.torn, found.filled);
 	a->leases = lease_table_new(NULL);
+	free(a->learn); /* it was in memory only */
+	a->learn = NULL;
 	MUST(a->leases != NULL);
 	return shipper_new(a->journal, &link, &s->noise.rng, &a->shipper, &e);
 }

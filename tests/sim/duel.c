@@ -99,7 +99,8 @@ void
 sim_duel_refused(
     struct sim *s, struct sim_agent *a, struct sim_flight *f, const char *why)
 {
-	bool said = strcmp(why, "exhausted") == 0;
+	bool said =
+	    strcmp(why, "exhausted") == 0 || strcmp(why, "hopeless") == 0;
 	int64_t since = f->rich_since;
 
 	if (said ? f->short_once || duel_least(s, a, f) < f->amount
@@ -109,10 +110,10 @@ sim_duel_refused(
 		since = s->stir;
 	if (said)
 		sim_fail(s,
-		    "I10: agent %u is told that %" PRId64
-		    " is exhausted, at least %" PRId64
+		    "I10: agent %u is told that for %" PRId64
+		    " it is %s, at least %" PRId64
 		    " was there all the time, budget %" PRIu64,
-		    a->index, f->amount, f->least, f->short_of->uid);
+		    a->index, f->amount, why, f->least, f->short_of->uid);
 	else if (f->state == REQ_WAITS && s->now - since > DUEL_CALM_NS)
 		sim_fail(s,
 		    "I10: agent %u waits for %" PRId64

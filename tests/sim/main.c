@@ -86,11 +86,12 @@ print_json(const struct totals *t)
 	       ",\"messages_lost\":%" PRIu64 ",\"messages_repeated\":%" PRIu64
 	       ",\"probes\":%" PRIu64 ",\"doubt_releases\":%" PRIu64
 	       ",\"runs_above_a_bounded_limit\":%" PRIu64
-	       ",\"reservations_lowered\":%" PRIu64 "}\n",
+	       ",\"reservations_lowered\":%" PRIu64
+	       ",\"refused_as_hopeless\":%" PRIu64 "}\n",
 	    t->seeds, t->violations, t->planted, t->caught,
 	    (double)t->virtual_ns / 3.6e12, t->regress, t->events, t->admitted,
 	    t->refused, t->kills, t->power, t->msgs, t->lost, t->dups,
-	    t->probes, t->released, t->overspent, t->lowered);
+	    t->probes, t->released, t->overspent, t->lowered, t->hopeless);
 }
 
 static int

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/money/learn.h"
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
 #include "tests/sim/sim.h"
 
-#define WAIT_NS (2 * NS_PER_S)
+#define WAIT_NS	  (2 * NS_PER_S)
+#define BUSY_PART 100 /* as ADMIT_BUSY_PART */
 
 /* Odd prices, so that roundings show. */
 static const struct price sim_price = {
@@ -203,11 +205,41 @@ flight_park(struct sim_agent *a, struct sim_flight *f)
 	f->reply_gen = lease_wait(f->short_of, f->amount);
 }
 
+/* One seed of four tells those busy that what others give back will not be
+ * enough for, as far as is known of what requests cost. */
+static bool
+flight_learns(const struct sim *s)
+{
+	return s->seed % 4 == 1;
+}
+
+static void
+flight_learn(struct sim_agent *a, const struct sim_req *r)
+{
+	if (!flight_learns(a->sim))
+		return;
+	if (a->learn == NULL)
+		a->learn = calloc(1, sizeof(*a->learn));
+	MUST(a->learn != NULL);
+	learn_settled(a->learn, 1, 1, r->cost, r->worst);
+}
+
+/* admit_usual_share() */
+static int
+flight_share(const struct sim_agent *a)
+{
+	int share =
+	    a->learn == NULL ? 0 : learn_share(a->learn, 1, 1, BUSY_PART, 1);
+
+	return share < 0 ? 0 : share;
+}
+
 /* admit_retry() */
 static void
 flight_retry(struct sim_agent *a, struct sim_flight *f)
 {
 	struct budget_cell *cell = f->short_of;
+	enum lease_verdict verdict;
 	int rc = flight_reserve(a, f);
 
 	if (rc == 0) {
@@ -215,13 +247,17 @@ flight_retry(struct sim_agent *a, struct sim_flight *f)
 		flight_intent(a, f);
 		return;
 	}
-	if (a->sim->plant == PLANT_ALL_EXHAUSTED
-		? atomic_load(&cell->reply_gen) > f->reply_gen &&
-		      atomic_load(&cell->exhausted)
-		: lease_verdict(cell, f->amount, f->reply_gen, 0) ==
-		      LEASE_EXHAUSTED) {
+	verdict = lease_verdict(cell, f->amount, f->reply_gen, flight_share(a));
+	if (a->sim->plant == PLANT_ALL_EXHAUSTED)
+		verdict = atomic_load(&cell->reply_gen) > f->reply_gen &&
+				  atomic_load(&cell->exhausted)
+			      ? LEASE_EXHAUSTED
+			      : LEASE_WAIT;
+	if (verdict != LEASE_WAIT) {
+		a->sim->n_hopeless += verdict == LEASE_BUSY;
 		lease_wait_done(cell, f->amount);
-		flight_refused(a, f, "exhausted");
+		flight_refused(a, f,
+		    verdict == LEASE_EXHAUSTED ? "exhausted" : "hopeless");
 		return;
 	}
 	if (f->short_of != cell) {
@@ -392,6 +428,7 @@ sim_agent_done(struct sim_agent *a, unsigned u)
 {
 	struct sim_flight *f = &a->flights[u];
 
+	flight_learn(a, &a->sim->reqs[f->req]);
 	flight_settle(a, f, a->sim->reqs[f->req].cost);
 	sim_agent_turn(a);
 }

@@ -98,7 +98,6 @@ run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
 	t->events += s->n_events;
 	t->admitted += s->n_admitted;
 	t->refused += s->n_refused;
-	t->busy += s->n_busy;
 	t->kills += s->n_kills;
 	t->power += s->n_power;
 	t->msgs += s->n_msgs;
@@ -108,6 +107,7 @@ run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
 	t->released += s->n_released;
 	t->overspent += s->n_overspent > 0;
 	t->lowered += s->n_lowered;
+	t->hopeless += s->n_hopeless;
 	t->virtual_ns += s->now;
 	sim_release(s);
 	free(s);
@@ -122,7 +122,6 @@ totals_add(struct totals *t, const struct totals *v)
 	t->events += v->events;
 	t->admitted += v->admitted;
 	t->refused += v->refused;
-	t->busy += v->busy;
 	t->kills += v->kills;
 	t->power += v->power;
 	t->msgs += v->msgs;
@@ -132,6 +131,7 @@ totals_add(struct totals *t, const struct totals *v)
 	t->released += v->released;
 	t->overspent += v->overspent;
 	t->lowered += v->lowered;
+	t->hopeless += v->hopeless;
 	t->virtual_ns += v->virtual_ns;
 }
 

@@ -231,6 +231,7 @@ struct sim_agent {
 	struct journal *journal;
 	struct shipper *shipper;
 	struct lease_table *leases;
+	struct learn *learn; /* of this life; NULL: nothing is learned */
 	struct b_key keys[SIM_KEYS];
 	struct sim_flight flights[SIM_IN_FLIGHT];
 	/* control line: one exchange at a time */
@@ -339,7 +340,8 @@ struct sim {
 	int64_t seen_free[SIM_BUDGETS]; /* PLANT_BLIND_GRANT */
 	/* for the record */
 	uint64_t n_admitted, n_refused, n_busy, n_kills, n_power, n_msgs,
-	    n_lost, n_dups, n_probes, n_released, n_overspent, n_lowered;
+	    n_lost, n_dups, n_probes, n_released, n_overspent, n_lowered,
+	    n_hopeless;
 };
 
 /* world.c */
