@@ -243,6 +243,51 @@ START_TEST(test_limit_published)
 }
 END_TEST
 
+/* The rate after one more second in which `spent` was spent. */
+static int64_t
+rate_after(struct lease_table *t, struct budget_cell *c, int64_t *now,
+    int64_t spent, bool blocked, struct arena *a)
+{
+	struct budget_cell *short_of;
+	struct reservation r;
+
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, spent, *now, &r, &short_of), 0);
+	lease_settle(&r, spent);
+	atomic_store(&c->blocked, blocked);
+	*now += NS_PER_S;
+	(void)report(t, *now, a);
+	return c->rate_per_s;
+}
+
+/* Quick to rise, slow to fall, and it does not fall while requests wait. */
+START_TEST(test_rate)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, USD);
+	int64_t now = NS_PER_S, was, rate;
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	(void)report(t, now, &a);
+	was = rate_after(t, c, &now, 1000, false, &a);
+	ck_assert_int_eq(was, 1000);
+	rate = rate_after(t, c, &now, 1500, false, &a);
+	ck_assert_int_gt(rate, was);
+	ck_assert_int_lt(rate, 1500);
+	was = rate;
+	rate = rate_after(t, c, &now, 100, false, &a);
+	ck_assert_int_lt(rate, was);
+	ck_assert_int_gt(rate, was / 2);
+	was = rate;
+	ck_assert_int_eq(rate_after(t, c, &now, 100, true, &a), was);
+	ck_assert_int_gt(rate_after(t, c, &now, was + 500, true, &a), was);
+	ck_assert_int_eq(rate_after(t, c, &now, 9000, true, &a), 9000);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
 START_TEST(test_idle_instant)
 {
 	struct lease_tuning tuning = lease_tuning_default;
@@ -286,6 +331,7 @@ main(void)
 	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_generation);
 	UNIT_ADD(s, test_limit_published);
+	UNIT_ADD(s, test_rate);
 	UNIT_ADD(s, test_idle_instant);
 	return unit_run(s);
 }
