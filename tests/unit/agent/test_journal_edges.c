@@ -251,6 +251,35 @@ START_TEST(test_nothing_to_read_back)
 }
 END_TEST
 
+static ssize_t
+read_few(struct io *io, int fd, void *p, size_t n, off_t off)
+{
+	(void)io;
+	return io_system()->pread(io, fd, p, n < 7 ? n : 7, off);
+}
+
+/* A read may bring less than was asked for. */
+START_TEST(test_short_reads)
+{
+	kit_open(&k);
+	k.segment_size = 2048;
+	k.io.io.pread = read_few;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned n = 1; n <= 20; n++)
+		kit_request(&k, 0, n, n);
+	kit_crash(&k);
+	k.io.io.pread = read_few;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.records, 20);
+	ck_assert_uint_eq(k.found.torn, 0);
+	ck_assert_uint_eq(k.found.quarantined, 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	for (unsigned n = 1; n <= 20; n++)
+		ck_assert_int_eq(k.sink.rows[kit_row(&k, n)].cost, n);
+	kit_close(&k);
+}
+END_TEST
+
 /* Every number that a shard or a watermark can have is kept. */
 START_TEST(test_acks_of_all)
 {
@@ -339,6 +368,7 @@ main(void)
 	UNIT_ADD(s, test_poisoned_while_rotating);
 	UNIT_ADD(s, test_half_written);
 	UNIT_ADD(s, test_nothing_to_read_back);
+	UNIT_ADD(s, test_short_reads);
 	UNIT_ADD(s, test_acks_of_all);
 	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);
