@@ -280,6 +280,34 @@ START_TEST(test_short_reads)
 }
 END_TEST
 
+static ssize_t
+write_nothing(struct io *io, int fd, const void *p, size_t n)
+{
+	(void)io;
+	(void)fd;
+	(void)p;
+	(void)n;
+	return 0;
+}
+
+/* A write of nothing is a full disk, not a success. */
+START_TEST(test_nothing_written)
+{
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
+	k.io.io.write = write_nothing;
+	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.intents_recovered, 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 1);
+	kit_close(&k);
+}
+END_TEST
+
 /* Every number that a shard or a watermark can have is kept. */
 START_TEST(test_acks_of_all)
 {
@@ -369,6 +397,7 @@ main(void)
 	UNIT_ADD(s, test_half_written);
 	UNIT_ADD(s, test_nothing_to_read_back);
 	UNIT_ADD(s, test_short_reads);
+	UNIT_ADD(s, test_nothing_written);
 	UNIT_ADD(s, test_acks_of_all);
 	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);
