@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Shell scripts pass shellcheck; JavaScript parses; JSON and YAML parse.
+# Shell scripts pass shellcheck, tests may be executed; JavaScript parses; JSON
+# and YAML parse.
 set -eu -o pipefail
 . tests/lint/lib.sh
 
@@ -18,6 +19,12 @@ mapfile -t scripts < <(
 )
 [ ${#scripts[@]} = 0 ] || shellcheck -x -S warning "${scripts[@]}" ||
 	n_bad=$((n_bad + 1))
+
+# The runner executes the tests as they are.
+while read -r file; do
+	[ -x "$file" ] || bad "$file" "may not be executed (chmod +x)"
+done < <(project_files 'tests/*/test_*.mjs' 'tests/*/test_*.sh' \
+	'tests/*/check_*.sh')
 
 node=build/tools/bin/node
 [ -x "$node" ] || node=$(command -v node || true)
