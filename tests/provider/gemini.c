@@ -369,19 +369,20 @@ gemini_embed_plain(const struct exchange *x, struct buf *out)
 static void
 vertex_predict_plain(const struct exchange *x, struct buf *out)
 {
-	int64_t share = x->prompt_tokens / x->n_inputs;
+	int64_t n = exchange_usage(x).prompt, share = n / x->n_inputs;
 
 	buf_addz(out, "{\"predictions\":[");
 	for (int64_t i = 0; i < x->n_inputs; i++) {
 		buf_addz(out, i > 0 ? ",{\"embeddings\":{\"values\":"
 				    : "{\"embeddings\":{\"values\":");
 		embed_vector(x, i, EMBED_FLOAT, out);
-		buf_addf(out,
-		    ",\"statistics\":{\"token_count\":%lld,\"truncated\":"
-		    "false}}}",
-		    (long long)(i == 0 ? x->prompt_tokens -
-					     share * (x->n_inputs - 1)
-				       : share));
+		if (exchange_usage_times(x) > 0)
+			buf_addf(out,
+			    ",\"statistics\":{\"token_count\":%lld,"
+			    "\"truncated\":false}",
+			    (long long)(i == 0 ? n - share * (x->n_inputs - 1)
+					       : share));
+		buf_addz(out, "}}");
 	}
 	buf_addz(out, "]}");
 }
