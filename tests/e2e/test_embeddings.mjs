@@ -196,6 +196,18 @@ test('a hard budget takes them, and errors are in the client\'s words', async ()
   }
 });
 
+// Gemini never tells, so that its answers are always counted here.
+test('a provider that says 0, or nothing, of its tokens', async () => {
+  const send = (p, fault) => raw('/v1/embeddings', { model: `${p}-embed`, input: 'a b c' }, { knobs: { fault } });
+  for (const p of PROVIDERS.filter((q) => !['cob', 'gemini'].includes(q))) {
+    const zero = await send(p, 'zero-usage');
+    equal([zero.status, zero.body.usage?.prompt_tokens, zero.headers.get('x-headgate-estimated')], [200, 0, null], p);
+    const none = await send(p, 'missing-usage');
+    const passes = /^(openai|azure|mistral)/.test(p); // as it came, without counts
+    equal([none.status, none.headers.get('x-headgate-estimated')], [200, passes ? null : 'true'], p);
+  }
+});
+
 test('rows tell tokens as the provider did; after corrections the bills agree', async () => {
   await shipped(stack);
   const rows = [...(await ledger(stack.rest)).values()].map((r) => r.originals[0]);
