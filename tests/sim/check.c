@@ -180,8 +180,10 @@ sim_check(struct sim *s, enum sim_event_kind kind)
 	s->free_before = free_now;
 	if (database)
 		check_books(s);
-	if (kind != EV_SYNC && kind != EV_TIMEOUT && kind != EV_CONFIG)
+	if (kind != EV_SYNC && kind != EV_TIMEOUT && kind != EV_CONFIG) {
 		check_safety(s);
+		sim_window_check(s);
+	}
 }
 
 /* ---- at the end

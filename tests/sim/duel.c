@@ -43,18 +43,21 @@ duel_avail(struct sim *s, uint64_t uid)
 {
 	const struct m_budget *b = sim_db_budget(s, uid);
 	const struct m_period *p;
-	int64_t start, end, sum;
+	struct m_now now;
+	int64_t sum;
 
 	if (b == NULL || b->soft)
 		return INT64_MAX;
-	sim_period_bounds(b, sim_control_now(s, s->home), &start, &end);
-	p = sim_db_period(s, uid, start);
+	sim_budget_now(s, b, sim_control_now(s, s->home), &now);
+	p = sim_db_period(s, uid, now.start);
 	if (p == NULL)
-		return b->limit;
+		return now.lim;
 	sum = p->free;
+	if (b->width > 0)
+		sum += now.lim - p->limit;
 	for (unsigned i = 0; i < s->db.n_leases; i++)
 		if (s->db.leases[i].uid == uid &&
-		    s->db.leases[i].start == start)
+		    s->db.leases[i].start == now.start)
 			sum += duel_held(s, &s->db.leases[i]);
 	return sum;
 }

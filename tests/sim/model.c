@@ -73,18 +73,6 @@ sim_db_lease(
 	return NULL;
 }
 
-void
-sim_period_bounds(
-    const struct m_budget *b, int64_t at, int64_t *start, int64_t *end)
-{
-	*start = 1;
-	*end = INT64_MAX;
-	if (b->period_ns == 0)
-		return;
-	*start = at - at % b->period_ns;
-	*end = *start + b->period_ns;
-}
-
 static struct m_period *
 m_period_add(struct sim *s, uint64_t uid, int64_t start, int64_t end,
     int64_t limit, uint64_t version)
@@ -108,22 +96,27 @@ m_budget_period(struct sim *s, uint64_t uid, int64_t at)
 {
 	const struct m_budget *b = sim_db_budget(s, uid);
 	struct m_period *p;
-	int64_t start, end;
+	struct m_now n;
 
 	if (b == NULL)
 		return NULL;
-	sim_period_bounds(b, at, &start, &end);
-	p = sim_db_period(s, uid, start);
+	sim_budget_now(s, b, at, &n);
+	p = sim_db_period(s, uid, n.start);
+	if (p == NULL && b->width > 0) {
+		sim_window_turn(s, b, n.start);
+		sim_budget_now(s, b, at, &n);
+	}
 	if (p == NULL)
-		p = m_period_add(s, uid, start, end, b->limit, b->version);
-	if (p->version < b->version) {
-		p->free += b->limit - p->limit;
+		p = m_period_add(s, uid, n.start, n.end, n.lim, b->version);
+	if (p->version < b->version || p->limit != n.lim) {
+		p->free += n.lim - p->limit;
 		if (s->plant == PLANT_LIMIT_RESET)
-			p->free = b->limit - p->settled;
-		p->limit = b->limit;
+			p->free = n.lim - p->settled;
+		p->limit = n.lim;
 		p->top = max64(p->top, p->limit);
 		p->version = b->version;
-		p->end = end;
+		p->end = n.end;
+		p->closing = false;
 	}
 	return p;
 }
@@ -160,27 +153,29 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 	const struct m_budget *b = sim_db_budget(s, uid);
 	const struct m_period *p;
 	const struct m_lease *l;
-	int64_t start = M_NULL, end = M_NULL;
+	struct m_now n = {.start = M_NULL, .end = M_NULL};
+	bool here;
 
 	if (b != NULL)
-		sim_period_bounds(b, now, &start, &end);
+		sim_budget_now(s, b, now, &n);
 	for (int i = 1; i < M_LEASE_COLS; i++)
 		v[i] = M_NULL;
 	v[0] = b != NULL;
 	v[1] = b != NULL && b->soft;
-	v[2] = start;
-	v[3] = end;
-	v[19] = asked == 0 || asked == start ? M_NULL : asked;
+	v[2] = n.start;
+	v[3] = n.end;
+	v[19] = asked == 0 || asked == n.start ? M_NULL : asked;
 	v[20] = 0;
 	if (asked == 0 && b == NULL)
 		return;
-	p = sim_db_period(s, uid, asked == 0 ? start : asked);
+	p = sim_db_period(s, uid, asked == 0 ? n.start : asked);
 	if (p == NULL)
 		return;
+	here = b != NULL && p->start == n.start;
 	v[4] = p->start;
 	v[5] = p->end;
-	v[6] = p->limit;
-	v[7] = p->free;
+	v[6] = here ? n.lim + n.past : p->limit;
+	v[7] = here ? p->free + n.lim - p->limit : p->free;
 	if (s->plant == PLANT_BLIND_GRANT && uid < 100 + SIM_BUDGETS) {
 		/* under the lock, what was seen before it */
 		if (db_in_tx(sim_db(s)))
@@ -188,7 +183,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 		else
 			s->seen_free[uid - 100] = p->free;
 	}
-	v[8] = p->settled;
+	v[8] = p->settled + (here ? n.past_settled : 0);
 	v[9] = b != NULL && p->version < b->version;
 	l = sim_db_lease(s, uid, p->start, agent, boot);
 	if (l != NULL) {
@@ -202,8 +197,12 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 		v[17] = l->r_in_use;
 		v[18] = l->recall;
 	}
-	if (plenty == 0 || plenty > p->free)
+	if (plenty == 0 ||
+	    plenty > p->free + (here ? min64(0, n.lim - p->limit) : 0))
 		m_others(s, p, agent, boot, recent, &v[20]);
+	if (here && n.past > n.past_settled + n.past_held)
+		v[21] = (v[21] == M_NULL ? 0 : v[21]) + n.past -
+			n.past_settled - n.past_held;
 }
 
 int
@@ -306,10 +305,13 @@ m_lease_write(struct sim *s, const struct db_val *a, struct db_rows **ret)
 	if (l != NULL)
 		back = max64(
 		    0, min64(a[6].v.i, l->granted - l->settled) - l->returned);
-	if (p == NULL || (grant != 0 && p->free + back < grant &&
-			     s->plant != PLANT_BLIND_GRANT))
+	if (p == NULL || (grant != 0 && p->closing) ||
+	    (grant != 0 && p->free + back < grant &&
+		s->plant != PLANT_BLIND_GRANT))
 		return m_one(ret, false);
 	p->free += back - grant;
+	if (grant > 0)
+		sim_window_granted(s, p);
 	if (l == NULL)
 		l = m_lease_add(s, uid, a[2].v.i, agent, boot);
 	m_lease_merge(s, l, a, back);

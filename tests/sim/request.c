@@ -52,6 +52,7 @@ req_new(struct sim_agent *a, const struct sim_flight *f)
 	s->reqs[s->n_reqs] = (struct sim_req){.agent = a->index,
 	    .key = f->key,
 	    .boot = a->epoch,
+	    .at = s->now,
 	    .n_path = a->keys[f->key].n_budgets,
 	    .worst = f->amount};
 	return s->n_reqs++;
@@ -292,7 +293,8 @@ flight_amount(struct sim_agent *a, struct sim_flight *f)
 	struct sim *s = a->sim;
 	struct tokens *t = &f->intent.worst;
 	const struct b_key *k = &a->keys[f->key];
-	int64_t room = INT64_MAX, start, end;
+	int64_t room = INT64_MAX, at = sim_control_now(s, s->home), free;
+	struct m_now now;
 
 	for (unsigned i = 0; (f->probe || f->duel) && i < k->n_budgets; i++) {
 		const struct m_budget *b = sim_db_budget(s, k->budgets[i]->uid);
@@ -300,15 +302,13 @@ flight_amount(struct sim_agent *a, struct sim_flight *f)
 
 		if (b == NULL || b->soft)
 			continue;
-		sim_period_bounds(b, sim_control_now(s, s->home), &start, &end);
-		p = sim_db_period(s, b->uid, start);
-		if (end - sim_control_now(s, s->home) < 8 * NS_PER_S)
+		sim_budget_now(s, b, at, &now);
+		p = sim_db_period(s, b->uid, now.start);
+		if (now.end - at < 8 * NS_PER_S)
 			room = 0;
-		start = p == NULL ? b->limit : p->free;
-		if (p != NULL && p->version < b->version)
-			start += b->limit - p->limit;
-		if (start < room)
-			room = start > 0 ? start : 0;
+		free = p == NULL ? now.lim : p->free + now.lim - p->limit;
+		if (free < room)
+			room = free > 0 ? free : 0;
 	}
 	t->n[TC_INPUT] = 1 + (int64_t)sim_below(s, 200);
 	t->n[TC_OUTPUT] = (int64_t)sim_below(s, (uint64_t)s->worst / 10 + 1);

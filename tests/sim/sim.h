@@ -66,7 +66,10 @@ struct lease_table;
 	X(PLANT_KEEP_PART, "who waits keeps a part that is too small")        \
 	X(PLANT_NO_RECALL, "idle rights are not recalled for who waits")      \
 	X(PLANT_ALL_EXHAUSTED, "small requests are refused with a large one") \
-	X(PLANT_PATH_ORDER, "agents take budgets in different orders")
+	X(PLANT_PATH_ORDER, "agents take budgets in different orders")        \
+	X(PLANT_BUCKET_OPEN, "older buckets of a window stay open")           \
+	X(PLANT_BUCKET_SPENT, "a window counts what is spent, not granted")   \
+	X(PLANT_WINDOW_SHORT, "a bucket leaves its window one too early")
 
 enum sim_plant {
 	PLANT_NONE,
@@ -101,6 +104,8 @@ void sim_disk_full(struct sim_disk *d, bool full);
 struct m_budget {
 	uint64_t uid, version;
 	int64_t limit, period_ns; /* period 0 = once */
+	int64_t width;		  /* rolling: of a bucket, 0 = it is not */
+	int64_t highest;	  /* rolling: limit ever */
 	bool deleted, soft, bounded;
 	int64_t delta; /* bounded: doubt that time may release in a period */
 };
@@ -109,6 +114,12 @@ struct m_period {
 	int64_t start, end, limit, free, settled, held;
 	int64_t top;	  /* highest limit ever: what safety is measured by */
 	int64_t released; /* doubt, by time */
+	bool closing;	  /* of a rolling window: nothing is granted any more */
+};
+/* hg_budget_now(): the period of a budget at an instant. past...: of the other
+ * buckets of a rolling window. */
+struct m_now {
+	int64_t start, end, lim, past, past_settled, past_held;
 };
 struct m_lease {
 	unsigned period; /* index */
@@ -140,8 +151,8 @@ struct m_usage {
 	unsigned n_charges;
 	struct journal_charge charges[SIM_BUDGETS];
 };
-#define M_PERIODS 512
-#define M_LEASES  2048
+#define M_PERIODS 1024
+#define M_LEASES  4096
 #define M_MARKS	  1024
 #define M_BOOTS	  512
 struct m_db {
@@ -165,6 +176,7 @@ enum req_state { REQ_FREE, REQ_WAITS, REQ_INTENT, REQ_CALLED, REQ_ENDED };
 struct sim_req {
 	unsigned agent, key;
 	uint64_t boot;
+	int64_t at;	     /* when it was admitted */
 	int64_t worst, cost; /* cost: what the provider bills */
 	unsigned n_charges;
 	unsigned n_path; /* budgets that it should be charged to */
@@ -187,7 +199,7 @@ struct sim_pot {
 	int64_t start;
 	int64_t spent, running; /* running: worst cases */
 };
-#define SIM_POTS 512
+#define SIM_POTS 1024
 
 /* What an agent holds of a request in flight. */
 struct sim_flight {
@@ -414,12 +426,20 @@ struct m_period *sim_db_period(struct sim *s, uint64_t uid, int64_t start);
 struct m_lease *sim_db_lease(
     struct sim *s, uint64_t uid, int64_t start, unsigned agent, uint64_t boot);
 struct m_budget *sim_db_budget(struct sim *s, uint64_t uid);
-void sim_period_bounds(
-    const struct m_budget *b, int64_t at, int64_t *start, int64_t *end);
 bool sim_db_hello(struct sim *s, unsigned agent, uint64_t boot,
     uint64_t instance, unsigned n_shards, int64_t now, int *code);
 void sim_db_timer_frees(struct sim *s);
 void sim_db_doubt_timer(struct sim *s, int64_t grace);
+
+/* window.c: budgets of rolling windows, in one seed of eight */
+#define SIM_BUCKETS 24 /* in a window */
+void sim_window_world(struct sim *s);
+void sim_budget_now(
+    const struct sim *s, const struct m_budget *b, int64_t at, struct m_now *n);
+/* Bucket `now` is the current one: the others before it grant no more. */
+void sim_window_turn(struct sim *s, const struct m_budget *b, int64_t at);
+void sim_window_granted(struct sim *s, const struct m_period *p);
+void sim_window_check(struct sim *s);
 
 /* duel.c: rounds at the end of the tail; steps count from 1 */
 #define SIM_DUELS     2

@@ -220,6 +220,7 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 	s->storm_end = (int64_t)(4 + sim_below(s, 20)) * NS_PER_S;
 	if (sim_chance(s, 50))
 		s->storm_end *= 8;
+	sim_window_world(s);
 	leases_set_kick(sim_line_kick, s);
 	for (unsigned n = 1 + (unsigned)sim_below(s, 4); n > 0; n--) {
 		struct sim_agent *a = sim_agent_new(s);
