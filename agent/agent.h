@@ -13,6 +13,7 @@
 
 #include "agent/config/bundle.h"
 #include "agent/journal/journal.h"
+#include "agent/policy/queue.h"
 #include "agent/tokenizer/tokenizer.h"
 #include "common/clock.h"
 #include "common/metric.h"
@@ -29,8 +30,19 @@ struct agent_options {
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
 	    journal_reserve, group_commit, idle_return, stale_after, queue_wait,
-	    queue_max;
+	    queue_max, max_requests;
 	bool forward_sim_headers; /* tests only: pass x-sim-* upstream */
+};
+
+/* What the agent as a whole has a bounded number of places for. A request takes
+ * those it needs in this order and holds them until it is over. The order is
+ * part of the promise: who has all of a later kind waits for none of an
+ * earlier one, so that no two requests wait for each other; deployments come
+ * last. */
+enum agent_place {
+	AGENT_STREAMS,	/* streamed answers */
+	AGENT_REQUESTS, /* all that go to providers */
+	AGENT_PLACES
 };
 
 /* One worker as the control thread sees it. */
@@ -53,10 +65,20 @@ struct agent {
 	_Atomic int data_port;	   /* bound by worker 0 */
 	_Atomic unsigned n_drains; /* answers read on without a client */
 	void *explain;		   /* agent/front/explain.h */
-	struct queue_gate *gate;   /* agent/policy/queue.h; NULL = no queue */
+	struct queue_gate *gate; /* for deployments' places; NULL = no queue */
 	struct tokenizer_set tokenizers;
+	/* The agent's own places; without agent_places_init() no bound. */
+	struct limit_cell places[AGENT_PLACES];
+	struct queue_gate *places_gate;
 };
 
+/* Before the workers start: how many places of each kind the agent has (0 = no
+ * bound), and the queue for them. ERR_NOMEM; free it in any case. */
+int agent_places_init(struct agent *a, const int64_t max[AGENT_PLACES],
+    unsigned queue_max) MUST_CHECK;
+void agent_places_free(struct agent *a);
+/* "streams", "requests". */
+const char *agent_place_name(enum agent_place p);
 /* Control thread: hand a compiled bundle to all workers (takes a reference
  * for each) and wake them. */
 void agent_publish(struct agent *a, struct bundle *b);

@@ -138,10 +138,16 @@ app_journal(struct app *app, struct error *e)
 static int
 app_queue(struct app *app, struct error *e)
 {
-	app->agent.gate = queue_gate_new(
-	    (unsigned)app->opt.queue_max, agent_wake, &app->agent);
-	return app->agent.gate == NULL ? err_set(e, ERR_NOMEM, "out of memory")
-				       : 0;
+	const int64_t max[AGENT_PLACES] = {
+	    [AGENT_STREAMS] = app->opt.max_streams,
+	    [AGENT_REQUESTS] = app->opt.max_requests};
+	unsigned n = (unsigned)app->opt.queue_max;
+
+	app->agent.gate = queue_gate_new(n, agent_wake, &app->agent);
+	if (app->agent.gate == NULL ||
+	    agent_places_init(&app->agent, max, n) != 0)
+		return err_set(e, ERR_NOMEM, "out of memory");
+	return 0;
 }
 
 static int
@@ -418,6 +424,7 @@ app_stop(struct app *app)
 			close(a->links[i].wake_fd);
 	}
 	queue_gate_free(a->gate);
+	agent_places_free(a);
 	rate_table_free(app->rates);
 	config_free(app->config);
 	lease_table_free(app->leases);

@@ -57,12 +57,13 @@
 	    "Shares of limits that the control plane lent or renewed.")        \
 	X(AM_LIMIT_LAPSES, "headgate_limit_share_lapses_total", C, "", 1,      \
 	    NONE, "Shares that ended before they were renewed.")               \
-	X(AM_QUEUED, "headgate_queued_total", C, "class,outcome", 32, NONE,    \
-	    "Requests that found no place at a deployment: served, "           \
+	X(AM_QUEUED, "headgate_queued_total", C, "class,at,outcome", 64, NONE, \
+	    "Requests that found no place at a deployment or of the agent "    \
+	    "(streams, requests; bodies: large ones, no room): served, "       \
 	    "refused, timeout, displaced or left.")                            \
-	X(AM_QUEUE_WAIT, "headgate_queue_wait_seconds", H, "class", 8,         \
+	X(AM_QUEUE_WAIT, "headgate_queue_wait_seconds", H, "class,at", 16,     \
 	    SECONDS, "Time in the queue for a place, by class.")               \
-	X(AM_QUEUE_LENGTH, "headgate_queue_length", G, "class", 8, NONE,       \
+	X(AM_QUEUE_LENGTH, "headgate_queue_length", G, "class,at", 16, NONE,   \
 	    "Requests that wait for a place, by class.")                       \
 	X(AM_BAD_HEAD, "headgate_bad_requests_total", C, "reason", 32, NONE,   \
 	    "Requests with a malformed or smuggling head.")                    \

@@ -48,7 +48,11 @@ static const struct cfg_option agent_option_list[] = {
     OPT("max-connections", CFG_INT, max_connections, "10000", 1, 1000000, "N",
 	"Client connections of all workers."),
     OPT("max-streams", CFG_INT, max_streams, "10000", 1, 1000000, "N",
-	"Streamed answers at the same time, all workers."),
+	"Streamed answers at the same time, all workers; more wait for a place "
+	"by priority."),
+    OPT("max-requests", CFG_INT, max_requests, "0", 0, 1000000, "N",
+	"Requests that are with providers at the same time, all workers; more "
+	"wait for a place by priority. 0 = as many as there are connections."),
     OPT("stream-buffer", CFG_BYTES, stream_buffer, "64KiB", 4 * KIB, 64 * MIB,
 	"SIZE",
 	"What is kept of a stream for a slow client before the provider is "
@@ -56,9 +60,11 @@ static const struct cfg_option agent_option_list[] = {
     OPT("lease-wait", CFG_DURATION, lease_wait, "2s", 0, 60000, "TIME",
 	"How long a request waits for budget rights before 429."),
     OPT("queue-wait", CFG_DURATION, queue_wait, "2s", 0, 60000, "TIME",
-	"How long a request waits for a place at a deployment before 503."),
+	"How long a request waits for a place, at a deployment or of the "
+	"agent, before 503."),
     OPT("queue-max", CFG_INT, queue_max, "1000", 1, 1000000, "N",
-	"Requests that wait for places at once, all workers."),
+	"Requests that wait at once, all workers: so many for places at "
+	"deployments, as many for places of the agent."),
     OPT("idle-return", CFG_DURATION, idle_return, "5s", 100, 3600000, "TIME",
 	"Budget rights go back after this long without use."),
     OPT("stale-after", CFG_DURATION, stale_after, "24h", 0, INT64_MAX / 1000000,

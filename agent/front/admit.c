@@ -747,10 +747,6 @@ admit_request(struct request *r)
 		return;
 	if (r->scan.op == OP_RESPONSES && !stored_read(r))
 		return;
-	if (r->scan.stream && f->n_streams >= f->lim.max_streams) {
-		refuse(r, ERR_OVERLOADED, "too many open streams");
-		return;
-	}
 	if (!journal_writable(f->shard)) {
 		refuse(r, ERR_JOURNAL_FULL, NULL);
 		return;

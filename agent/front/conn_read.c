@@ -10,6 +10,7 @@
 #include "agent/front/conn.h"
 #include "agent/front/forward.h"
 #include "agent/front/http.h"
+#include "agent/front/places.h"
 #include "agent/front/spool.h"
 
 #define SERVER_READS	  4 /* of one connection a turn */
@@ -248,8 +249,7 @@ conn_keep_body(struct request *r, const char *data, size_t len)
 
 	if (len == 0)
 		return 0;
-	if (r->body_bytes + len > SERVER_BODY_SMALL &&
-	    f->bodies + len > f->lim.max_bodies)
+	if (r->body_bytes + len > SERVER_BODY_SMALL && !places_body(r, len))
 		return ERR_OVERLOADED;
 	r->body_bytes += len;
 	f->bodies += len;

@@ -42,7 +42,6 @@ front_set_limits(struct front *f)
 
 	lim->max_connections = front_share(o->max_connections, n, 16);
 	lim->max_requests = lim->max_connections + 64;
-	lim->max_streams = front_share(o->max_streams, n, 1);
 	lim->max_body = o->max_body > 0 ? (size_t)o->max_body : 1;
 	lim->max_bodies = FRONT_BODIES * lim->max_body;
 	lim->max_head = o->max_head > 0 ? (size_t)o->max_head : 1;

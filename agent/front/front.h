@@ -20,7 +20,7 @@
 struct server;
 
 struct front_limits {
-	size_t max_requests, max_connections, max_streams;
+	size_t max_requests, max_connections;
 	size_t max_body, max_head, stream_buffer, max_answer, max_event;
 	size_t max_bodies;    /* bytes of large bodies, all in flight */
 	int64_t lease_wait;   /* ns a request may wait for rights */
@@ -99,7 +99,7 @@ void admit_unpark(struct request *r);
 
 /* limits.c: take the rates and places of the key. False: refused, or parked. */
 bool limits_admit(struct request *r);
-/* They are taken: on to a deployment. */
+/* They are taken: on to the agent's own places, then to a deployment. */
 void limits_begin(struct request *r);
 /* A share may have come. late: it waits no longer, and without any word from
  * the control plane the agent's safe share holds from now on. */

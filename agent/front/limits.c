@@ -6,6 +6,7 @@
  */
 #include "agent/front/count.h"
 #include "agent/front/front.h"
+#include "agent/front/places.h"
 
 static int
 limits_take(struct request *r, struct limit_verdict *v)
@@ -20,11 +21,8 @@ limits_take(struct request *r, struct limit_verdict *v)
 void
 limits_begin(struct request *r)
 {
-	if (r->scan.stream) {
-		r->counted_stream = true;
-		r->f->n_streams++;
-	}
-	admit_attempt(r, false);
+	if (places_enter(r))
+		admit_attempt(r, false);
 }
 
 void

@@ -32,7 +32,7 @@ enum req_state {
 	REQ_BODY,   /* the body is being read */
 	REQ_ADMIT,  /* being decided, within one call */
 	REQ_WAIT,   /* parked until budget rights come */
-	REQ_QUEUE,  /* waits for a place at a deployment */
+	REQ_QUEUE,  /* waits for a place of the agent or at a deployment */
 	REQ_INTENT, /* intent collected, waits for the turn's flush */
 	REQ_CALL,   /* the provider was called; the client got nothing yet */
 	REQ_RELAY,  /* a streamed answer is being relayed */
@@ -106,6 +106,7 @@ struct request {
 	bool fallback;	/* answer and out hold the last provider's failure */
 	bool accounted; /* settle_request() was called */
 	bool counted_stream; /* in front.n_streams */
+	uint8_t own_places;  /* bits: places of the agent, enum agent_place */
 	bool at_capacity;    /* a target was passed over for its concurrency */
 	bool draining; /* its client left, the provider is read to its end */
 
@@ -139,7 +140,10 @@ struct request {
 	uint64_t tried; /* targets */
 	uint64_t full;	/* of them: those without a free place */
 	struct queue_ticket ticket;
-	unsigned queued[QUEUE_TARGETS]; /* targets it waits at */
+	/* Where it waits: at targets of its route, or, queued_own not 0, for
+	 * the agent's place queued_own - 1. */
+	unsigned queued[QUEUE_TARGETS], queued_own;
+	int64_t queue_spent; /* ns of its time to wait, for own places */
 	unsigned n_calls;
 	bool retried_fresh;
 	struct tokens worst;

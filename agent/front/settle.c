@@ -500,9 +500,7 @@ settle_request(struct request *r)
 		limit_done(r->key->limits, r->key->n_limits,
 		    r->real_tokens - r->limit_tokens, f->loop.mono);
 	r->limits_held = false;
-	if (r->counted_stream)
-		f->n_streams--;
-	r->counted_stream = false;
+	places_exit(r);
 	if (status == 0 && !r->gone) /* the head never came to its end */
 		return;
 	settle_names(r, &names);

@@ -106,20 +106,30 @@ metrics_lease(void *ctx, const struct lease_shown *v)
 }
 
 static void
+metrics_queue_at(const struct agent *a, const char *at, const unsigned *n)
+{
+	for (int c = 0; c < QUEUE_CLASSES; c++) {
+		struct str labels[2] = {
+		    str_of(queue_class_name((enum queue_class)c)), str_of(at)};
+
+		metric_gauge_set(
+		    metric_series(a->metrics, AM_QUEUE_LENGTH, labels, 2),
+		    n[c]);
+	}
+}
+
+static void
 metrics_queue(const struct agent *a)
 {
 	unsigned n[QUEUE_CLASSES] = {0};
 
-	if (a->gate == NULL)
+	if (a->gate == NULL || a->places_gate == NULL)
 		return;
 	queue_lengths(a->gate, n);
-	for (int c = 0; c < QUEUE_CLASSES; c++) {
-		struct str class =
-		    str_of(queue_class_name((enum queue_class)c));
-
-		metric_gauge_set(
-		    metric_series(a->metrics, AM_QUEUE_LENGTH, &class, 1),
-		    n[c]);
+	metrics_queue_at(a, "deployment", n);
+	for (int p = 0; p < AGENT_PLACES; p++) {
+		queue_lengths_at(a->places_gate, &a->places[p], n);
+		metrics_queue_at(a, agent_place_name((enum agent_place)p), n);
 	}
 }
 

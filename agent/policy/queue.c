@@ -408,3 +408,15 @@ queue_lengths(struct queue_gate *g, unsigned ret[QUEUE_CLASSES])
 	memcpy(ret, g->by_class, sizeof(g->by_class));
 	pthread_mutex_unlock(&g->lock);
 }
+
+void
+queue_lengths_at(struct queue_gate *g, const struct limit_cell *c,
+    unsigned ret[QUEUE_CLASSES])
+{
+	int i;
+
+	pthread_mutex_lock(&g->lock);
+	for (i = 0; i < QUEUE_CLASSES; i++)
+		ret[i] = c->queue->lines[i].n;
+	pthread_mutex_unlock(&g->lock);
+}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who goes next when a deployment has no free place. All workers of the agent
- * share one queue for each deployment, under one lock that is only taken when
- * a place is short: with places free a request costs one atomic addition and
- * one load.
+ * Who goes next when there is no free place: at a deployment, or of the agent's
+ * own (--max-streams, --max-requests). All workers of the agent share one queue
+ * for each, under one lock a gate that is only taken when a place is short:
+ * with places free a request costs one atomic addition and one load.
  *
  * Order: the classes take turns by weight (critical 16, standard 4, batch 1; a
  * virtual time, the smallest goes first), so that critical requests go first
@@ -32,8 +32,8 @@ enum queue_class { QUEUE_CRITICAL, QUEUE_STANDARD, QUEUE_BATCH, QUEUE_CLASSES };
 #define QUEUE_TARGETS 4 /* deployments at which one ticket waits */
 #define QUEUE_WORKERS 64
 
-struct wait_queue; /* of one deployment; cell->queue */
-struct queue_gate; /* the agent's: lock, bounds, inboxes */
+struct wait_queue; /* of one cell; cell->queue */
+struct queue_gate; /* of several cells: lock, bounds, inboxes */
 
 enum ticket_state { TICKET_NONE, TICKET_WAITING, TICKET_GRANTED, TICKET_SHED };
 
@@ -60,7 +60,7 @@ struct queue_ticket {
 struct queue_gate *queue_gate_new(
     unsigned max, void (*wake)(void *ctx, unsigned worker), void *ctx);
 void queue_gate_free(struct queue_gate *g); /* NULL is fine */
-/* For a deployment's cell, in cell->queue; ERR_NOMEM. */
+/* For a cell that is waited at, in cell->queue; ERR_NOMEM. */
 int queue_attach(struct limit_cell *c) MUST_CHECK;
 void queue_detach(struct limit_cell *c);
 
@@ -85,6 +85,9 @@ enum ticket_state queue_leave(struct queue_gate *g, struct queue_ticket *t);
 struct queue_ticket *queue_inbox(struct queue_gate *g, unsigned worker);
 /* How many wait, by class; any thread. */
 void queue_lengths(struct queue_gate *g, unsigned ret[QUEUE_CLASSES]);
+/* Of them those at one cell (which has a queue). */
+void queue_lengths_at(struct queue_gate *g, const struct limit_cell *c,
+    unsigned ret[QUEUE_CLASSES]);
 const char *queue_class_name(enum queue_class c);
 
 #endif

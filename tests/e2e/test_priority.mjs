@@ -52,7 +52,7 @@ async function ask(k, more) {
     retry: Number(r.headers.get('retry-after-ms')) };
 }
 
-const waiting = (cls) => agent.metric(`headgate_queue_length{class="${cls}"}`);
+const waiting = (cls) => agent.metric(`headgate_queue_length{class="${cls}",at="deployment"}`);
 
 test('critical goes before a queue of batch, and batch goes on', async () => {
   const batch = Array.from({ length: 40 }, (_, i) => ask(key(i % 2 ? 'night' : 'other')));
@@ -69,7 +69,7 @@ test('critical goes before a queue of batch, and batch goes on', async () => {
   const worst = Math.max(...quick.map((q) => q.ms));
   const last = Math.max(...got.map((q) => q.ms));
   assert(worst < last / 2, `critical took up to ${worst} ms, batch up to ${last} ms`);
-  assert(await agent.metric('headgate_queue_wait_seconds_count{class="critical"}') >= 8, 'no waits');
+  assert(await agent.metric('headgate_queue_wait_seconds_count{class="critical",at="deployment"}') >= 8, 'no waits');
 }, { timeout: 60000 });
 
 test('under a lasting load of critical ones batch is served its part', async () => {

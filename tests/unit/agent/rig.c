@@ -83,7 +83,7 @@ rig_owner(struct rig_items *t, Hg__ItemKind kind, uint64_t uid,
 
 static void
 rig_key(struct rig_items *t, uint64_t uid, const char *name, const char *secret,
-    bool disabled)
+    bool disabled, Hg__Priority priority)
 {
 	Hg__Item *i = rig_item(t, HG__ITEM_KIND__ITEM_KEY, uid, name);
 	uint8_t *digest = malloc(32);
@@ -96,6 +96,7 @@ rig_key(struct rig_items *t, uint64_t uid, const char *name, const char *secret,
 	i->key->digest.data = digest;
 	i->key->digest.len = 32;
 	i->key->disabled = disabled;
+	i->key->priority = priority;
 	i->key->routes = rig_texts("chat", "embed");
 	i->key->n_routes = 2;
 }
@@ -214,8 +215,12 @@ rig_describe(struct rig_items *t, const struct rig_config *c)
 	rig_owner(t, HG__ITEM_KIND__ITEM_TENANT, 1, "acme", 0);
 	rig_owner(t, HG__ITEM_KIND__ITEM_TEAM, 2, "acme.rd", 1);
 	rig_owner(t, HG__ITEM_KIND__ITEM_PROJECT, 3, "acme.rd.bot", 2);
-	rig_key(t, 4, "acme.rd.bot.k1", RIG_KEY, false);
-	rig_key(t, 5, "acme.rd.bot.k2", RIG_OTHER, true);
+	rig_key(t, 4, "acme.rd.bot.k1", RIG_KEY, false, 0);
+	rig_key(t, 5, "acme.rd.bot.k2", RIG_OTHER, true, 0);
+	rig_key(t, 6, "acme.rd.bot.k3", RIG_URGENT, false,
+	    HG__PRIORITY__PRIORITY_CRITICAL);
+	rig_key(t, 7, "acme.rd.bot.k4", RIG_BATCH, false,
+	    HG__PRIORITY__PRIORITY_BATCH);
 	for (k = 0; k < n; k++) {
 		(void)snprintf(name, sizeof(name), "p%d", k + 1);
 		i = rig_item(
@@ -386,7 +391,6 @@ rig_options(struct rig *r)
 	r->opt.max_body = 1 << 20;
 	r->opt.max_head = 8192;
 	r->opt.max_connections = 20000;
-	r->opt.max_streams = 10000;
 	r->opt.stream_buffer = 65536;
 	r->opt.lease_wait = 1000;
 	r->opt.forward_sim_headers = true;
@@ -405,6 +409,7 @@ rig_start(struct rig *r, const struct rig_config *c)
 	memset(r, 0, sizeof(*r));
 	ck_assert_int_ge(sodium_init(), 0);
 	rig_options(r);
+	r->opt.queue_wait = c->queue_wait;
 	atomic_store(&r->purse, c->budget);
 	tmp = getenv("TMPDIR");
 	(void)snprintf(r->dir, sizeof(r->dir), "%s/headgate-rig-XXXXXX",
@@ -415,6 +420,9 @@ rig_start(struct rig *r, const struct rig_config *c)
 	a->rng = rng_system();
 	a->metrics = metric_set_new(agent_metric_defs, AM_COUNT);
 	a->n_workers = c->n_workers != 0 ? c->n_workers : 1;
+	ck_assert_int_eq(agent_places_init(a, c->places,
+			     c->queue_max != 0 ? c->queue_max : 100),
+	    0);
 	a->explain = explain_new(a->n_workers, 256);
 	if (c->tokenizer_dir != NULL)
 		ck_assert_msg(tokenizer_set_open(
@@ -509,6 +517,9 @@ rig_stop(struct rig *r)
 				&r->bundle->deployments[i].concurrency->conc),
 			    0);
 	}
+	for (i = 0; i < AGENT_PLACES; i++)
+		ck_assert_int_eq(atomic_load(&r->agent.places[i].conc), 0);
+	agent_places_free(&r->agent);
 	lease_table_each(
 	    r->leases, clock_mono(r->agent.clock), rig_check_lease, NULL);
 	/* A worker that ended before its first turn left its mailbox full, as

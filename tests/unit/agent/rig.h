@@ -16,8 +16,10 @@
 #include "agent/loop/worker.h"
 #include "agent/metrics.h"
 
-#define RIG_KEY	  "hg-rig-key-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define RIG_OTHER "hg-rig-key-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define RIG_KEY	   "hg-rig-key-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define RIG_OTHER  "hg-rig-key-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define RIG_URGENT "hg-rig-key-ccccccccccccccccccccccccccccccccccccccccc"
+#define RIG_BATCH  "hg-rig-key-ddddddddddddddddddddddddddddddddddddddddd"
 
 struct rig_config {
 	unsigned n_workers;
@@ -32,7 +34,10 @@ struct rig_config {
 	int64_t dearer_at;     /* wall ns: from then on prices are tenfold; 0 */
 	bool no_output_price;  /* of "m1", so that it has no price */
 	const char *tokenizer; /* of the models; NULL = none */
-	const char *tokenizer_dir; /* with tables; NULL = none */
+	const char *tokenizer_dir;    /* with tables; NULL = none */
+	int64_t places[AGENT_PLACES]; /* of the agent, 0 = no bound */
+	unsigned queue_max;	      /* for them; 0 = 100 */
+	int64_t queue_wait;	      /* ms */
 };
 
 struct rig {
@@ -56,7 +61,8 @@ struct rig {
 /* Model "m1" (chat; 1 USD per Mtok in, 2 USD per Mtok out, cache read 0.5,
  * cap 1000 tokens out) and "e1" (embeddings, 1 USD per Mtok); routes "chat"
  * (both providers, url[0] first) and "embed"; route "secret" that no key may
- * use; keys RIG_KEY (acme.rd.bot.k1) and RIG_OTHER (disabled). */
+ * use; keys RIG_KEY (acme.rd.bot.k1), RIG_OTHER (disabled), RIG_URGENT
+ * (critical) and RIG_BATCH. */
 void rig_start(struct rig *r, const struct rig_config *c);
 /* Drain, join, check the books: nothing reserved, no place held. */
 void rig_stop(struct rig *r);
