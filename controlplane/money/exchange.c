@@ -52,18 +52,16 @@ exchange_locked(struct exchange *x, struct db *db, const struct asked *q,
 	return rc;
 }
 
-static int
-exchange_answer(struct exchange *x, const struct lease_view *v,
-    const struct grant_result *d, struct arena *a)
+/* Up to a tenth less, each agent and each time another: agents that started
+ * together do not come back together. */
+static int64_t
+exchange_horizon(const struct exchange *x, int64_t ms)
 {
-	Hg__LeaseGrant *g = arena_alloc(a, sizeof(*g));
+	uint64_t h = (uint64_t)x->now;
 
-	if (g == NULL)
-		return ERR_NOMEM;
-	hg__lease_grant__init(g);
-	grant_answer(x->cfg, v, d, x->now, g);
-	x->grants[x->n_grants++] = g;
-	return 0;
+	for (size_t i = 0; i < x->agent_id.len; i++)
+		h = (h ^ (uint8_t)x->agent_id.p[i]) * UINT64_C(1099511628211);
+	return ms - ms / 1000 * (int64_t)((h >> 32) % 100);
 }
 
 /* What is asked: one entry a report, and for a report on a period that is
@@ -114,47 +112,133 @@ exchange_renew(const struct asked *q, const struct lease_view *v, size_t n,
 	return m;
 }
 
-/* One round: read all, decide, write what moves. An answer extends the agent's
- * fence only when our record of it was written. */
+/* All that a round needs. */
+struct round {
+	const struct asked *q;
+	struct lease_view *v;
+	struct grant_result *d;
+	struct lease_write *w; /* written at once */
+	size_t *at;	       /* w[k] is about q[at[k]] */
+	bool *done;	       /* w[k] was written */
+	bool *kept;	       /* what was decided about q[i] is written */
+	size_t n, n_some;
+};
+
+static int
+round_new(struct round *t, const struct asked *q, size_t n,
+    struct lease_view *v, struct arena *a)
+{
+	*t = (struct round){.q = q,
+	    .v = v,
+	    .n = n,
+	    .d = arena_zalloc(a, n * sizeof(*t->d)),
+	    .w = arena_alloc(a, n * sizeof(*t->w)),
+	    .at = arena_alloc(a, n * sizeof(*t->at)),
+	    .done = arena_zalloc(a, n * sizeof(*t->done)),
+	    .kept = arena_zalloc(a, n * sizeof(*t->kept))};
+	return t->d == NULL || t->w == NULL || t->at == NULL ||
+		       t->done == NULL || t->kept == NULL
+		   ? ERR_NOMEM
+		   : 0;
+}
+
+/* Read all without locks and decide. */
+static int
+round_decide(struct exchange *x, struct db *db, struct round *t,
+    struct arena *a, struct error *e)
+{
+	struct lease_key *keys = arena_alloc(a, t->n * sizeof(*keys));
+	int rc;
+
+	if (keys == NULL)
+		return err_set(e, ERR_NOMEM, "no memory for leases");
+	for (size_t i = 0; i < t->n; i++) {
+		keys[i] = t->q[i].key;
+		keys[i].plenty = grant_plenty(x->cfg, &t->q[i].report);
+	}
+	rc = store_lease_read(db, x->agent_id, x->boot_epoch, keys, t->n,
+	    x->now, x->now - x->cfg->recent_ns, t->v, e);
+	for (size_t i = 0; rc == 0 && i < t->n; i++)
+		if (t->v[i].found)
+			grant_decide(x->cfg, &t->v[i], &t->q[i].report, x->now,
+			    &t->d[i]);
+	return rc;
+}
+
+/* Write at once what needs no second look: reports, and grants and returns
+ * where plenty is free. */
+static void
+round_some(struct exchange *x, struct db *db, struct round *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct grant_result *d = &t->d[i];
+
+		if (!t->v[i].found || t->v[i].stale)
+			continue;
+		if (d->move ? !d->plenty : !d->report || x->lease_only)
+			continue;
+		t->at[t->n_some] = i;
+		t->w[t->n_some++] = d->w;
+	}
+	/* After a failure moves are tried one by one; the rest was a hint. */
+	if (store_lease_write_some(db, x->agent_id, x->boot_epoch, t->w,
+		t->n_some, t->done, NULL) != 0)
+		return;
+	for (size_t k = 0; k < t->n_some; k++) {
+		t->kept[t->at[k]] = t->done[k];
+		if (!t->done[k] || t->w[k].grant == 0)
+			continue;
+		x->n_given++;
+		x->given += t->w[k].grant;
+	}
+}
+
+/* An answer extends the agent's fence, and lets it rest, only when our record
+ * of it was written. Soft budgets have none: nobody asks what is held there. */
+static int
+round_answer(
+    struct exchange *x, const struct round *t, size_t i, struct arena *a)
+{
+	Hg__LeaseGrant *g = arena_alloc(a, sizeof(*g));
+
+	if (g == NULL)
+		return ERR_NOMEM;
+	hg__lease_grant__init(g);
+	grant_answer(x->cfg, &t->v[i], &t->d[i], x->now, g);
+	g->horizon_ms = exchange_horizon(x, g->horizon_ms);
+	if (!t->kept[i]) {
+		g->fence_ms = 0;
+		if (!t->v[i].soft)
+			g->horizon_ms = 0;
+	}
+	x->grants[x->n_grants++] = g;
+	return 0;
+}
+
 static int
 exchange_round(struct exchange *x, struct db *db, const struct asked *q,
     size_t n, struct lease_view *v, struct arena *a, struct error *e)
 {
-	struct lease_key *keys = arena_alloc(a, n * sizeof(*keys) + 1);
-	struct lease_write *w = arena_alloc(a, n * sizeof(*w) + 1);
-	size_t i, n_reports = 0, first = x->n_grants;
+	struct round t;
 	int rc;
 
-	if (keys == NULL || w == NULL)
+	if (round_new(&t, q, n, v, a) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for leases");
-	for (i = 0; i < n; i++) {
-		keys[i] = q[i].key;
-		keys[i].plenty = grant_plenty(x->cfg, &q[i].report);
-	}
-	rc = store_lease_read(db, x->agent_id, x->boot_epoch, keys, n, x->now,
-	    x->now - x->cfg->recent_ns, v, e);
-	for (i = 0; rc == 0 && i < n; i++) {
-		struct grant_result d = {0};
-		bool written;
+	rc = round_decide(x, db, &t, a, e);
+	if (rc == 0)
+		round_some(x, db, &t);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct grant_result *d = &t.d[i];
 
 		if (!v[i].found)
 			continue;
-		grant_decide(x->cfg, &v[i], &q[i].report, x->now, &d);
-		if (v[i].stale || d.move)
-			rc = exchange_locked(x, db, &q[i], &v[i], &d, e);
-		else if (d.report && !x->lease_only)
-			w[n_reports++] = d.w;
-		written = d.move || (d.report && !x->lease_only);
+		if (!t.kept[i] && (v[i].stale || d->move)) {
+			rc = exchange_locked(x, db, &q[i], &v[i], d, e);
+			t.kept[i] = d->move || (d->report && !x->lease_only);
+		}
 		if (rc == 0 && v[i].found)
-			rc = exchange_answer(x, &v[i], &d, a);
-		if (rc == 0 && v[i].found && !written)
-			x->grants[x->n_grants - 1]->fence_ms = 0;
+			rc = round_answer(x, &t, i, a);
 	}
-	if (n_reports > 0 && rc == 0 && /* a hint for others: may fail */
-	    store_lease_reports(
-		db, x->agent_id, x->boot_epoch, w, n_reports, NULL) != 0)
-		for (i = first; i < x->n_grants; i++)
-			x->grants[i]->fence_ms = 0;
 	return rc;
 }
 

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lease part of a heartbeat: reports in, grants out. Reads without locks,
- * decides (grant.h), and only where money moves takes the period's row lock,
- * reads again and decides again, one transaction a budget.
+ * The lease part of a heartbeat: reports in, grants out. Reads without locks
+ * and decides (grant.h). Reports, and moves of money where so much is free that
+ * nobody else makes a difference, are written in one transaction, each under
+ * conditions that make it what the single path would decide. Where money moves
+ * otherwise, or a condition did not hold, one budget after the other: take the
+ * period's row lock, read again, decide again, a transaction each.
  */
 #ifndef CONTROLPLANE_MONEY_EXCHANGE_H
 #define CONTROLPLANE_MONEY_EXCHANGE_H

@@ -10,11 +10,22 @@
  * and while others wait for what an agent holds, only a waiting agent gets
  * anything: else two agents that nobody asks would take turns holding the
  * rest, and a request that fits would never be served.
+ *
+ * While plenty is free the horizon is longer, so that an agent need not report
+ * each second (I16): h is the longest, up to horizon_most_s, of which
+ *   free >= max(tail_factor, 2) n need(h)
+ * so no lease takes more than 1/n of half of the rest, and what is granted for
+ * h seconds shrinks to horizon_s as free does, before a tail begins. Where the
+ * agents were not counted n is GRANT_AGENTS_MAX. Until quiet_until the agent
+ * counts as one that reported just now: its idle rights can be recalled, and
+ * exhausted is not told before they were.
  */
 #include "controlplane/money/grant.h"
 
 const struct grant_config grant_default = {
     .horizon_s = 10,
+    .horizon_most_s = 300,
+    .rest_s = 20,
     .tail_factor = 4,
     .fence_ms = 15 * 60 * 1000,
     .recent_ns = INT64_C(5000000000),
@@ -78,32 +89,78 @@ rights_of(const struct lease_view *v, const struct lease_write *w)
 
 /* What the agent would like to have in all. */
 static int64_t
-grant_wish(const struct grant_config *cfg, const Hg__LeaseReport *r)
+grant_wish(
+    const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t horizon_s)
 {
 	int64_t need = mul64(positive(r->rate_per_s), cfg->horizon_s);
 
+	if (horizon_s > cfg->horizon_s)
+		need = add64(need, mul64(positive(r->steady_rate),
+				       horizon_s - cfg->horizon_s));
 	return add64(add64(need, positive(r->w_p99)), positive(r->want_total));
+}
+
+/* The longest horizon that the agent takes and the fence allows: it reports
+ * at least twice before its rights end. */
+static int64_t
+grant_horizon_most(const struct grant_config *cfg, const Hg__LeaseReport *r)
+{
+	int64_t most = min64(positive(r->horizon_max_ms), cfg->fence_ms / 2);
+
+	most = min64(most / 1000, cfg->horizon_most_s);
+	return most < cfg->rest_s ? cfg->horizon_s : most;
+}
+
+/* What must be free for rights of so many seconds with n agents: above it
+ * free / (2 n) is more than anybody asks for, and free more than what makes a
+ * tail. */
+static int64_t
+grant_floor(const struct grant_config *cfg, const Hg__LeaseReport *r,
+    int64_t horizon_s, int64_t n)
+{
+	int64_t most =
+	    max64(grant_wish(cfg, r, horizon_s), positive(r->want_min));
+
+	most = add64(most, positive(r->in_use)); /* rights may be below 0 */
+	return mul64(mul64(add64(most, 1), max64(cfg->tail_factor, 2)), n);
 }
 
 int64_t
 grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r)
 {
-	int64_t most = max64(grant_wish(cfg, r), positive(r->want_min));
+	return grant_floor(
+	    cfg, r, grant_horizon_most(cfg, r), GRANT_AGENTS_MAX);
+}
 
-	most = add64(most, positive(r->in_use)); /* rights may be below 0 */
-	/* Above it free / (2 n) is more than anybody asks for, and free more
-	 * than what makes a tail. */
-	return mul64(mul64(add64(most, 1), max64(cfg->tail_factor, 2)),
-	    GRANT_AGENTS_MAX);
+/* The horizon that `free` is plenty for. */
+static int64_t
+grant_horizon(const struct grant_config *cfg, const struct lease_view *v,
+    const Hg__LeaseReport *r, int64_t n, int64_t free, int64_t now)
+{
+	int64_t most = grant_horizon_most(cfg, r), more, h;
+
+	if (v->period_end != INT64_MAX)
+		most = min64(most, (v->period_end - now) / 1000000000);
+	if (most < cfg->rest_s)
+		return cfg->horizon_s;
+	if (v->soft || free >= grant_floor(cfg, r, most, n))
+		return most;
+	more = sub64(free, grant_floor(cfg, r, cfg->horizon_s, n));
+	if (more < 0 || r->steady_rate <= 0)
+		return cfg->horizon_s;
+	h = cfg->horizon_s +
+	    more / mul64(mul64(r->steady_rate, max64(cfg->tail_factor, 2)), n);
+	h = min64(h, most);
+	return h < cfg->rest_s ? cfg->horizon_s : h;
 }
 
 static int64_t
 grant_size(const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t n,
-    int64_t rights, int64_t shortfall, int64_t free)
+    int64_t horizon_s, int64_t rights, int64_t shortfall, int64_t free)
 {
 	int64_t want = positive(r->want_total), cap = free / (2 * n), need;
 
-	need = sub64(grant_wish(cfg, r), rights);
+	need = sub64(grant_wish(cfg, r, horizon_s), rights);
 	if (need <= 0 || free <= 0)
 		return 0;
 	if (shortfall <= free)
@@ -111,6 +168,31 @@ grant_size(const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t n,
 	/* The largest waiter cannot be served: only what smaller ones may
 	 * use, if there are any; the rest would be stranded here. */
 	return min64(positive(want - positive(r->want_min)), free);
+}
+
+/* Whether anybody else makes a difference, and how long the agent may be
+ * silent. After everything else was decided. */
+static void
+decide_rest(const struct grant_config *cfg, const struct lease_view *v,
+    const Hg__LeaseReport *r, int64_t horizon_s, int64_t shortfall,
+    struct grant_result *d)
+{
+	int64_t n = v->counted ? v->n_active + 1 : GRANT_AGENTS_MAX;
+	int64_t floor = grant_floor(cfg, r, horizon_s, n);
+	int64_t free = d->free + d->w.grant;
+
+	if (!v->is_current || d->recall_to >= 0 || d->w.recall || v->recall)
+		return;
+	d->plenty = !v->soft && !v->moved && !v->stale && free >= floor &&
+		    shortfall <= free;
+	if (d->plenty && d->move)
+		d->w.floor = floor;
+	if (horizon_s <= cfg->horizon_s || d->tail ||
+	    (!v->soft && free < floor))
+		return;
+	d->horizon_ms = horizon_s * 1000;
+	d->w.quiet_until =
+	    d->w.report_at + horizon_s * 1000000000 + 2 * cfg->recent_ns;
 }
 
 /* Another agent waits and this one holds idle rights. */
@@ -137,7 +219,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
     const Hg__LeaseReport *r, int64_t now, struct grant_result *ret)
 {
 	struct grant_result d = {.recall_to = -1, .free = v->free};
-	int64_t n = v->n_active + 1, rights, shortfall = 0, w, scarce;
+	int64_t n = v->n_active + 1, rights, shortfall = 0, w, scarce, h;
 
 	d.w = (struct lease_write){.budget_uid = v->budget_uid,
 	    .period_start = v->period_start,
@@ -148,10 +230,16 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 		max64(v->r_settled, min64(positive(r->settled), v->granted)),
 	    .r_in_use = positive(r->in_use),
 	    .report_at = now,
+	    .recent = now - cfg->recent_ns,
+	    .version = v->version,
+	    .seen_granted = v->exists ? v->granted : -1,
+	    .seen_returned = v->returned,
 	    .fence_at = now + cfg->fence_ms * INT64_C(1000000)};
 	d.free = add64(d.free, d.w.returned - v->returned);
 	d.avail = add64(positive(d.free), v->recallable);
 	rights = rights_of(v, &d.w);
+	h = grant_horizon(
+	    cfg, v, r, v->counted ? n : GRANT_AGENTS_MAX, d.free, now);
 	decide_recall(v, r, rights, &d);
 	w = max64(positive(r->w_p99), positive(r->want_min));
 	scarce = mul64(mul64(cfg->tail_factor, n), w);
@@ -161,7 +249,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 		if (d.recall_to < 0 &&
 		    (r->want_min > 0 || (!v->recall && d.free >= scarce)))
 			d.w.grant =
-			    grant_size(cfg, r, n, rights, shortfall, d.free);
+			    grant_size(cfg, r, n, h, rights, shortfall, d.free);
 		if (shortfall > d.free) {
 			/* also for smaller requests that wait there */
 			d.exhausted = d.avail < shortfall;
@@ -182,6 +270,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	d.move = d.w.grant > 0 || d.w.returned > v->returned ||
 		 d.w.recall_others || d.w.recall != v->recall;
 	d.report = v->exists;
+	decide_rest(cfg, v, r, h, shortfall, &d);
 	*ret = d;
 }
 
@@ -208,4 +297,5 @@ grant_answer(const struct grant_config *cfg, const struct lease_view *v,
 	g->free = d->free;
 	g->avail = d->avail;
 	g->busy = v->busy;
+	g->horizon_ms = d->horizon_ms;
 }

@@ -19,15 +19,22 @@
 #include "proto/headgate.pb-c.h"
 
 struct grant_config {
-	int64_t horizon_s;   /* rights for this long at the current rate */
+	int64_t horizon_s; /* rights for this long at the current rate */
+	/* While plenty is free: up to this long, at the steady rate; not less
+	 * than rest_s, which makes a difference. */
+	int64_t horizon_most_s, rest_s;
 	int64_t tail_factor; /* TAIL when free < factor * agents * large w */
 	int64_t fence_ms;    /* admission allowed this long without a reply */
 	int64_t recent_ns;   /* a report within it makes an agent active */
 };
-extern const struct grant_config grant_default; /* 10 s, 4, 15 min, 5 s */
+/* 10 s, up to 5 min from 20 s on; 4, 15 min, 5 s */
+extern const struct grant_config grant_default;
 
 struct grant_result {
-	bool move;	      /* money or marks move: write under the lock */
+	bool move; /* money or marks move: write under the lock */
+	/* While w.floor is free nobody else makes a difference: it may be
+	 * written with others at once (store_lease_write_some()). */
+	bool plenty;
 	bool report;	      /* the report's columns are worth writing */
 	struct lease_write w; /* grant, returned, ... */
 	/* the answer */
@@ -36,6 +43,10 @@ struct grant_result {
 	bool tail, exhausted;
 	int64_t spent, free;
 	int64_t avail; /* free + idle rights of others */
+	/* What the agent may be told when w was written: it need not report
+	 * before half of it; 0 = with each heartbeat. w.quiet_until is longer
+	 * by what its report may be late. */
+	int64_t horizon_ms;
 };
 
 /* With this much free the number of agents (up to GRANT_AGENTS_MAX) and what

@@ -217,6 +217,7 @@ void store_unlisten(struct store_listener *l); /* joins; NULL is ok */
 /* Channels in use. */
 #define STORE_CHANNEL_CONFIG "headgate_config" /* payload: version */
 #define STORE_CHANNEL_FLEET  "headgate_fleet"
-#define STORE_CHANNEL_TOKEN  "headgate_token" /* an admin token was revoked */
+#define STORE_CHANNEL_TOKEN  "headgate_token"  /* an admin token was revoked */
+#define STORE_CHANNEL_RECALL "headgate_recall" /* payload: uid of a budget */
 
 #endif

@@ -116,7 +116,7 @@ store_budget_status(struct db *db, uint64_t budget_uid, int64_t at,
 
 /* Columns of an array of structs as int64 arrays. */
 struct columns {
-	int64_t *v[6];
+	int64_t *v[13];
 };
 
 static int
@@ -200,6 +200,9 @@ view_read(const struct db_rows *r, size_t i, struct lease_view *v)
 	v->recallable = db_i64(r, i, 21);
 	v->busy = db_i64(r, i, 22);
 	v->exists = !db_is_null(r, i, 10);
+	v->counted = !db_is_null(r, i, 20);
+	v->version = db_i64(r, i, 23);
+	v->moved = db_bool(r, i, 24);
 }
 
 /* Column 19 is the asked start unless it means the current period. */
@@ -212,10 +215,12 @@ static const struct db_stmt lease_read = {
     "p.config_version < c.version, "
     "l.granted, l.settled, l.returned, l.high_water, l.report_at, "
     "l.fence_at, l.r_settled, l.r_in_use, l.recall, "
-    "nullif(nullif(k.start, 0), c.period_start), o.n, "
+    "nullif(nullif(k.start, 0), c.period_start), "
+    "CASE WHEN k.plenty = 0 OR k.plenty > p.free "
+    "+ least(0, CASE WHEN h.is THEN c.lim - p.limit_nano END) THEN o.n END, "
     "CASE WHEN h.is THEN coalesce(o.idle, 0) "
     "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END, "
-    "o.busy "
+    "o.busy, p.config_version, h.is AND (c.span > 0 OR c.lim <> p.limit_nano) "
     "FROM unnest($1::bigint[], $2::bigint[], $7::bigint[]) "
     "WITH ORDINALITY AS k(uid, start, plenty, ord) "
     "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
@@ -233,7 +238,9 @@ static const struct db_stmt lease_read = {
     "AND x.budget_uid = p.budget_uid "
     "AND x.period_start = p.period_start AND NOT x.doubtful "
     "AND NOT (x.agent_id = $3 AND x.boot_epoch = $4) "
-    "AND x.report_at >= $6) o ON true ORDER BY k.ord"};
+    "AND (x.report_at >= $6 OR (x.quiet_until >= $5 AND x.granted "
+    "- x.returned > greatest(x.settled, x.r_settled)))) o ON true "
+    "ORDER BY k.ord"};
 
 int
 store_lease_read(struct db *db, struct str agent_id, uint64_t boot_epoch,
@@ -306,7 +313,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	    "SELECT CASE WHEN $5::bigint > 0 AND EXISTS (SELECT 1 FROM agent a "
 	    "WHERE a.id = $3 AND a.boot_epoch > $4) THEN NULL "
 	    "ELSE hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-	    "$11, $12, $13) END"};
+	    "$11, $12, $13, $14, $15) END"};
 	struct db_rows *r = NULL;
 	int rc;
 
@@ -315,7 +322,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		DBI(boot_epoch), DBI(w->grant), DBI(w->returned),
 		DBI(w->high_water), DBI(w->r_settled), DBI(w->r_in_use),
 		DBI(w->report_at), DBI(w->fence_at), DBB(w->recall),
-		DBB(w->recall_others)),
+		DBB(w->recall_others), DBI(w->quiet_until), DBI(w->recent)),
 	    &r, e);
 	if (rc == 0 && db_is_null(r, 0, 0))
 		/* This replica has not heard of the newer process yet. */
@@ -326,54 +333,83 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	return rc;
 }
 
-int
-store_lease_reports(struct db *db, struct str agent_id, uint64_t boot_epoch,
-    const struct lease_write *w, size_t n, struct error *e)
+static void
+some_columns(struct columns *k, const struct lease_write *w, size_t n)
 {
-	/* Rows are locked in the order in which ingest locks them. */
+	for (size_t i = 0; i < n; i++) {
+		k->v[0][i] = (int64_t)w[i].budget_uid;
+		k->v[1][i] = w[i].period_start;
+		k->v[2][i] = w[i].grant;
+		k->v[3][i] = w[i].returned;
+		k->v[4][i] = w[i].high_water;
+		k->v[5][i] = w[i].r_settled;
+		k->v[6][i] = w[i].r_in_use;
+		k->v[7][i] = w[i].fence_at;
+		k->v[8][i] = w[i].quiet_until;
+		k->v[9][i] = w[i].floor;
+		k->v[10][i] = w[i].version;
+		k->v[11][i] = w[i].seen_granted;
+		k->v[12][i] = w[i].seen_returned;
+	}
+}
+
+static int
+write_some(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct columns *k, size_t n, int64_t now, bool *written,
+    struct error *e)
+{
 	static const struct db_stmt st = {
-	    "WITH q AS (SELECT x.budget_uid, x.period_start, t.h, t.s, t.i, "
-	    "t.f FROM lease x JOIN unnest($3::bigint[], $4::bigint[], "
-	    "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) "
-	    "AS t(uid, start, h, s, i, f) ON x.budget_uid = t.uid "
-	    "AND x.period_start = t.start WHERE x.agent_id = $1 "
-	    "AND x.boot_epoch = $2 ORDER BY 1, 2 FOR UPDATE OF x) "
-	    "UPDATE lease x SET high_water = greatest(x.high_water, q.h), "
-	    "r_settled = greatest(x.r_settled, q.s), r_in_use = q.i, "
-	    "report_at = greatest(x.report_at, $9), "
-	    "fence_at = greatest(x.fence_at, q.f) FROM q "
-	    "WHERE x.budget_uid = q.budget_uid "
-	    "AND x.period_start = q.period_start AND x.agent_id = $1 "
-	    "AND x.boot_epoch = $2"};
-	struct columns k;
-	size_t i;
+	    "SELECT hg_lease_write_some($1, $2, $3, $4, $5, $6, $7, $8, $9, "
+	    "$10, $11, $12, array_replace($13::bigint[], 0, NULL), $14, $15, "
+	    "$16)"};
+	struct db_rows *r = NULL;
 	int rc;
 
+	rc = db_query(db, &st,
+	    DB_ARGS(DBS(agent_id), DBI(boot_epoch), DBI(now), DBIA(k->v[0], n),
+		DBIA(k->v[1], n), DBIA(k->v[2], n), DBIA(k->v[3], n),
+		DBIA(k->v[4], n), DBIA(k->v[5], n), DBIA(k->v[6], n),
+		DBIA(k->v[7], n), DBIA(k->v[8], n), DBIA(k->v[9], n),
+		DBIA(k->v[10], n), DBIA(k->v[11], n), DBIA(k->v[12], n)),
+	    &r, e);
+	for (size_t i = 0; rc == 0 && i < db_rows_count(r); i++) {
+		int64_t at = db_i64(r, i, 0) - 1;
+
+		MUST(at >= 0 && (size_t)at < n);
+		written[at] = true;
+	}
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_lease_write_some(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    const struct lease_write *w, size_t n, bool *written, struct error *e)
+{
+	struct columns k;
+	bool moves = false;
+	int rc;
+
+	memset(written, 0, n * sizeof(*written));
 	if (n == 0)
 		return 0;
-	if (columns_new(&k, 6, n) != 0)
-		return err_set(e, ERR_NOMEM, "no memory for lease reports");
-	for (i = 0; i < n; i++) {
-		k.v[0][i] = (int64_t)w[i].budget_uid;
-		k.v[1][i] = w[i].period_start;
-		k.v[2][i] = w[i].high_water;
-		k.v[3][i] = w[i].r_settled;
-		k.v[4][i] = w[i].r_in_use;
-		k.v[5][i] = w[i].fence_at;
-	}
+	if (columns_new(&k, 13, n) != 0)
+		return err_set(e, ERR_NOMEM, "no memory for leases");
+	some_columns(&k, w, n);
+	for (size_t i = 0; i < n; i++)
+		moves |= w[i].floor > 0;
 	rc = db_begin(db, e);
-	if (rc == 0)
+	if (rc == 0 && !moves)
 		rc = db_script(db, "SET LOCAL synchronous_commit = off", e);
 	if (rc == 0)
-		rc = db_exec(db, &st,
-		    DB_ARGS(DBS(agent_id), DBI(boot_epoch), DBIA(k.v[0], n),
-			DBIA(k.v[1], n), DBIA(k.v[2], n), DBIA(k.v[3], n),
-			DBIA(k.v[4], n), DBIA(k.v[5], n), DBI(w[0].report_at)),
-		    NULL, e);
+		rc = write_some(db, agent_id, boot_epoch, &k, n, w[0].report_at,
+		    written, e);
 	if (rc == 0)
 		rc = db_commit(db, e);
 	else
 		db_rollback(db);
+	if (rc != 0)
+		memset(written, 0, n * sizeof(*written));
 	free(k.v[0]);
 	return rc;
 }

@@ -82,14 +82,18 @@ struct lease_view {
 	bool soft;
 	bool is_current; /* the period holds `now` */
 	bool stale;	 /* its row is missing or the budget changed: lock */
-	bool exists;	 /* this agent has a lease of the period */
+	bool moved;  /* its limit is not what the row says, or a window rolls */
+	bool exists; /* this agent has a lease of the period */
 	int64_t period_start, period_end, limit, free, spent;
 	/* this agent's lease; zeros when there is none yet */
 	int64_t granted, settled, returned, high_water, report_at, fence_at;
 	int64_t r_settled, r_in_use;
 	bool recall;
-	/* the others on this period */
-	int64_t n_active;   /* agents with a recent report, this one not */
+	int64_t version; /* of the configuration that the row is from */
+	/* The others on this period. Active: with a recent report, or not
+	 * expected to report yet (quiet_until) and holding rights. */
+	bool counted;	    /* else nobody was: see lease_key.plenty */
+	int64_t n_active;   /* active agents, this one not */
 	int64_t recallable; /* their idle rights */
 	int64_t busy;	    /* reserved there by requests in flight */
 };
@@ -123,18 +127,30 @@ struct lease_write {
 	int64_t returned; /* new cumulative value (merged by maximum); free
 			     rises by the difference */
 	int64_t high_water, r_settled, r_in_use, report_at, fence_at;
+	/* The agent need not report before; merged by maximum. 0: it reports
+	 * with each heartbeat. */
+	int64_t quiet_until;
 	bool recall;	    /* keep or clear this lease's recall mark */
 	bool recall_others; /* ask the others to give back */
+	int64_t recent;	    /* with it: who reported since need not be told */
+	/* Only store_lease_write_some(): money moves when at least `floor` is
+	 * free, the row is of `version`, and the lease holds what was seen
+	 * (seen_granted -1: there was none). floor 0: no money moves. */
+	int64_t floor, version, seen_granted, seen_returned;
 };
 /* After store_lease_lock(), same transaction. ERR_CONFLICT when free is less
  * than the grant (cannot happen under the lock). ERR_VERSION: a grant for a
  * boot epoch that another one has superseded. */
 int store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
     const struct lease_write *w, struct error *e) MUST_CHECK;
-/* Only the report columns of existing leases, many at once, without the
- * period's lock and without waiting for the disk. Own transaction. */
-int store_lease_reports(struct db *db, struct str agent_id, uint64_t boot_epoch,
-    const struct lease_write *w, size_t n, struct error *e) MUST_CHECK;
+/* Many leases at once, in a transaction of its own: moves of money where the
+ * conditions in lease_write hold, and reports (floor 0) of leases that exist.
+ * written[i] tells which were; nothing of the others was. The recall marks stay
+ * as they are. w[0].report_at is that of all. Without moves of money it does
+ * not wait for the disk. ERR_AGAIN: nothing was written. */
+int store_lease_write_some(struct db *db, struct str agent_id,
+    uint64_t boot_epoch, const struct lease_write *w, size_t n, bool *written,
+    struct error *e) MUST_CHECK;
 
 /* Give the rest of leases of epochs below `boot_epoch` back to free where the
  * journal of that epoch is complete (every shard closed): the evidence.

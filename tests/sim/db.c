@@ -227,7 +227,7 @@ static const struct {
     {"SELECT period_start FROM budget_period ", m_lock_old},
     {"SELECT count(hg_charge(", m_charge},
     {"SELECT CASE WHEN $5::bigint > 0 AND EXISTS", m_lease_write},
-    {"WITH q AS (SELECT x.budget_uid, x.period_start", m_reports},
+    {"SELECT hg_lease_write_some(", m_lease_write_some},
     {"SELECT hg_release(", m_release},
     {"SELECT seq FROM usage_watermark", m_mark_get},
     {"INSERT INTO usage_watermark", m_mark_add},

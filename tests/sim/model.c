@@ -124,9 +124,17 @@ m_budget_period(struct sim *s, uint64_t uid, int64_t at)
 /* ---- reading
  * ------------------------------------------------------------------- */
 
+/* Silent because it was told that it may be, with rights. */
+static bool
+m_rests(const struct m_lease *x, int64_t now)
+{
+	return x->quiet_until >= now &&
+	       x->granted - x->returned > max64(x->settled, x->r_settled);
+}
+
 static void
 m_others(const struct sim *s, const struct m_period *p, unsigned agent,
-    uint64_t boot, int64_t recent, int64_t *v)
+    uint64_t boot, int64_t now, int64_t recent, int64_t *v)
 {
 	v[0] = v[1] = v[2] = 0;
 	for (unsigned i = 0; i < s->db.n_leases; i++) {
@@ -134,7 +142,7 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 
 		if (x->uid != p->uid || x->start != p->start || x->doubtful ||
 		    (x->agent == agent && x->boot == boot) ||
-		    x->report_at < recent)
+		    (x->report_at < recent && !m_rests(x, now)))
 			continue;
 		v[0]++;
 		v[1] +=
@@ -145,7 +153,7 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 }
 
 /* Columns as in lease_read of store_lease.c. */
-#define M_LEASE_COLS 23
+#define M_LEASE_COLS 25
 static void
 m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
     uint64_t boot, int64_t now, int64_t recent, int64_t plenty, int64_t *v)
@@ -165,7 +173,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 	v[2] = n.start;
 	v[3] = n.end;
 	v[19] = asked == 0 || asked == n.start ? M_NULL : asked;
-	v[20] = 0;
+	v[24] = false;
 	if (asked == 0 && b == NULL)
 		return;
 	p = sim_db_period(s, uid, asked == 0 ? n.start : asked);
@@ -185,6 +193,8 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 	}
 	v[8] = p->settled + (here ? n.past_settled : 0);
 	v[9] = b != NULL && p->version < b->version;
+	v[23] = (int64_t)p->version;
+	v[24] = here && (b->width > 0 || n.lim != p->limit);
 	l = sim_db_lease(s, uid, p->start, agent, boot);
 	if (l != NULL) {
 		v[10] = l->granted;
@@ -199,7 +209,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 	}
 	if (plenty == 0 ||
 	    plenty > p->free + (here ? min64(0, n.lim - p->limit) : 0))
-		m_others(s, p, agent, boot, recent, &v[20]);
+		m_others(s, p, agent, boot, now, recent, &v[20]);
 	if (here && n.past > n.past_settled + n.past_held)
 		v[21] = (v[21] == M_NULL ? 0 : v[21]) + n.past -
 			n.past_settled - n.past_held;
@@ -259,8 +269,12 @@ m_lease_add(
 }
 
 static void
-m_recall_others(struct sim *s, const struct m_lease *me)
+m_recall_others(
+    struct sim *s, const struct m_lease *me, int64_t now, int64_t recent)
 {
+	struct m_period *p = &s->db.periods[me->period];
+	bool resting = false;
+
 	for (unsigned i = 0; i < s->db.n_leases; i++) {
 		struct m_lease *x = &s->db.leases[i];
 
@@ -269,7 +283,15 @@ m_recall_others(struct sim *s, const struct m_lease *me)
 		    x->granted - x->returned - max64(x->settled, x->r_settled) >
 			x->r_in_use)
 			x->recall = true;
+		resting |= x != me && x->uid == me->uid &&
+			   x->start == me->start && x->recall && !x->doubtful &&
+			   x->quiet_until >= now && x->report_at < recent;
 	}
+	if (!resting ||
+	    (p->recall_told <= now && p->recall_told >= now - NS_PER_S))
+		return;
+	p->recall_told = now;
+	s->db.told |= UINT64_C(1) << (me->uid - 100);
 }
 
 static void
@@ -287,6 +309,7 @@ m_lease_merge(const struct sim *s, struct m_lease *l, const struct db_val *a,
 	l->report_at = max64(l->report_at, a[10].v.i);
 	l->fence_at = max64(l->fence_at, a[11].v.i);
 	l->recall = a[12].v.b;
+	l->quiet_until = max64(l->quiet_until, a[14].v.i);
 }
 
 /* hg_lease_write() */
@@ -316,32 +339,64 @@ m_lease_write(struct sim *s, const struct db_val *a, struct db_rows **ret)
 		l = m_lease_add(s, uid, a[2].v.i, agent, boot);
 	m_lease_merge(s, l, a, back);
 	if (a[13].v.b && s->plant != PLANT_NO_RECALL)
-		m_recall_others(s, l);
+		m_recall_others(s, l, a[10].v.i, a[15].v.i);
 	return m_one(ret, true);
 }
 
-int
-m_reports(struct sim *s, const struct db_val *a, struct db_rows **ret)
+/* One row of hg_lease_write_some(); a: its arguments, i: the element. */
+static bool
+m_write_one(struct sim *s, const struct db_val *a, size_t i)
 {
-	const int64_t *uid = a[3].v.a.p, *start = a[4].v.a.p;
-	const int64_t *high = a[5].v.a.p, *settled = a[6].v.a.p;
-	const int64_t *in_use = a[7].v.a.p, *fence = a[8].v.a.p;
+#define COL(c) (((const int64_t *)a[c].v.a.p)[i])
+	uint64_t uid = (uint64_t)COL(4), boot = (uint64_t)a[2].v.i;
+	unsigned agent = m_agent_of(&a[1]);
+	struct m_period *p = sim_db_period(s, uid, COL(5));
+	struct m_lease *l = sim_db_lease(s, uid, COL(5), agent, boot);
+	bool last = s->plant == PLANT_LAST_WORD;
+	int64_t back = 0, seen = COL(15);
 
-	(void)ret;
-	for (size_t i = 0; i < a[3].v.a.n; i++) {
-		struct m_lease *l = sim_db_lease(s, (uint64_t)uid[i], start[i],
-		    m_agent_of(&a[1]), (uint64_t)a[2].v.i);
-
-		if (l == NULL)
-			continue;
-		l->high_water = max64(l->high_water, high[i]);
-		l->r_settled = s->plant == PLANT_LAST_WORD
-				   ? settled[i]
-				   : max64(l->r_settled, settled[i]);
-		l->r_in_use = in_use[i];
-		l->report_at = max64(l->report_at, a[9].v.i);
-		l->fence_at = max64(l->fence_at, fence[i]);
+	if (COL(13) > 0) { /* floor: money moves */
+		if (p == NULL || p->closing || p->free < COL(13) ||
+		    p->version != (uint64_t)COL(14) || p->end <= a[3].v.i)
+			return false;
+		if (l == NULL && seen == -1)
+			l = m_lease_add(s, uid, COL(5), agent, boot);
+		if (l == NULL || l->granted != max64(seen, 0) ||
+		    l->returned != COL(16) || l->recall)
+			return false;
+		back = max64(
+		    0, min64(COL(7), l->granted - l->settled) - l->returned);
 	}
+	if (l == NULL)
+		return false;
+	l->granted += COL(6);
+	l->returned += back;
+	if (p != NULL)
+		p->free += back - COL(6);
+	l->high_water = max64(l->high_water, COL(8));
+	l->r_settled = last ? COL(9) : max64(l->r_settled, COL(9));
+	l->r_in_use = COL(10);
+	l->report_at = max64(l->report_at, a[3].v.i);
+	l->fence_at = max64(l->fence_at, COL(11));
+	l->quiet_until = max64(l->quiet_until, COL(12));
+	return true;
+#undef COL
+}
+
+int
+m_lease_write_some(struct sim *s, const struct db_val *a, struct db_rows **ret)
+{
+	size_t n = a[4].v.a.n, k = 0;
+
+	*ret = m_rows(n, 1);
+	(*ret)->n = 0;
+	if (s->db.agents[m_agent_of(&a[1])].boot > (uint64_t)a[2].v.i &&
+	    s->plant != PLANT_OLD_BOOT)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (m_write_one(s, a, i))
+			(*ret)->v[k++] = (int64_t)i + 1;
+	(*ret)->n = k;
 	return 0;
 }
 

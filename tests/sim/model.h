@@ -22,7 +22,7 @@ typedef int m_statement(
     struct sim *s, const struct db_val *args, struct db_rows **ret);
 
 m_statement m_lease_read, m_lock_current, m_lock_old, m_charge, m_lease_write,
-    m_reports, m_release, m_mark_get, m_mark_add, m_mark_move, m_known,
+    m_lease_write_some, m_release, m_mark_get, m_mark_add, m_mark_move, m_known,
     m_quarantine, m_batch, m_ledger, m_hourly, m_daily;
 
 /* Zeroed rows; freed by db_rows_free(). */

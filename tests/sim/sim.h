@@ -114,7 +114,8 @@ struct m_period {
 	int64_t start, end, limit, free, settled, held;
 	int64_t top;	  /* highest limit ever: what safety is measured by */
 	int64_t released; /* doubt, by time */
-	bool closing;	  /* of a rolling window: nothing is granted any more */
+	int64_t recall_told;
+	bool closing; /* of a rolling window: nothing is granted any more */
 };
 /* hg_budget_now(): the period of a budget at an instant. past...: of the other
  * buckets of a rolling window. */
@@ -127,7 +128,7 @@ struct m_lease {
 	int64_t start;
 	unsigned agent;
 	int64_t granted, settled, returned, high_water, fence_at;
-	int64_t r_settled, r_in_use, report_at;
+	int64_t r_settled, r_in_use, report_at, quiet_until;
 	bool doubtful, recall;
 };
 struct m_mark {
@@ -160,6 +161,8 @@ struct m_db {
 	struct m_budget budgets[SIM_BUDGETS];
 	unsigned n_budgets;
 	int64_t ledger, hourly, daily, ledger_rows, quarantined, booked;
+	/* Budgets whose recall is told when the transaction commits, bits. */
+	uint64_t told;
 	unsigned n_periods, n_leases, n_marks, n_boots, n_usage;
 	struct m_period periods[M_PERIODS];
 	struct m_lease leases[M_LEASES];

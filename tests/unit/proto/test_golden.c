@@ -29,9 +29,12 @@ static const ProtobufCMessageDescriptor *const messages[] = {
     &hg__pull_reply__descriptor, &hg__heartbeat__descriptor,
     &hg__heartbeat_reply__descriptor, &hg__usage_record__descriptor,
     &hg__usage_batch__descriptor, &hg__usage_ack__descriptor,
-    &hg__envelope__descriptor};
+    &hg__envelope__descriptor,
+    /* not in the first release */
+    &hg__lease_recall__descriptor};
 
 #define N_MESSAGES (sizeof(messages) / sizeof(messages[0]))
+#define N_FIRST	   (N_MESSAGES - 1) /* of the first release */
 
 static void *golden_message(
     const ProtobufCMessageDescriptor *d, struct arena *a);
@@ -279,7 +282,7 @@ main(void)
 	TCase *tc = tcase_create("golden");
 
 	tcase_add_loop_test(tc, test_golden, 0, N_MESSAGES);
-	tcase_add_loop_test(tc, test_first_release, 0, N_MESSAGES);
+	tcase_add_loop_test(tc, test_first_release, 0, N_FIRST);
 	tcase_add_loop_test(tc, test_truncated, 0, N_MESSAGES);
 	tcase_add_test(tc, test_unknown_fields_stay);
 	suite_add_tcase(s, tc);
