@@ -160,6 +160,9 @@ app_config(struct app *app, struct error *e)
 	int rc;
 
 	tuning.idle_return_ns = app->opt.idle_return * NS_PER_MS;
+	/* Whoever lets requests wait for long means it. */
+	if (app->opt.lease_wait * NS_PER_MS / 2 > tuning.silent_ns)
+		tuning.silent_ns = app->opt.lease_wait * NS_PER_MS / 2;
 	app->leases = lease_table_new(&tuning);
 	app->rates = rate_table_new(&rate_tuning_default);
 	if (app->leases == NULL || app->rates == NULL)

@@ -320,7 +320,8 @@ rspr_frame(struct answer_reader *rd, struct json root)
 			continue;
 		/* A stream that leaves out its first frame. */
 		if (rc == 0 && rspr_types[i].fn != rspr_on_begin &&
-		    rspr_types[i].fn != rspr_on_end)
+		    rspr_types[i].fn != rspr_on_end &&
+		    rspr_types[i].fn != rspr_on_error)
 			rc = emit_start(&rd->em, STR_NULL, STR_NULL);
 		return rc != 0 ? rc : rspr_types[i].fn(rd, &f);
 	}

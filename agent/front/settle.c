@@ -173,9 +173,19 @@ settle_is_final(const struct request *r)
 	return u->known && u->final && !r->relay.unreadable && !r->relay.error;
 }
 
-/* An answer of status 2xx that held nothing but an error. What it told of its
- * usage counts. A provider that was too busy did nothing; one that broke down
- * may have worked before, which its bill tells: nothing is assumed. */
+/* Did an answer of status 2xx hold nothing but an error? A stream that began
+ * before has had the prompt read, and may have had hidden thoughts, whatever
+ * of it the client could be shown. */
+static bool
+settle_only_error(const struct request *r)
+{
+	return r->att.refused && r->relay.text_bytes == 0 &&
+	       (!r->att.streamed || r->relay.n_events <= 1);
+}
+
+/* The tokens of such an answer. What it told of its usage counts. A provider
+ * that was too busy did nothing; one that broke down may have worked before,
+ * which its bill tells: nothing is assumed. */
 static uint32_t
 settle_refused(const struct request *r, struct tokens *t)
 {
@@ -201,7 +211,7 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 	if (att->state != ATT_CALLED || r->scan.op >= OP_RESPONSE_GET)
 		return HG__USAGE_SOURCE__SOURCE_NONE;
 	if (status >= 200 && status < 300) {
-		if (att->refused && r->relay.text_bytes == 0)
+		if (settle_only_error(r))
 			return settle_refused(r, t);
 		if (complete && settle_is_final(r)) {
 			*t = relay_usage(&r->relay)->usage.tokens;

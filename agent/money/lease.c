@@ -354,7 +354,7 @@ lease_silent(const struct budget_cell *cell, int64_t mono_now)
 	int64_t since =
 	    atomic_load_explicit(cell->silent_since, memory_order_relaxed);
 
-	return since != 0 && mono_now - since >= LEASE_SILENT_NS;
+	return since != 0 && mono_now - since >= cell->silent_ns;
 }
 
 uint64_t

@@ -22,7 +22,8 @@
 #include "agent/config/bundle.h"
 #include "common/clock.h"
 
-/* An answer that takes longer does not come soon. */
+/* An answer that takes longer does not come soon; where requests may wait for
+ * long, half of that, see lease_tuning. */
 #define LEASE_SILENT_NS NS_PER_S
 
 struct lease {
@@ -79,6 +80,7 @@ struct budget_cell {
 	_Atomic int64_t hold_until, hold_amount;
 	/* Since when its table asks and hears nothing, 0 = it hears. */
 	const _Atomic int64_t *silent_since;
+	int64_t silent_ns;    /* what counts as silence */
 	_Atomic bool blocked; /* somebody was short of it since last report */
 	/* C only */
 	int64_t idle_since_mono, rate_mono, rate_per_s;
@@ -160,7 +162,7 @@ enum lease_verdict {
  * when they cost `share` per mille of that (learn.h; 0 = not known). */
 enum lease_verdict lease_verdict(
     const struct budget_cell *cell, int64_t amount, uint64_t gen, int share);
-/* W. Has the control plane left a question unanswered for LEASE_SILENT_NS? Who
+/* W. Has the control plane left a question unanswered for its silent_ns? Who
  * is short of rights then need not wait: none will come soon. */
 bool lease_silent(const struct budget_cell *cell, int64_t mono_now);
 /* Start of the program: what lease_wait calls (any thread; must not block).

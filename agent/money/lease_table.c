@@ -13,6 +13,7 @@ const struct lease_tuning lease_tuning_default = {
     .idle_return_ns = 5 * NS_PER_S,
     .horizon_ns = 10 * NS_PER_S,
     .recycle_ns = 600 * NS_PER_S,
+    .silent_ns = LEASE_SILENT_NS,
     .max_reports = 20000,
 };
 
@@ -124,6 +125,7 @@ table_add(struct lease_table *t, uint64_t uid, struct str name)
 	}
 	c->uid = uid;
 	c->silent_since = &t->silent_since;
+	c->silent_ns = t->tuning.silent_ns;
 	c->name = str_make(copy, name.len);
 	t->cells[t->n_cells] = c;
 	t->index[table_slot(t, uid)] = (uint32_t)++t->n_cells;

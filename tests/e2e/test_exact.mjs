@@ -138,9 +138,10 @@ test(`nothing costs more than was reserved, seed ${seed}`, async () => {
     if (r.status === 200)
       served.push(i);
   }
+  const counted = await agent.metric('headgate_prompts_counted_total');
+  console.log(`# ${served.length} of ${RUNS} served, ${counted} prompts counted`);
   equal(await agent.metric('headgate_reservation_overruns_total'), 0);
   assert(served.length >= RUNS * 0.8, `${served.length} of ${RUNS} served`);
-  const counted = await agent.metric('headgate_prompts_counted_total');
   assert(counted >= RUNS / 2, `${counted} counted`);
   agree(await reconcile(stack));
   for (let i = 0; i < RUNS; i++) {

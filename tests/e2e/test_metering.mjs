@@ -236,7 +236,10 @@ test('the stack starts: two agents, twelve providers', async () => {
   const got = await stack.apply([
     ...configuration(stack.provider.url), ...tenant('acme', [...ops, 'other'], { budget: '1000000' })]);
   keys = got.secrets;
-  agents = [1, 2].map((n) => stack.agent(`agent-${n}`, { args: ['--forward-sim-headers'] }));
+  // All clients begin at once, before any rights are there. On a busy machine
+  // the first ones may take longer than the 2 s that a request waits; refusals
+  // are not what is looked at here.
+  agents = [1, 2].map((n) => stack.agent(`agent-${n}`, { args: ['--forward-sim-headers', '--lease-wait', '30s'] }));
   for (const a of agents)
     await a.start();
   await stack.settled();

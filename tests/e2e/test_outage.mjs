@@ -37,6 +37,7 @@ class Load {
     this.ok = 0;
     this.failed = 0;
     this.statuses = {};
+    this.first = ''; // what failed first
     this.stopping = false;
     this.tasks = Array.from({ length: clients }, (_, i) => this.client(i));
   }
@@ -48,12 +49,18 @@ class Load {
         const r = await agent.chat(keys[0], prompt(`request ${n}`, {
           stream: n % 2 === 0, x_sim: { tokens: 10 + (n % 20) },
         }));
-        await r.text();
+        const text = await r.text();
         this.statuses[r.status] = (this.statuses[r.status] ?? 0) + 1;
-        if (r.ok) this.ok += 1; else this.failed += 1;
-        if (!r.ok) await delay(5);
-      } catch {
+        if (r.ok) {
+          this.ok += 1;
+          continue;
+        }
         this.failed += 1;
+        this.first ||= `${agent.name}: ${r.status} ${text}`;
+        await delay(5);
+      } catch (error) {
+        this.failed += 1;
+        this.first ||= `${agent.name}: ${error.cause ?? error}`;
         await delay(20);
       }
     }
@@ -81,13 +88,25 @@ async function underLoad(fn) {
   return load;
 }
 
+// An agent goes on for as long as its rights last: some seconds of what it was
+// seen to spend. Right after its first requests nothing has been seen yet.
+async function rightsFor(load, n) {
+  await until(`every agent to hold rights for ${n} requests`, async () => {
+    const leases = (await Promise.all(agents.map((a) => a.status()))).map((s) =>
+      s.leases.find((l) => l.budget === 'acme.main' && !l.superseded));
+    const each = leases.reduce((sum, l) => sum + Number(l.settled), 0) / load.ok;
+    return leases.every((l) => l.left >= n * each + l.in_use);
+  });
+}
+
 test('control plane killed and away: agents go on; then usage arrives', async () => {
   const load = await underLoad(async (l) => {
     await l.more(100);
+    await rightsFor(l, 200);
     await stack.control.proc.kill();
     await l.more(200);
   });
-  equal(load.failed, 0, 'failed requests');
+  equal(load.failed, 0, `failed requests (${JSON.stringify(load.statuses)}, ${load.first})`);
   await stack.control.start();
   agree(await reconcile(stack));
 }, { timeout: 120000 });

@@ -384,15 +384,29 @@ rig_control(void *arg)
 
 /* ---- life ---- */
 
+static int64_t
+rig_mono(struct clock *c)
+{
+	(void)c;
+	return clock_mono(clock_system());
+}
+
+static int64_t
+rig_wall(struct clock *c)
+{
+	return clock_wall(clock_system()) +
+	       atomic_load(&((struct rig_clock *)c)->ahead);
+}
+
 static void
-rig_options(struct rig *r)
+rig_options(struct rig *r, const struct rig_config *c)
 {
 	r->opt.data_listen = "127.0.0.1:0";
 	r->opt.max_body = 1 << 20;
 	r->opt.max_head = 8192;
 	r->opt.max_connections = 20000;
 	r->opt.stream_buffer = 65536;
-	r->opt.lease_wait = 1000;
+	r->opt.lease_wait = c->lease_wait != 0 ? c->lease_wait : 1000;
 	r->opt.forward_sim_headers = true;
 }
 
@@ -408,15 +422,17 @@ rig_start(struct rig *r, const struct rig_config *c)
 
 	memset(r, 0, sizeof(*r));
 	ck_assert_int_ge(sodium_init(), 0);
-	rig_options(r);
+	rig_options(r, c);
 	r->opt.queue_wait = c->queue_wait;
 	atomic_store(&r->purse, c->budget);
+	atomic_store(&r->deaf, c->deaf);
 	tmp = getenv("TMPDIR");
 	(void)snprintf(r->dir, sizeof(r->dir), "%s/headgate-rig-XXXXXX",
 	    tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(r->dir));
 	a->opt = &r->opt;
-	a->clock = clock_system();
+	r->clock.clock = (struct clock){rig_mono, rig_wall};
+	a->clock = &r->clock.clock;
 	a->rng = rng_system();
 	a->metrics = metric_set_new(agent_metric_defs, AM_COUNT);
 	a->n_workers = c->n_workers != 0 ? c->n_workers : 1;

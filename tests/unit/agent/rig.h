@@ -31,6 +31,8 @@ struct rig_config {
 	uint32_t max_concurrency; /* of each deployment */
 	uint32_t connect_ms, first_byte_ms, idle_ms; /* 0 = defaults */
 	bool no_stream_options;
+	bool deaf;	       /* it starts so, see struct rig */
+	int64_t lease_wait;    /* ms a request may wait for rights; 0 = 1000 */
 	int64_t dearer_at;     /* wall ns: from then on prices are tenfold; 0 */
 	bool no_output_price;  /* of "m1", so that it has no price */
 	const char *tokenizer; /* of the models; NULL = none */
@@ -40,8 +42,15 @@ struct rig_config {
 	int64_t queue_wait;	      /* ms */
 };
 
+/* The system's time; a test may set the wall clock forward. */
+struct rig_clock {
+	struct clock clock;
+	_Atomic int64_t ahead; /* ns of the wall clock */
+};
+
 struct rig {
 	struct agent agent;
+	struct rig_clock clock;
 	struct agent_options opt;
 	struct lease_table *leases;
 	struct limit_registry *limits;

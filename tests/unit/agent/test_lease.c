@@ -608,6 +608,31 @@ START_TEST(test_threads)
 }
 END_TEST
 
+/* Silence is counted from the first question that has no answer. */
+START_TEST(test_silent)
+{
+	struct lease_tuning tuning = lease_tuning_default;
+
+	for (int i = 1; i <= 3; i++) {
+		struct lease_table *t;
+		struct budget_cell *c;
+		Hg__LeaseGrant g = grant(7, 1000, 100);
+
+		tuning.silent_ns = i * NS_PER_S;
+		t = lease_table_new(&tuning);
+		c = cell_new(t, 7, false);
+		ck_assert(!lease_silent(c, 90 * NS_PER_S));
+		lease_table_asked(t, NS_PER_S);
+		lease_table_asked(t, NS_PER_S + 1);
+		ck_assert(!lease_silent(c, (i + 1) * NS_PER_S - 1));
+		ck_assert(lease_silent(c, (i + 1) * NS_PER_S));
+		give(t, 2 * NS_PER_S, &g);
+		ck_assert(!lease_silent(c, 90 * NS_PER_S));
+		lease_table_free(t);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -621,5 +646,6 @@ main(void)
 	UNIT_ADD(s, test_soft_and_overrun);
 	UNIT_ADD(s, test_random_schedules);
 	UNIT_ADD(s, test_threads);
+	UNIT_ADD(s, test_silent);
 	return unit_run(s);
 }

@@ -218,6 +218,10 @@ START_TEST(stream_ends)
 		       "\"rate_limit_exceeded\",\"message\":\"slow\"}\n\n"
 		       "data: {\"type\":\"response.completed\"}\n\n",
 	    0, "start resp_1 gpt-5\nerror 429 rate_limit_exceeded slow\n");
+	/* An error that comes first is all there is: nothing began. */
+	EXPECT("event: error\ndata: {\"type\":\"error\",\"code\":"
+	       "\"server_error\",\"message\":\"busy\",\"param\":null}\n\n",
+	    0, "error 500 server_error busy\n");
 	EXPECT("data: {\"error\":{\"type\":\"invalid_request_error\","
 	       "\"message\":\"m\",\"code\":null}}\n\n",
 	    0, "error 400 invalid_request_error m\n");
