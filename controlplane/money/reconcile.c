@@ -119,11 +119,12 @@ reconcile_look(struct reconcile *r, struct reconcile_latest *l, struct error *e)
 static int
 reconcile_retention(struct reconcile *r, struct error *e)
 {
-	int64_t now = clock_wall(clock_system()), n = 0;
+	int64_t now = clock_wall(clock_system()), n = 0, limits;
 	struct retention gone;
-	int rc = 0;
+	int rc;
 
-	if (r->o.audit_days > 0)
+	rc = store_rate_retention(r->o.store, now, &limits, e);
+	if (rc == 0 && r->o.audit_days > 0)
 		rc = store_audit_retention(
 		    r->o.store, r->o.audit_days, now, &n, e);
 	if (n > 0)

@@ -74,6 +74,11 @@ struct retention {
  * what was done until then is done. */
 int store_retention(struct store *s, int64_t days, int64_t wall_now,
     struct retention *ret, struct error *e) MUST_CHECK;
+/* Forget what is lent of limits that were deleted: a day after the last
+ * decision, when every share has ended. *n: how many limits. ERR_AGAIN as
+ * above. */
+int store_rate_retention(
+    struct store *s, int64_t wall_now, int64_t *n, struct error *e) MUST_CHECK;
 /* Delete the entries of the audit log from before `days` ago; an entry says
  * how many went (*n). ERR_AGAIN as above. */
 int store_audit_retention(struct store *s, int64_t days, int64_t wall_now,

@@ -51,6 +51,29 @@ store_audit_retention(struct store *s, int64_t days, int64_t wall_now,
 	return rc;
 }
 
+/* A share that holds keeps its limit's rows: should a rollback bring the limit
+ * back, what is lent counts. The rows that somebody works with are skipped. */
+int
+store_rate_retention(
+    struct store *s, int64_t wall_now, int64_t *n, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "WITH gone AS MATERIALIZED (SELECT p.limit_uid FROM rate_pool p "
+	    "WHERE p.at < $1 AND NOT EXISTS (SELECT 1 FROM config_item i "
+	    "WHERE i.uid = p.limit_uid) AND NOT EXISTS (SELECT 1 FROM "
+	    "rate_share s WHERE s.limit_uid = p.limit_uid "
+	    "AND greatest(s.until_at, s.old_until) >= $1) "
+	    "FOR UPDATE OF p SKIP LOCKED), shares AS (DELETE FROM rate_share s "
+	    "USING gone WHERE s.limit_uid = gone.limit_uid), pools AS (DELETE "
+	    "FROM rate_pool p USING gone WHERE p.limit_uid = gone.limit_uid) "
+	    "SELECT count(*) FROM gone"};
+	struct expire x = {.st = &st, .arg = DBI(wall_now - RETENTION_DAY_NS)};
+	int rc = store_tx(s, 1, expire_tx, &x, e);
+
+	*n = rc == 0 ? x.n : 0;
+	return rc;
+}
+
 int
 store_retention(struct store *s, int64_t days, int64_t wall_now,
     struct retention *ret, struct error *e)

@@ -625,6 +625,50 @@ START_TEST(test_closed_period)
 }
 END_TEST
 
+/* Deleted limits: a fresh one, one that still lends, one that may go; and one
+ * that is configured. */
+START_TEST(test_rate_retention)
+{
+	struct store *s = world();
+	struct db *db = NULL;
+	int64_t n = -1;
+	struct error e;
+
+	pgtest_sql(s,
+	    "INSERT INTO rate_pool SELECT u, CASE u WHEN 9001 THEN 10 ELSE 5 "
+	    "END, 0, 0 FROM generate_series(9001, 9004) u; "
+	    "INSERT INTO rate_share SELECT u, 'a', 1, 1, 1, CASE u WHEN 9002 "
+	    "THEN 10 ELSE 4 END, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 "
+	    "FROM generate_series(9001, 9004) u; "
+	    "INSERT INTO config_item SELECT (jsonb_populate_record(i, "
+	    "'{\"uid\": 9004, \"name\": \"acme.more\", \"kind\": 10}')).* "
+	    "FROM config_item i ORDER BY uid LIMIT 1");
+	/* Somebody works with it: not now. */
+	OK(store_take(s, &db, &e));
+	OK(db_begin(db, &e));
+	OK(db_script(
+	    db, "SELECT FROM rate_pool WHERE limit_uid = 9003 FOR UPDATE", &e));
+	OK(store_rate_retention(s, DAY + 10, &n, &e));
+	ck_assert_int_eq(n, 0);
+	db_rollback(db);
+	store_give(db);
+	OK(store_rate_retention(s, DAY + 10, &n, &e));
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(pgtest_number(s, "SELECT sum(limit_uid) - 27000 FROM "
+					  "rate_pool"),
+	    7);
+	ck_assert_int_eq(pgtest_number(s, "SELECT sum(limit_uid) - 27000 FROM "
+					  "rate_share"),
+	    7);
+	OK(store_rate_retention(s, DAY + 11, &n, &e));
+	ck_assert_int_eq(n, 2);
+	ck_assert_int_eq(
+	    pgtest_number(s, "SELECT max(limit_uid) - count(*) FROM rate_pool"),
+	    9003);
+	pgtest_close(s);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -642,6 +686,7 @@ suite(void)
 	UNIT_ADD(s, test_period_corrupted);
 	UNIT_ADD(s, test_watermark);
 	UNIT_ADD(s, test_one_at_a_time);
+	UNIT_ADD(s, test_rate_retention);
 	UNIT_ADD(s, test_retention);
 	UNIT_ADD(s, test_retention_leases);
 	UNIT_ADD(s, test_closed_period);
