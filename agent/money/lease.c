@@ -5,11 +5,12 @@
  * other counters follow it and are only read by reports:
  *
  *   reserve  left -= a, then in_use += a
- *   settle   in_use -= a, settled += c, then left += a - c
- *   lower    in_use -= a - b, then left += a - b
+ *   settle   settled += c, left += a - c, then in_use -= a
+ *   lower    left += a - b, then in_use -= a - b
  *
- * A reader that looks in the middle sees less rights than there are, never
- * more, as long as it trusts `left` alone.
+ * `left` alone says what may be promised. Who asks whether money may still come
+ * (lease_verdict) reads in_use before left, and both before what was given
+ * back, so that what moves meanwhile is seen once or twice, not never.
  */
 #include "agent/money/lease.h"
 
@@ -76,8 +77,8 @@ lease_take(struct lease *l, int64_t amount)
 static void
 lease_give_back(struct lease *l, int64_t amount)
 {
-	atomic_fetch_sub_explicit(&l->in_use, amount, memory_order_relaxed);
 	atomic_fetch_add_explicit(&l->left, amount, memory_order_acq_rel);
+	atomic_fetch_sub_explicit(&l->in_use, amount, memory_order_release);
 }
 
 /* *max is at least v from now on. */
@@ -258,12 +259,12 @@ lease_settle(struct reservation *r, int64_t cost)
 		lease_spent(r->cells[i], cost);
 		if (l == NULL)
 			continue;
-		atomic_fetch_sub_explicit(
-		    &l->in_use, r->amount, memory_order_relaxed);
 		atomic_fetch_add_explicit(
 		    &l->settled, cost, memory_order_relaxed);
 		atomic_fetch_add_explicit(
 		    &l->left, r->amount - cost, memory_order_acq_rel);
+		atomic_fetch_sub_explicit(
+		    &l->in_use, r->amount, memory_order_release);
 	}
 	if (r->n > 0 && cost > r->amount) {
 		atomic_fetch_add(&lease_n_overruns, 1);
@@ -283,18 +284,28 @@ lease_lower(struct reservation *r, int64_t amount)
 	r->amount = amount;
 }
 
+/* Somebody who waits would make do with `amount`. */
+static void
+lease_want_least(struct budget_cell *cell, int64_t amount)
+{
+	int64_t least =
+	    atomic_load_explicit(&cell->want_least, memory_order_relaxed);
+
+	while ((least == 0 || amount < least) &&
+	       !atomic_compare_exchange_weak_explicit(&cell->want_least, &least,
+		   amount, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 uint64_t
 lease_wait(struct budget_cell *cell, int64_t amount)
 {
-	int64_t min;
 	uint64_t gen;
 
 	MUST(amount >= 0);
+	lease_want_least(cell, amount);
+	lease_raise(&cell->want_min, amount);
 	atomic_fetch_add(&cell->want_total, amount);
-	min = atomic_load(&cell->want_min);
-	while (amount > min &&
-	       !atomic_compare_exchange_weak(&cell->want_min, &min, amount))
-		;
 	atomic_store(&cell->touched, true);
 	/* A reply on its way may answer a question without us in it. The order
 	 * of the two loads matters: see lease_table_reply(). */
@@ -320,25 +331,27 @@ lease_wait_done(struct budget_cell *cell, int64_t amount)
 }
 
 enum lease_verdict
-lease_verdict(
-    const struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
+lease_verdict(struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
 {
 	const struct lease *l =
 	    atomic_load_explicit(&cell->current, memory_order_acquire);
-	int64_t hope, busy;
+	int64_t hope = 0, busy = 0, going;
 
+	lease_want_least(cell, amount);
 	if (atomic_load_explicit(&cell->reply_gen, memory_order_acquire) <=
 		gen ||
 	    !atomic_load_explicit(&cell->exhausted, memory_order_relaxed))
 		return LEASE_WAIT;
-	hope = atomic_load_explicit(&cell->avail, memory_order_relaxed);
-	busy = atomic_load_explicit(&cell->busy, memory_order_relaxed);
-	if (l != NULL) {
-		hope = lease_add_cap(
-		    hope, atomic_load_explicit(&l->left, memory_order_relaxed));
-		busy = lease_add_cap(busy,
-		    atomic_load_explicit(&l->in_use, memory_order_relaxed));
+	if (l != NULL) { /* the order: see the top */
+		busy = atomic_load_explicit(&l->in_use, memory_order_acquire);
+		hope = atomic_load_explicit(&l->left, memory_order_acquire);
 	}
+	going = atomic_load_explicit(&cell->going, memory_order_acquire);
+	hope = lease_add_cap(hope, going);
+	hope = lease_add_cap(
+	    hope, atomic_load_explicit(&cell->avail, memory_order_relaxed));
+	busy = lease_add_cap(
+	    busy, atomic_load_explicit(&cell->busy, memory_order_relaxed));
 	if (amount > lease_add_cap(hope, busy))
 		return LEASE_EXHAUSTED;
 	if (share > 0 &&

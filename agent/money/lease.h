@@ -62,9 +62,14 @@ struct budget_cell {
 	 * in flight. */
 	_Atomic int64_t avail, busy;
 	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
-	_Atomic int64_t want_min, want_total; /* waiting reservations */
-	_Atomic int64_t spent_rate_acc;	      /* settled since last report */
-	_Atomic int64_t w_max;		      /* largest reservation lately */
+	/* Waiting reservations: the largest, all together. */
+	_Atomic int64_t want_min, want_total;
+	/* The smallest that was noted since the last report, 0 = none. */
+	_Atomic int64_t want_least;
+	/* Given back, and in no answer's `avail` yet. */
+	_Atomic int64_t going;
+	_Atomic int64_t spent_rate_acc; /* settled since last report */
+	_Atomic int64_t w_max;		/* largest reservation lately */
 	_Atomic bool touched;	   /* reserved or wanted since last report */
 	_Atomic bool in_flight;	   /* a report of it awaits its reply */
 	_Atomic int64_t peak;	   /* most in use lately */
@@ -86,9 +91,10 @@ struct budget_cell {
 	int64_t idle_since_mono, rate_mono, rate_per_s;
 	/* The highest rate lately and when that was: for who comes back. */
 	int64_t past_rate, past_mono;
-	bool sent_demand;  /* a report of it is on its way */
-	bool unanswered;   /* the last report of it got no reply */
-	int64_t sent_mono; /* when it was built */
+	int64_t least_before; /* want_least of the report before, 0 = none */
+	bool sent_demand;     /* a report of it is on its way */
+	bool unanswered;      /* the last report of it got no reply */
+	int64_t sent_mono;    /* when it was built */
 	/* One that was not answered may still arrive: report until an answer
 	 * to one built at or after this; 0 = no need. */
 	int64_t ask_until;
@@ -143,9 +149,9 @@ lease_cancel(struct reservation *r)
 }
 
 /* W. Register / unregister that a request of `amount` waits for rights on
- * cell. After lease_wait the control thread is kicked (leases_set_kick). The
- * worker retries lease_reserve when its wake-up fires and gives up when
- * lease_verdict() says so, or at its deadline
+ * cell; lease_verdict() says again how much it is. After lease_wait the control
+ * thread is kicked (leases_set_kick). The worker retries lease_reserve when its
+ * wake-up fires and gives up when lease_verdict() says so, or at its deadline
  * (ERR_BUDGET_BUSY). */
 uint64_t lease_wait(struct budget_cell *cell, int64_t amount);
 void lease_wait_done(struct budget_cell *cell, int64_t amount);
@@ -161,7 +167,7 @@ enum lease_verdict {
  * included, since they may cost nothing. Busy: not even what they give back
  * when they cost `share` per mille of that (learn.h; 0 = not known). */
 enum lease_verdict lease_verdict(
-    const struct budget_cell *cell, int64_t amount, uint64_t gen, int share);
+    struct budget_cell *cell, int64_t amount, uint64_t gen, int share);
 /* W. Has the control plane left a question unanswered for its silent_ns? Who
  * is short of rights then need not wait: none will come soon. */
 bool lease_silent(const struct budget_cell *cell, int64_t mono_now);

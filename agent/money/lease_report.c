@@ -16,8 +16,16 @@
 void
 lease_give_up(struct lease *l, int64_t amount)
 {
-	int64_t taken = lease_take(l, amount);
+	int64_t left = atomic_load(&l->left), taken;
+	bool current = atomic_load(&l->cell->current) == l;
 
+	if (amount > left)
+		amount = left > 0 ? left : 0;
+	if (current) /* before it is taken: see lease_verdict() */
+		atomic_fetch_add(&l->cell->going, amount);
+	taken = lease_take(l, amount);
+	if (current)
+		atomic_fetch_sub(&l->cell->going, amount - taken);
 	l->returned += taken;
 	MUST(l->returned <= l->granted);
 }
@@ -221,6 +229,18 @@ report_new(struct arena *a, struct budget_cell *c, struct lease *l)
 	return r;
 }
 
+/* The smallest amount that somebody waits for; who waits says it again after
+ * each answer, so two reports know all of them. 0 = not known. */
+static int64_t
+cell_least(struct budget_cell *c)
+{
+	int64_t now = atomic_exchange(&c->want_least, 0);
+	int64_t before = c->least_before;
+
+	c->least_before = now;
+	return now == 0 || (before != 0 && before < now) ? before : now;
+}
+
 /* `silent`: what goes back with this report must not be asked for in it. */
 static void
 report_demand(const struct lease_table *t, Hg__LeaseReport *r,
@@ -237,6 +257,9 @@ report_demand(const struct lease_table *t, Hg__LeaseReport *r,
 	min = atomic_load(&c->want_min);
 	r->want_total = total;
 	r->want_min = min < total ? min : total;
+	r->want_least = total > 0 ? cell_least(c) : 0;
+	if (r->want_least > r->want_min)
+		r->want_least = r->want_min;
 	/* Whoever waits now will come again; and while the rate is not known
 	 * yet, a handful of requests. The control plane caps what it gives. */
 	room = lease_add_cap(cell_headroom(c, atomic_load(&c->current)), total);

@@ -345,6 +345,8 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 	atomic_store(&c->free, g->free);
 	atomic_store(&c->avail, g->avail > 0 ? g->avail : 0);
 	atomic_store(&c->busy, g->busy > 0 ? g->busy : 0);
+	/* What went back with the report is in `avail` now. */
+	atomic_store(&c->going, l->returned - l->sent_returned);
 	atomic_store(&c->exhausted, g->exhausted);
 	/* The count first, then the flag: see lease_wait(). */
 	atomic_fetch_add(&c->reply_gen, 1);

@@ -166,7 +166,11 @@ grant_size(const struct grant_config *cfg, const Hg__LeaseReport *r, int64_t n,
 	if (shortfall <= free)
 		return min64(min64(need, max64(cap, shortfall)), free);
 	/* The largest waiter cannot be served: only what smaller ones may
-	 * use, if there are any; the rest would be stranded here. */
+	 * use, if there are any; the rest would be stranded here. Not even
+	 * that when it is too small for all of them: given out in pieces that
+	 * nobody can use it would go round and round. */
+	if (positive(r->want_least) > add64(positive(rights), free))
+		return 0;
 	return min64(positive(want - positive(r->want_min)), free);
 }
 

@@ -106,47 +106,72 @@ async function explain(asked) {
   pool.destroy();
 }
 
-// Which refusals came while the limit would have paid for the request, by what
-// it would have cost? What was settled counts as the provider billed it.
-// `known`: who was in flight counts at what it held, and the refused one at the
-// least that it could have been shrunk to, as no gateway that keeps the limit
-// can know better; `hindsight`: how many could have been
-// served besides by one that knows what each will cost in the end.
+// Which refusals would one ledger that sees everything at once have spared? It
+// knows what is settled (as the provider billed it) and what requests in flight
+// reserved, serves the refused one if the rest pays for the least that it could
+// have been shrunk to, and then has that much less: it holds it for as long as
+// a request takes, and what it costs for good. So a rest that pays for one more
+// request is one false refusal, however many ask for it at the same time.
+// `hindsight`: how many could have been served by one that knows, too, what each
+// will cost in the end.
 function judge(bill, asked) {
   const costs = new Map(bill.map((row) => [row.request_id, BigInt(row.cost_nanousd)]));
   const input = BigInt(bill[0]?.tokens.input ?? 0) * INPUT;
+  const max = (a, b) => (a > b ? a : b);
+  const min = (a, b) => (a < b ? a : b);
   const steps = [];
+  const times = [];
   // 64 tokens out (SHRINK_MIN), and the bound of the input.
-  const held = asked.map((q) => q.held ?? 0n).reduce((a, b) => (a > b ? a : b), 0n);
+  const held = asked.map((q) => q.held ?? 0n).reduce(max, 0n);
   const least = held - BigInt(CAP - 64) * OUTPUT;
   const found = { budget_busy: 0, budget_exhausted: 0, hindsight: 0, unknown: 0 };
+  const back = []; // of those that would have been served: when, how much
   let known = 0n;
   let hindsight = 0n;
   let i = 0;
 
   for (const q of asked) {
     const cost = costs.get(q.id);
-    if (q.end === undefined)
+    if (q.end === undefined) {
       found.unknown += 1;
-    else if (cost !== undefined)
+    } else if (cost !== undefined) {
       steps.push({ at: q.begin, known: q.held, hindsight: cost },
         { at: q.end, known: cost - q.held, hindsight: 0n });
+      times.push(q.end - q.begin);
+    }
   }
   steps.sort((a, b) => a.at - b.at);
+  times.sort((a, b) => a - b);
   for (const q of asked.filter((r) => r.code in found && r.end !== undefined)
     .sort((a, b) => a.end - b.end)) {
     for (; i < steps.length && steps[i].at <= q.end; i++) {
       known += steps[i].known;
       hindsight += steps[i].hindsight;
     }
-    if (LIMIT - known >= least)
+    while (back.length > 0 && back[0].at <= q.end)
+      known -= back.shift().rest;
+    if (LIMIT - known >= least) {
+      const hold = min(held, LIMIT - known);
       found[q.code] += 1;
+      known += hold;
+      back.push({ at: q.end + times[times.length >> 1], rest: max(0n, hold - input - q.output) });
+    }
     if (LIMIT - hindsight >= input + q.output) {
       found.hindsight += 1;
       hindsight += input + q.output; // served, it would have left less
     }
   }
   return found;
+}
+
+// How waiting for rights ended, over all agents.
+async function waits(agents) {
+  const sum = {};
+  for (const a of agents)
+    for (const [, outcome, n] of (await (await fetch(`${a.statusUrl}/metrics`)).text())
+      .matchAll(/^headgate_lease_waits_total\{outcome="(\w+)"\} (\d+)/gm))
+      sum[outcome] = (sum[outcome] ?? 0) + Number(n);
+  return sum;
 }
 
 async function trial({ log }) {
@@ -157,7 +182,7 @@ async function trial({ log }) {
     await stack.startProvider({ models: models(stack.dir), apiKey: providerKey });
     await stack.startControl();
     const { secrets } = await stack.apply(config(stack.provider.url));
-    const agents = Array.from({ length: AGENTS }, (_, i) => stack.agent(`agent-${i}`, { workers: 1 }));
+    const agents = Array.from({ length: AGENTS }, (_, i) => stack.agent(`agent-${i}`));
     await Promise.all(agents.map((a) => a.start()));
     await stack.settled(30000);
     const started = Date.now();
@@ -178,10 +203,13 @@ async function trial({ log }) {
     const worst = 40_000n * BigInt(CAP) + 1_000n * 200n; // a reservation, roughly
     const left = LIMIT - spent;
     const found = judge(await stack.provider.bill(), asked);
+    if (found.unknown > 0)
+      throw new Error(`${found.unknown} requests cannot be judged: the agents forgot them`);
     // What was left would have paid for this many, yet all were turned away.
     const blocked = left > worst ? Number(left / worst) : 0;
     log(`${JSON.stringify(count)} in ${seconds.toFixed(1)} s; spent ${spent} of ${LIMIT}, ` +
-      `left ${left}; refused though there was money: ${JSON.stringify(found)}`);
+      `left ${left}; refused though there was money: ${JSON.stringify(found)}; ` +
+      `waits for rights: ${JSON.stringify(await waits(agents))}`);
     await stack.stop();
     const refused = found.budget_busy + found.budget_exhausted;
     return { result, spent, blocked: blocked + refused, found, count,

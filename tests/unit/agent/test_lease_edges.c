@@ -318,6 +318,78 @@ START_TEST(test_idle_instant)
 }
 END_TEST
 
+/* The smallest that somebody waits for is told while he says that he waits. */
+START_TEST(test_least)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 0);
+	static const struct {
+		int64_t says, told;
+	} step[] = {{0, 10}, {30, 10}, {30, 30}, {0, 30}, {0, 0}, {20, 20}};
+	Hg__LeaseReport **v;
+	struct arena a;
+	uint64_t gen;
+	size_t n;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	gen = lease_wait(c, 30);
+	(void)lease_wait(c, 10);
+	for (size_t i = 0; i < sizeof(step) / sizeof(step[0]); i++) {
+		if (step[i].says > 0)
+			(void)lease_verdict(c, step[i].says, gen, 0);
+		arena_clear(&a);
+		ck_assert_int_eq(lease_table_report(t, 2, true, &a, &v, &n), 0);
+		ck_assert_uint_eq(n, 1);
+		ck_assert_int_eq(v[0]->want_least, step[i].told);
+		if (i == 0)
+			lease_wait_done(c, 10);
+	}
+	lease_wait_done(c, 30);
+	arena_clear(&a);
+	ck_assert_int_eq(lease_table_report(t, 2, false, &a, &v, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(v[0]->want_least, 0); /* nobody waits */
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* Rights that are on their way back are not lost to who waits for them. */
+START_TEST(test_going_back)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 166);
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+	uint64_t gen = lease_wait(c, 500);
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	g.budget_uid = 7;
+	g.period_start = 1000;
+	g.period_end = INT64_MAX;
+	g.granted = 166;
+	g.fence_ms = g.valid_ms = 86400000;
+	g.recall_to = -1;
+	g.exhausted = true;
+	g.avail = 228;
+	ck_assert_uint_eq(report(t, 2, &a), 1);
+	(void)lease_table_reply(t, 2, 2, &p, 1);
+	ck_assert_int_eq(lease_verdict(c, 394, gen, 0), LEASE_WAIT);
+	ck_assert_int_eq(lease_verdict(c, 395, gen, 0), LEASE_EXHAUSTED);
+	ck_assert_uint_eq(report(t, 3, &a), 1); /* gives all back */
+	ck_assert_int_eq(atomic_load(&atomic_load(&c->current)->left), 0);
+	ck_assert_int_eq(lease_verdict(c, 394, gen, 0), LEASE_WAIT);
+	ck_assert_int_eq(lease_verdict(c, 395, gen, 0), LEASE_EXHAUSTED);
+	g.avail = 394; /* it arrived */
+	(void)lease_table_reply(t, 3, 3, &p, 1);
+	ck_assert_int_eq(lease_verdict(c, 394, gen, 0), LEASE_WAIT);
+	ck_assert_int_eq(lease_verdict(c, 395, gen, 0), LEASE_EXHAUSTED);
+	lease_wait_done(c, 500);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -333,5 +405,7 @@ main(void)
 	UNIT_ADD(s, test_limit_published);
 	UNIT_ADD(s, test_rate);
 	UNIT_ADD(s, test_idle_instant);
+	UNIT_ADD(s, test_least);
+	UNIT_ADD(s, test_going_back);
 	return unit_run(s);
 }

@@ -77,6 +77,44 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+/* What is too small for all who wait stays free, where it can be added up: in
+ * pieces it would be of no use to anybody. */
+START_TEST(test_pieces)
+{
+	struct lease_view v = view(394);
+	struct grant_result d;
+	Hg__LeaseReport r;
+
+	hg__lease_report__init(&r);
+	r.want_min = 415;
+	r.want_total = 200 * 415;
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 394); /* an agent that does not tell */
+	r.want_least = 415;
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 0);
+	ck_assert(d.exhausted);
+	ck_assert_int_eq(d.free, 394);
+	r.want_least = 395;
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 0);
+	r.want_least = 394; /* one made do with less */
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 394);
+	r.want_least = 400; /* with what the agent has */
+	r.granted = v.granted = 6;
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 394);
+	r.granted = v.granted = 5;
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 0);
+	v.recallable = 300; /* not even while the rest is being collected */
+	grant_decide(CFG, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.w.grant, 0);
+	ck_assert(!d.exhausted && d.w.recall_others);
+}
+END_TEST
+
 START_TEST(test_exhausted)
 {
 	struct lease_view v = view(500);
@@ -529,6 +567,7 @@ main(void)
 	TCase *tc = tcase_create("model");
 
 	UNIT_ADD(s, test_sizes);
+	UNIT_ADD(s, test_pieces);
 	UNIT_ADD(s, test_exhausted);
 	UNIT_ADD(s, test_recall);
 	UNIT_ADD(s, test_other_periods_and_soft);
