@@ -312,7 +312,7 @@ front_turn(struct front *f, int64_t max_wait)
 			break;
 	}
 	more = upstream_turn(f->up) || more;
-	if (more || f->start != NULL || f->finish != NULL) {
+	if (more || f->woken || f->start != NULL || f->finish != NULL) {
 		uint64_t one = 1;
 
 		(void)!write(f->wake.fd, &one, sizeof(one));

@@ -56,6 +56,7 @@ struct front {
 	size_t bodies; /* bytes of bodies and forms in flight */
 	struct request *start, *finish, *lowering;
 	struct request *waiting, *waiting_last; /* in the order they came */
+	int64_t told_others; /* when other workers last heard of free rights */
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
