@@ -108,7 +108,11 @@ START_TEST(test_record)
 	ck_assert_mem_eq(&i, &i2, sizeof(i));
 	n = record_encode_usage(b, &u, 77);
 	for (size_t cut = 0; cut < n; cut++)
-		ck_assert_int_ne(record_parse(b, cut, &rec, &size), 0);
+		ck_assert_int_eq(record_parse(b, cut, &rec, &size), ERR_END);
+	b[4] ^= 0x10; /* a header alone says that more will not help */
+	ck_assert_int_eq(
+	    record_parse(b, RECORD_HEADER, &rec, &size), ERR_CORRUPT);
+	b[4] ^= 0x10;
 	for (size_t at = 0; at < n; at++) { /* every flipped bit is seen */
 		b[at] ^= 0x10;
 		ck_assert_int_ne(record_parse(b, n, &rec, &size), 0);

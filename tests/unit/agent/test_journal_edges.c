@@ -7,14 +7,17 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/journal/acks.h"
 #include "tests/unit/agent/journal_kit.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 static struct kit k;
+static unsigned n_reads;
 static int half; /* 2: the next write is cut short, 1: and that after fails */
 
 static ssize_t
@@ -117,6 +120,50 @@ START_TEST(test_head_lost)
 }
 END_TEST
 
+static ssize_t
+read_counted(struct io *io, int fd, void *p, size_t n, off_t off)
+{
+	(void)io;
+	n_reads++;
+	return io_system()->pread(io, fd, p, n, off);
+}
+
+/* More rot than is read at once: the records behind it are found, and the file
+ * is not read a byte at a time. */
+START_TEST(test_long_rot)
+{
+	enum { MANY = 1500 };
+	static const char rot[4096];
+	char seg[PATH_MAX];
+	int64_t at, end;
+	int fd;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned n = 1; n <= MANY; n++)
+		kit_request(&k, 0, n, n);
+	kit_crash(&k);
+	end = segment_bytes(1) - 20000;
+	ck_assert_int_gt(end, (int64_t)sizeof(rot) + (256 << 10));
+	(void)snprintf(seg, sizeof(seg), "%s/1-0-1.seg", k.dir);
+	fd = open(seg, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	for (at = 1000; at < end; at += (int64_t)sizeof(rot))
+		ck_assert_int_eq(pwrite(fd, rot, sizeof(rot), at), sizeof(rot));
+	close(fd);
+	n_reads = 0;
+	k.io.io.pread = read_counted;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_lt(n_reads, 1000);
+	ck_assert_uint_eq(k.found.quarantined, 1);
+	ck_assert_uint_gt(k.found.filled, 0);
+	(void)kit_ship(&k);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, 1)].cost, 1);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, MANY)].cost, MANY);
+	kit_close(&k);
+}
+END_TEST
+
 /* No more files, and meanwhile the sync of the old one fails. */
 static int
 open_fails(struct io *io, const char *path, int flags, mode_t mode)
@@ -206,8 +253,6 @@ START_TEST(test_half_written)
 	}
 }
 END_TEST
-
-static unsigned n_reads;
 
 static ssize_t
 read_nothing(struct io *io, int fd, void *p, size_t n, off_t off)
@@ -329,6 +374,123 @@ START_TEST(test_acks_of_all)
 }
 END_TEST
 
+static struct {
+	uint64_t epoch;
+	uint32_t shard;
+	unsigned n;
+} other; /* what is added to an answer's names, and how often */
+
+static int
+send_other(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
+{
+	(void)ctx;
+	other.n++;
+	ack->boot_epoch = b->boot_epoch + other.epoch;
+	ack->shard = b->shard + other.shard;
+	ack->watermark = 1000;
+	return 0;
+}
+
+/* An answer about another stream acknowledges nothing. */
+START_TEST(test_answer_about_another)
+{
+	const struct ship_link link = {send_other, NULL};
+	struct journal_backlog b;
+	struct error e;
+
+	for (unsigned which = 0; which < 2; which++) {
+		kit_open(&k);
+		ck_assert_int_eq(kit_boot(&k), 0);
+		kit_request(&k, 0, 1, 1);
+		shipper_free(k.s);
+		ck_assert_int_eq(
+		    shipper_new(k.j, &link, &k.rng.rng, &k.s, &e), 0);
+		other.epoch = which == 0;
+		other.shard = which == 1;
+		other.n = 0;
+		ck_assert_int_gt(shipper_turn(k.s), 0);
+		ck_assert_uint_eq(other.n, 1);
+		journal_backlog(k.j, &b);
+		ck_assert_uint_eq(b.records, 1);
+		kit_close(&k);
+	}
+}
+END_TEST
+
+static unsigned n_synced;
+
+static void
+note_synced(void *ctx)
+{
+	(void)ctx;
+	n_synced++;
+}
+
+/* Who ships is told when something became durable, and only then. */
+START_TEST(test_synced_is_told)
+{
+	kit_open(&k);
+	k.n_shards = 2;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	journal_sync_turn(k.j); /* the segments' heads */
+	k.j->on_synced = note_synced;
+	for (unsigned n = 1; n <= 4; n++) {
+		ck_assert_int_eq(kit_intent(&k, n % 2, n), 0);
+		ck_assert_int_eq(kit_flush(&k, n % 2), 0);
+		n_synced = 0;
+		journal_sync_turn(k.j);
+		ck_assert_uint_eq(n_synced, 1);
+		journal_sync_turn(k.j);
+		ck_assert_uint_eq(n_synced, 1);
+	}
+	kit_close(&k);
+}
+END_TEST
+
+static int
+open_journal(void)
+{
+	struct journal_options opt = {.dir = k.dir,
+	    .epoch = ++k.epoch,
+	    .n_shards = 1,
+	    .segment_size = k.segment_size,
+	    .reserve = 4096,
+	    .io = &k.io.io,
+	    .clock = &k.clock.clock};
+	int rc = journal_open(&opt, &k.j, &k.found, NULL);
+
+	if (rc == 0)
+		journal_close(k.j);
+	k.j = NULL;
+	return rc;
+}
+
+/* Without memory or descriptors it says so. */
+START_TEST(test_out_of_memory)
+{
+	struct rlimit most, few;
+
+	kit_open(&k);
+	for (unsigned n = 1; n <= 2; n++) { /* itself, its folder's name */
+		int rc;
+
+		oom_arm(n, NULL);
+		rc = open_journal();
+		ck_assert(oom_hit());
+		ck_assert_int_eq(rc, ERR_NOMEM);
+	}
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &most), 0);
+	few = most;
+	few.rlim_cur = (rlim_t)dup(0);
+	close((int)few.rlim_cur);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	ck_assert_int_eq(open_journal(), ERR_NOMEM);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &most), 0);
+	ck_assert_int_eq(open_journal(), 0);
+	kit_close(&k);
+}
+END_TEST
+
 static _Atomic int n_asked;
 static _Atomic int64_t asked_at[8];
 static _Atomic unsigned wait_ms;
@@ -393,12 +555,16 @@ main(void)
 	UNIT_ADD(s, test_segment_size);
 	UNIT_ADD(s, test_backlog_of_old);
 	UNIT_ADD(s, test_head_lost);
+	UNIT_ADD(s, test_long_rot);
 	UNIT_ADD(s, test_poisoned_while_rotating);
 	UNIT_ADD(s, test_half_written);
 	UNIT_ADD(s, test_nothing_to_read_back);
 	UNIT_ADD(s, test_short_reads);
 	UNIT_ADD(s, test_nothing_written);
 	UNIT_ADD(s, test_acks_of_all);
+	UNIT_ADD(s, test_answer_about_another);
+	UNIT_ADD(s, test_synced_is_told);
+	UNIT_ADD(s, test_out_of_memory);
 	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);
 }

@@ -4,6 +4,7 @@
  * request, whom a reply answers, the instant at which idle rights go back.
  */
 #include "agent/money/lease_table.h"
+#include "common/err.h"
 #include "tests/unit/support/unit.h"
 
 #define USD INT64_C(1000000000)
@@ -288,6 +289,150 @@ START_TEST(test_rate)
 }
 END_TEST
 
+/* After an idle spell one request that need not wait is enough: the rate is
+ * what it was, halved for each minute. */
+START_TEST(test_rate_comes_back)
+{
+	struct lease_tuning tuning = lease_tuning_default;
+	struct lease_table *t;
+	struct budget_cell *c;
+	int64_t now = NS_PER_S, was;
+	struct arena a;
+
+	t = lease_table_new(&tuning);
+	arena_init(&a, 4096, (size_t)1 << 20);
+	c = cell_with(t, 7, USD);
+	(void)report(t, now, &a);
+	was = rate_after(t, c, &now, 100000, false, &a);
+	ck_assert_int_eq(was, 100000);
+	now += tuning.idle_return_ns;
+	(void)report(t, now, &a);
+	ck_assert_int_eq(c->rate_per_s, 0);
+	now += NS_PER_S;
+	(void)report(t, now, &a); /* nobody comes: nothing is asked for */
+	ck_assert_int_eq(c->rate_per_s, 0);
+	(void)cell_with(t, 7, 2 * USD);
+	ck_assert_int_ge(rate_after(t, c, &now, 1, false, &a), was / 2);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* All periods that are over are told of at once: each gives its rest back. */
+START_TEST(test_old_periods)
+{
+	enum { OLD = 4 };
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100);
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+	Hg__LeaseReport **v;
+	int64_t sum = 0;
+	unsigned told = 0;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	g.budget_uid = 7;
+	g.period_end = INT64_MAX;
+	g.fence_ms = g.valid_ms = 86400000;
+	g.recall_to = -1;
+	for (int i = 1; i <= OLD; i++) { /* a current one and OLD before it */
+		g.period_start = 1000 + i;
+		g.granted = 100 + i;
+		(void)lease_table_reply(t, 1, 1, &p, 1);
+	}
+	ck_assert_int_eq(atomic_load(&c->current)->period_start, 1000 + OLD);
+	ck_assert_int_eq(lease_table_report(t, NS_PER_S, false, &a, &v, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		ck_assert_uint_eq(v[i]->budget_uid, 7);
+		if (v[i]->period_start >= 1000 + OLD)
+			continue;
+		ck_assert_int_eq(v[i]->granted, v[i]->period_start - 900);
+		ck_assert_int_eq(v[i]->returned, v[i]->granted);
+		told++;
+		sum += v[i]->granted;
+	}
+	ck_assert_uint_eq(told, OLD);
+	ck_assert_int_eq(sum, 100 + 101 + 102 + 103);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* Nobody used it: there is nothing to say of it. */
+START_TEST(test_unused_is_silent)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	for (uint64_t uid = 1; uid <= 3; uid++)
+		ck_assert_ptr_nonnull(lease_table_cell(t, uid, STR("acme.b")));
+	for (int64_t s = 1; s <= 3; s++)
+		ck_assert_uint_eq(report(t, s * NS_PER_S, &a), 0);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* An answer brought nothing. Who is waiting then asks for no more while it
+ * gives back what is too little; nobody is: the next report asks as ever. */
+START_TEST(test_asks_after_nothing)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, USD);
+	int64_t now = NS_PER_S;
+	Hg__LeaseReport **v;
+	struct arena a;
+	size_t n;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	for (int i = 0; i < 2; i++) {
+		(void)rate_after(t, c, &now, 1000, false, &a);
+		(void)cell_with(t, 7, USD);
+	}
+	atomic_store(&c->touched, true);
+	now += NS_PER_S;
+	ck_assert_int_eq(lease_table_report(t, now, false, &a, &v, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_gt(v[0]->rate_per_s, 0);
+	ck_assert_int_gt(v[0]->w_p99, 0);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* Rights kept for a request that comes again go back with all others when the
+ * agent drains or the budget is gone. */
+START_TEST(test_held_goes_too)
+{
+	for (int drain = 0; drain < 2; drain++) {
+		struct lease_table *t = lease_table_new(NULL);
+		struct budget_cell *path[2] = {cell_with(t, 7, 100),
+		    lease_table_cell(t, 8, STR("acme.c"))};
+		struct budget_cell *short_of;
+		struct reservation r;
+		struct lease *l = atomic_load(&path[0]->current);
+		struct arena a;
+
+		arena_init(&a, 4096, (size_t)1 << 20);
+		ck_assert_int_eq(
+		    lease_reserve_path(path, 2, 60, NS_PER_S, &r, &short_of),
+		    ERR_AGAIN);
+		ck_assert_ptr_eq(short_of, path[1]);
+		if (drain)
+			lease_table_drain(t);
+		else
+			lease_table_publish(t, NULL, 0);
+		(void)report(t, NS_PER_S + 1, &a);
+		ck_assert_int_eq(atomic_load(&l->left), 0);
+		ck_assert_int_eq(l->returned, 100);
+		arena_release(&a);
+		lease_table_free(t);
+	}
+}
+END_TEST
+
 START_TEST(test_idle_instant)
 {
 	struct lease_tuning tuning = lease_tuning_default;
@@ -404,6 +549,11 @@ main(void)
 	UNIT_ADD(s, test_generation);
 	UNIT_ADD(s, test_limit_published);
 	UNIT_ADD(s, test_rate);
+	UNIT_ADD(s, test_rate_comes_back);
+	UNIT_ADD(s, test_old_periods);
+	UNIT_ADD(s, test_unused_is_silent);
+	UNIT_ADD(s, test_asks_after_nothing);
+	UNIT_ADD(s, test_held_goes_too);
 	UNIT_ADD(s, test_idle_instant);
 	UNIT_ADD(s, test_least);
 	UNIT_ADD(s, test_going_back);

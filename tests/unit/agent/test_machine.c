@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A killed process is told from a machine that lost power. */
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -99,6 +100,55 @@ START_TEST(test_clean_end_survives_power_cut)
 }
 END_TEST
 
+/* One file whose sync failed, of any shard, and the end is not a clean one. */
+START_TEST(test_dirty_end)
+{
+	struct kit k;
+
+	for (unsigned bad = 0; bad < 3; bad++) {
+		kit_open(&k);
+		k.n_shards = 3;
+		k.boot_id = "m1";
+		ck_assert_int_eq(kit_boot(&k), 0);
+		for (unsigned i = 0; i < k.n_shards; i++)
+			kit_request(&k, i, i + 1, 5);
+		ck_assert_int_eq(kit_intent(&k, bad, 9), 0);
+		ck_assert_int_eq(kit_flush(&k, bad), 0);
+		k.io.op = IO_FSYNC;
+		k.io.countdown = 1;
+		k.io.errnum = EIO;
+		ck_assert_int_eq(journal_start(k.j, NULL), 0);
+		journal_stop(k.j);
+		kit_crash(&k);
+		k.boot_id = "m2";
+		ck_assert_int_eq(kit_boot(&k), 0);
+		ck_assert_uint_eq(k.found.may_lack, k.n_shards);
+		kit_close(&k);
+	}
+}
+END_TEST
+
+/* Told to stop before it ran: what was written is synced all the same. */
+START_TEST(test_stopped_at_once)
+{
+	struct kit k;
+
+	kit_open(&k);
+	k.boot_id = "m1";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_int_eq(kit_intent(&k, 0, 1), 0);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	atomic_store(&k.j->stop, true);
+	ck_assert_int_eq(journal_start(k.j, NULL), 0);
+	journal_stop(k.j);
+	kit_crash(&k);
+	k.boot_id = "m2";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.may_lack, 0);
+	kit_close(&k);
+}
+END_TEST
+
 START_TEST(test_damaged_file_counts_as_absent)
 {
 	struct kit k;
@@ -126,6 +176,8 @@ main(void)
 	UNIT_ADD(s, test_begin_forgets);
 	UNIT_ADD(s, test_power_cut_does_not);
 	UNIT_ADD(s, test_clean_end_survives_power_cut);
+	UNIT_ADD(s, test_dirty_end);
+	UNIT_ADD(s, test_stopped_at_once);
 	UNIT_ADD(s, test_damaged_file_counts_as_absent);
 	return unit_run(s);
 }

@@ -34,6 +34,7 @@ START_TEST(test_classes)
 	ck_assert_int_eq(token_class_parse(STR("inpu"), &c), ERR_NOT_FOUND);
 	ck_assert_int_eq(token_class_parse(STR(""), &c), ERR_NOT_FOUND);
 	ck_assert_str_eq(token_class_name((enum token_class)99), "unknown");
+	ck_assert_str_eq(token_class_name(TC_COUNT), "unknown");
 	/* On the wire and in the database. */
 	ck_assert_int_eq(TC_CACHE_WRITE_1H, 3);
 	ck_assert_int_eq(TC_IMAGE_OUT, 9);

@@ -28,6 +28,13 @@ static const struct price_line free_of_charge[] = {
     {TC_OUTPUT, 0, 0, INT64_MAX, STR(""), 0},
 };
 
+/* In one tier what is read from the cache is free. */
+static const struct price_line free_in_tier[] = {
+    {TC_INPUT, 100, 0, INT64_MAX, STR(""), 0},
+    {TC_OUTPUT, 500, 0, INT64_MAX, STR(""), 0},
+    {TC_CACHE_READ, 0, 0, INT64_MAX, STR("flex"), 0},
+};
+
 static int64_t
 input_at(int64_t at, const char *tier, int64_t n)
 {
@@ -97,6 +104,9 @@ START_TEST(test_bound)
 	/* flex has a price for cached input, standard takes that of input */
 	ck_assert(price_bound(lines, N(lines), 50, STR("flex"), 10, true, &p));
 	ck_assert_int_eq(p.per_mtok[TC_CACHE_READ], 200);
+	ck_assert(price_bound(
+	    free_in_tier, N(free_in_tier), 50, STR("flex"), 10, true, &p));
+	ck_assert_int_eq(p.per_mtok[TC_CACHE_READ], 100);
 	ck_assert(price_bound(lines, N(lines), 50, STR("fast"), 10, true, &p));
 	ck_assert_int_eq(p.per_mtok[TC_INPUT], 660);
 	ck_assert(

@@ -416,6 +416,10 @@ START_TEST(test_other_periods)
 	    "- 31536000000000000::bigint, period_end = period_end "
 	    "- 31536000000000000::bigint");
 	g.period_start = old;
+	r = report(uid, &g, 0, 100, 0); /* nobody asks for more */
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_eq(
+	    pgtest_number(l.store, "SELECT count(*) FROM budget_period"), 1);
 	r = report(uid, &g, 0, 100, 200); /* it has not noticed yet */
 	IS(lab_beat(&a, &r, &g), 0);
 	ck_assert_int_eq(g.period_start, old);

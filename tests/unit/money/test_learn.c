@@ -39,9 +39,11 @@ END_TEST
 START_TEST(test_fades)
 {
 	memset(&l, 0, sizeof(l));
-	for (int i = 0; i < 5000; i++)
+	for (int i = 0; i < 5000; i++) {
 		learn_settled(&l, 1, 1, 900, 1000);
-	ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0), 1000);
+		ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0),
+		    i + 1 < LEARN_MIN ? -1 : 1000);
+	}
 	for (int i = 0; i < 2 * LEARN_MOST; i++)
 		learn_settled(&l, 1, 1, 20, 1000);
 	ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0), 23);
