@@ -373,6 +373,8 @@ m_write_one(struct sim *s, const struct db_val *a, size_t i)
 	l->returned += back;
 	if (p != NULL)
 		p->free += back - COL(6);
+	if (p != NULL && COL(6) > 0)
+		sim_window_granted(s, p);
 	l->high_water = max64(l->high_water, COL(8));
 	l->r_settled = last ? COL(9) : max64(l->r_settled, COL(9));
 	l->r_in_use = COL(10);
