@@ -266,18 +266,23 @@ limit_refuse(struct limit_verdict *v, enum limit_which which,
 	return ERR_RATE_LIMITED;
 }
 
-/* A rate has nothing left, or a share of 0 that will grow. */
+/* A rate has nothing left, or a scrap of a share that will grow. */
 static int
-limit_refuse_rate(struct limit_cell *c, struct limit_bucket *b, int64_t cost)
+limit_refuse_rate(struct limit_cell *c, struct limit_bucket *b, int64_t cost,
+    int64_t per_minute)
 {
+	int64_t rate = limit_load(&b->rate);
+
 	if (!atomic_load_explicit(&c->fleet, memory_order_relaxed))
 		return ERR_RATE_LIMITED;
 	atomic_fetch_add_explicit(&b->denied, cost, memory_order_relaxed);
 	rate_ask(c);
-	if (limit_load(&b->rate) > 0 ||
-	    (!atomic_load(&c->pending) && atomic_load(&c->until) != 0))
-		return ERR_RATE_LIMITED;
-	return ERR_AGAIN;
+	if (atomic_load(&c->pending) &&
+	    limit_is_scrap(
+		rate, per_minute * LIMIT_UNIT, limit_load(&c->agents)))
+		return ERR_AGAIN;
+	return rate <= 0 && atomic_load(&c->until) == 0 ? ERR_AGAIN
+							: ERR_RATE_LIMITED;
 }
 
 /* One place. The order of addition and load matches rate.c, which takes
@@ -304,9 +309,10 @@ limit_place(struct limit_cell *c, struct limit_verdict *v)
 	if (fleet) {
 		atomic_fetch_add(&c->denied, 1);
 		rate_ask(c);
-		if (atomic_load(&c->places) == 0 && atomic_load(&c->pending)) {
+		if (atomic_load(&c->pending) &&
+		    limit_is_scrap(
+			atomic_load(&c->places), max, limit_load(&c->agents)))
 			return ERR_AGAIN;
-		}
 	}
 	return ERR_RATE_LIMITED;
 }
@@ -336,7 +342,7 @@ limit_cell_take(
 	if (wait > 0) {
 		atomic_fetch_sub(&c->conc, 1);
 		(void)limit_refuse(v, LIMIT_REQUESTS, c, rpm, wait);
-		return limit_refuse_rate(c, &c->req, LIMIT_UNIT);
+		return limit_refuse_rate(c, &c->req, LIMIT_UNIT, rpm);
 	}
 	wait = tpm > 0 ? bucket_take(&c->tok, limit_cost(tokens), now) : 0;
 	if (wait > 0) {
@@ -344,7 +350,7 @@ limit_cell_take(
 			bucket_give(&c->req, LIMIT_UNIT);
 		atomic_fetch_sub(&c->conc, 1);
 		(void)limit_refuse(v, LIMIT_TOKENS, c, tpm, wait);
-		return limit_refuse_rate(c, &c->tok, limit_cost(tokens));
+		return limit_refuse_rate(c, &c->tok, limit_cost(tokens), tpm);
 	}
 	return 0;
 }

@@ -57,7 +57,7 @@ struct limit_cell {
 	_Atomic int64_t peak;	  /* most at once lately (fleets) */
 	_Atomic int64_t denied;	  /* for want of a place (fleets) */
 	_Atomic int64_t largest;  /* request in micro-tokens lately (fleets) */
-	_Atomic bool pending;	  /* a share of 0 will grow soon */
+	_Atomic bool pending;	  /* a scrap of a share will grow soon */
 	_Atomic int64_t agents;	  /* that use it, as last heard; 0 = unknown */
 	struct wait_queue *queue; /* of a deployment; else NULL */
 	/* The table's, rate.h */
@@ -81,6 +81,15 @@ struct limit_verdict {
 	int64_t retry_ms; /* when it may succeed */
 };
 
+/* Is a share so small that it is none yet: below half of an equal part? Who
+ * joins while others have all of the limit is lent what is left of the
+ * division first. */
+static inline bool
+limit_is_scrap(int64_t share, int64_t whole, int64_t agents)
+{
+	return share <= 0 || (agents > 0 && share < whole / agents / 2);
+}
+
 /* What a limit item or a deployment says. */
 struct limit_values {
 	int64_t rpm, tpm, max_conc, req_burst, tok_burst;
@@ -92,7 +101,8 @@ void limit_set(struct limit_cell *c, const struct limit_values *v);
 
 /* Take one request, `tokens` tokens and one place on all cells, all or
  * nothing. 0; ERR_RATE_LIMITED with *v filled; ERR_AGAIN: v->cell has no share
- * of its limit yet and was asked for one, wait for it. Any worker. */
+ * of its limit yet, or a scrap of one that will grow, and was asked for one,
+ * wait for it. Any worker. */
 int limit_take(struct limit_cell *const *cells, unsigned n, int64_t tokens,
     int64_t mono_now, struct limit_verdict *v);
 /* Give the places back; tokens_delta = real minus taken tokens (may be < 0)

@@ -25,7 +25,7 @@ struct rate_cell {
 	uint64_t session, share_id;
 	struct rate_dim req, tok;
 	int64_t conc_denied, conc_want, largest;
-	int64_t last_mono, busy_mono;
+	int64_t last_mono, busy_mono, conc_mono; /* of conc_want */
 	bool confirm; /* a smaller share is in force: say so */
 	bool release; /* it was given back: to be told, then forgotten */
 	bool told;    /* of a release: it is in a report */
@@ -257,10 +257,15 @@ rate_measure(struct rate_cell *x, int64_t now)
 	peak = atomic_exchange(&c->peak, conc);
 	if (peak < conc)
 		peak = conc;
-	x->conc_want = peak + (denied - x->conc_denied);
-	if (seen > 0 || x->conc_want > 0)
-		x->busy_mono = now;
+	peak += denied - x->conc_denied;
 	x->conc_denied = denied;
+	if (seen > 0 || peak > 0)
+		x->busy_mono = now;
+	/* Kept until the others must have heard of it and given up theirs. */
+	if (peak >= x->conc_want || now - x->conc_mono >= RATE_SMOOTH) {
+		x->conc_want = peak;
+		x->conc_mono = now;
+	}
 }
 
 /* Give the share back: nothing is admitted from here on. False when a request
@@ -434,7 +439,8 @@ rate_apply(struct rate_table *t, struct rate_cell *x, const Hg__RateShare *m,
 {
 	struct limit_cell *c = x->cell;
 	int64_t rpm = atomic_load(&c->rpm), tpm = atomic_load(&c->tpm), old,
-		places = m->places;
+		conc = atomic_load(&c->max_conc), places = m->places,
+		agents = m->n_agents > 0 ? m->n_agents : 1;
 	bool less;
 
 	if (m->session != x->session || x->release || until <= now)
@@ -454,11 +460,13 @@ rate_apply(struct rate_table *t, struct rate_cell *x, const Hg__RateShare *m,
 	    m->tokens_given, now);
 	less |= places < atomic_load(&c->places);
 	atomic_store(&c->places, places);
-	atomic_store(&c->agents, m->n_agents > 0 ? m->n_agents : 1);
+	atomic_store(&c->agents, agents);
 	atomic_store(&c->pending,
-	    m->more && ((rpm > 0 && m->requests_rate <= 0) ||
-			   (tpm > 0 && m->tokens_rate <= 0) ||
-			   (atomic_load(&c->max_conc) > 0 && places <= 0)));
+	    m->more && ((rpm > 0 && limit_is_scrap(m->requests_rate,
+					rpm * LIMIT_UNIT, agents)) ||
+			   (tpm > 0 && limit_is_scrap(m->tokens_rate,
+					   tpm * LIMIT_UNIT, agents)) ||
+			   (conc > 0 && limit_is_scrap(places, conc, agents))));
 	x->share_id = m->share_id;
 	x->confirm = x->confirm || less;
 	atomic_store_explicit(&c->until, until, memory_order_release);

@@ -189,17 +189,32 @@ share_fair(const struct share_limit *lim, const struct share_row *rows,
 	    share_level(lim, rows, n, d, now) + (d == SHARE_PLACES ? 1 : 0));
 }
 
-/* Is somebody short of what he may have? Then shares move. */
+/* Is somebody short of what he may have? Then shares move. So is who has less
+ * than half of his want and his part of the rest: what he wants can only be
+ * seen when he has it, and who joined last was lent what was left over. */
 static bool
 share_short(const struct share_limit *lim, const struct share_row *rows,
     size_t n, enum share_dim d, int64_t now)
 {
+	int64_t size = lim->size[d], rest = size, live = 0, want;
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		if (share_lives(&rows[i], now) &&
-		    rows[i].size[d] < share_want(&rows[i], d, lim->size[d]))
+	for (i = 0; i < n; i++) {
+		if (!share_lives(&rows[i], now))
+			continue;
+		want = share_want(&rows[i], d, size);
+		if (rows[i].size[d] < want)
 			return true;
+		rest = share_max(rest - want, 0);
+		live++;
+	}
+	for (i = 0; i < n; i++) {
+		if (!share_lives(&rows[i], now))
+			continue;
+		want = share_want(&rows[i], d, size);
+		if (rows[i].size[d] < (want + rest / live) / 2)
+			return true;
+	}
 	return false;
 }
 

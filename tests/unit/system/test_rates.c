@@ -54,7 +54,7 @@ struct world {
 	struct arena arena;
 	unsigned loss; /* of 1000 messages */
 	bool ever_safe;
-	int64_t refused, max_flying;
+	int64_t refused, limited, max_flying;
 	struct admission *done;
 	size_t n_done;
 };
@@ -205,6 +205,7 @@ agent_ask(unsigned i)
 		limit_assume(cell, mono(a));
 	if (rc != 0) {
 		w.refused++;
+		w.limited += rc == ERR_RATE_LIMITED ? 1 : 0;
 		return;
 	}
 	ck_assert_uint_lt(w.n_done, ADMITTED);
@@ -478,6 +479,32 @@ START_TEST(test_join)
 }
 END_TEST
 
+/* Of a limit that nobody comes near nobody is refused: who joins while others
+ * have all of it waits for his part, also when he was lent a scrap. */
+START_TEST(test_newcomers)
+{
+	static const struct limit_values ample = {
+	    .rpm = 60000, .tpm = 6000000, .max_conc = 1200, .fleet = true};
+
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		world_start(seed, &ample, 0);
+		for (unsigned i = 0; i < N_AGENTS; i++) {
+			agent_start(i);
+			w.agents[i].demand = 300 + (int64_t)dice(600);
+			world_run(1 + (int64_t)dice(6), false, false, false);
+			ck_assert_msg(w.limited == 0,
+			    "seed %llu: agent %u: %lld refused",
+			    (unsigned long long)seed, i, (long long)w.limited);
+			if (dice(2) == 0)
+				w.agents[dice(i + 1)].demand = 3;
+		}
+		ck_assert_uint_gt(w.n_done, 100);
+		world_check();
+		world_stop();
+	}
+}
+END_TEST
+
 /* Without contact an agent goes on with no more than an equal part. */
 START_TEST(test_cut)
 {
@@ -645,6 +672,7 @@ main(void)
 	UNIT_ADD(s, test_crashes);
 	UNIT_ADD(s, test_use);
 	UNIT_ADD(s, test_join);
+	UNIT_ADD(s, test_newcomers);
 	UNIT_ADD(s, test_cut);
 	UNIT_ADD(s, test_idle);
 	UNIT_ADD(s, test_arithmetic);
