@@ -207,9 +207,11 @@ ctl_beat(struct ctl *c, struct error *e)
 	int64_t now = ctl_now(c), since = now - c->last_urgent;
 	bool acks = atomic_exchange(&c->acks_wanted, false);
 	bool full = acks || now >= c->next_heartbeat;
-	bool fresh = atomic_load(&c->kicked) && since >= URGENT_GAP_NS;
+	bool fresh;
 	int rc;
 
+	ctl_recall_obey(c, now);
+	fresh = atomic_load(&c->kicked) && since >= URGENT_GAP_NS;
 	if (fresh || full) /* before looking what the kick was for */
 		atomic_store(&c->kicked, false);
 	if (!full && !((fresh || since >= URGENT_EVERY_NS) && ctl_is_urgent(c)))
@@ -326,6 +328,7 @@ static int
 ctl_wait_ms(struct ctl *c)
 {
 	int64_t now = ctl_now(c), at = c->next_heartbeat;
+	int64_t hint = atomic_load(&c->hint_at);
 
 	switch (c->state) {
 	case CTL_PULL:
@@ -350,6 +353,8 @@ ctl_wait_ms(struct ctl *c)
 	} else if (c->last_urgent + URGENT_EVERY_NS < at && ctl_is_urgent(c)) {
 		at = c->last_urgent + URGENT_EVERY_NS;
 	}
+	if (hint != 0 && hint < at)
+		at = hint;
 	return ms_until(at, now);
 }
 

@@ -7,6 +7,8 @@
 
 #include "agent/ctl/ctl.h"
 
+#define CTL_HINTS 64
+
 struct pull {
 	bool full; /* ask for a snapshot: a delta did not fit */
 	uint64_t version, total;
@@ -25,6 +27,11 @@ struct ctl {
 	int backoff_ms;
 	bool subscribed, hello_done, restarting;
 	bool lends_rates; /* the control plane has the feature */
+	/* Recalls heard of (under lock), obeyed at hint_at: many agents hear
+	 * of one at the same instant. hint_at 0 = none. */
+	uint64_t hints[CTL_HINTS];
+	unsigned n_hints;
+	_Atomic int64_t hint_at;
 	uint64_t latest_version;
 	struct config_ack acks[CONFIG_MAX_ACKS];
 	/* any thread */
@@ -40,6 +47,11 @@ struct ctl {
 	bool has_group_key;
 	struct ctl_view view;
 };
+
+/* A published message that is not a delta: true when it was one of ours. */
+bool ctl_recall_heard(struct ctl *c, struct str message);
+/* Obey the recalls that are due. */
+void ctl_recall_obey(struct ctl *c, int64_t now);
 
 /* Exchanges; 0 or ERR_*. */
 int ctl_hello(struct ctl *c, struct error *e) MUST_CHECK;

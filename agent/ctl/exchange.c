@@ -345,6 +345,8 @@ ctl_pushed(void *ctl, struct str message)
 	bool known;
 	int rc;
 
+	if (ctl_recall_heard(c, message))
+		return;
 	pthread_mutex_lock(&c->lock);
 	memcpy(key, c->group_key, sizeof(key));
 	known = c->has_group_key;

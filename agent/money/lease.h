@@ -91,6 +91,13 @@ struct budget_cell {
 	int64_t idle_since_mono, rate_mono, rate_per_s;
 	/* The highest rate lately and when that was: for who comes back. */
 	int64_t past_rate, past_mono;
+	/* The mean rate of the last minute, or of steady_ns while that is
+	 * less. */
+	int64_t steady_rate, steady_ns;
+	/* Rights are for this long; then it need not be reported on before
+	 * rest_until. rest_from: when that was asked for. 0 = none. */
+	int64_t horizon_ns, rest_from, rest_until;
+	bool hinted;	      /* somebody else may need what it holds: report */
 	int64_t least_before; /* want_least of the report before, 0 = none */
 	bool sent_demand;     /* a report of it is on its way */
 	bool unanswered;      /* the last report of it got no reply */

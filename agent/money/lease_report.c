@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the control plane is told of each lease, what an agent asks for, and
- * what it gives back (table_trim).
+ * What the control plane is told of each lease and when (cell_rests), what an
+ * agent asks for, and what it gives back (table_trim).
  */
 #include <stdlib.h>
 
@@ -12,6 +12,12 @@
 /* The rate of an idle budget is forgotten by halves. */
 #define PAST_HALF_NS (60 * NS_PER_S)
 #define PAST_HALVES  10
+
+enum report_kind {
+	REPORT_URGENT, /* between heartbeats */
+	REPORT_FULL,   /* all but what rests */
+	REPORT_ROUND   /* and what rested for a while */
+};
 
 void
 lease_give_up(struct lease *l, int64_t amount)
@@ -85,6 +91,10 @@ cell_rate(struct budget_cell *c, int64_t now)
 		return; /* sooner while nothing is known */
 	acc = atomic_exchange(&c->spent_rate_acc, 0);
 	inst = mul_div(acc, NS_PER_S, dt);
+	c->steady_ns = lease_add_cap(c->steady_ns, dt);
+	if (c->steady_ns > LEASE_STEADY_NS)
+		c->steady_ns = dt > LEASE_STEADY_NS ? dt : LEASE_STEADY_NS;
+	c->steady_rate += mul_div(inst - c->steady_rate, dt, c->steady_ns);
 	blocked = atomic_exchange(&c->blocked, false) ||
 		  atomic_load(&c->want_total) > 0;
 	if (inst > 2 * c->rate_per_s)
@@ -111,7 +121,7 @@ cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
 	if (used || c->idle_since_mono == 0)
 		c->idle_since_mono = now;
 	if (now - c->idle_since_mono >= t->tuning.idle_return_ns) {
-		c->rate_per_s = 0;
+		c->rate_per_s = c->steady_rate = c->steady_ns = 0;
 		atomic_store(&c->w_max, 0);
 		atomic_store(&c->peak, 0);
 	} else if (!used && w > 0) {
@@ -144,10 +154,24 @@ cell_peak_decays(struct budget_cell *c, const struct lease *l)
 		    &c->peak, &peak, peak - (peak - used) / 8 - 1);
 }
 
-/* What a current lease keeps: everything beyond goes back. */
+/* What is spent in the horizon: at the present rate for the first seconds, as
+ * the control plane reckons. */
+static int64_t
+cell_demand(const struct lease_table *t, const struct budget_cell *c)
+{
+	int64_t more = c->horizon_ns - t->tuning.horizon_ns;
+	int64_t need = mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S);
+
+	if (more <= 0)
+		return need;
+	return lease_add_cap(need, mul_div(c->steady_rate, more, NS_PER_S));
+}
+
+/* What a current lease keeps: everything beyond goes back; `later`: that can
+ * wait. */
 static void
 table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
-    int64_t now, bool urgent)
+    int64_t now, bool urgent, bool later)
 {
 	int64_t left = atomic_load(&l->left), keep, room;
 	bool waits = atomic_load(&c->want_total) > 0;
@@ -163,10 +187,9 @@ table_trim(struct lease_table *t, struct budget_cell *c, struct lease *l,
 	if (urgent || waits)
 		return;
 	room = lease_add_cap(cell_headroom(c, l), atomic_load(&c->w_max));
-	keep = lease_add_cap(
-	    mul_div(c->rate_per_s, t->tuning.horizon_ns, NS_PER_S), room);
+	keep = lease_add_cap(cell_demand(t, c), room);
 	cell_peak_decays(c, l);
-	if (left > lease_add_cap(keep, keep / 2))
+	if (!later && left > lease_add_cap(keep, keep / 2))
 		lease_give_up(l, (left - keep) / 2);
 }
 
@@ -277,6 +300,9 @@ report_demand(const struct lease_table *t, Hg__LeaseReport *r,
 	    c->rate_per_s > 0 ? lease_add_cap(c->rate_per_s, c->rate_per_s)
 			      : atomic_load(&c->w_max));
 	r->w_p99 = atomic_load(&c->w_max);
+	r->steady_rate = c->steady_rate;
+	if (c->steady_ns >= LEASE_KNOWN_NS || atomic_load(&c->soft))
+		r->horizon_max_ms = LEASE_HORIZON_MOST_NS / NS_PER_MS;
 }
 
 struct report_list {
@@ -300,43 +326,58 @@ lease_cell_urgent(struct budget_cell *c)
 	struct lease *l = atomic_load(&c->current);
 
 	return atomic_load(&c->want_total) > 0 || atomic_load(&c->refill) ||
+	       c->hinted ||
 	       (l != NULL && (l->returned != l->sent_returned ||
 				 (l->tail && atomic_load(&l->left) > 0)));
 }
 
-static int
-table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
-    bool urgent, struct arena *a, struct report_list *list)
+/* May the control plane go without a report on it until rest_until? */
+static bool
+cell_rests(const struct lease_table *t, struct budget_cell *c)
 {
-	struct lease *l = atomic_load(&c->current);
-	bool touched =
-	    atomic_load(&c->touched) || atomic_load(&c->want_total) > 0;
-	bool pooled = l != NULL && l->pool && atomic_load(&l->left) > 0 &&
-		      atomic_load(&c->want_total) > 0;
-	Hg__LeaseReport *r;
-	int rc;
+	return c->horizon_ns > 0 && atomic_load(&c->current) != NULL &&
+	       !t->draining && !atomic_load(&c->deleted) && !c->unanswered &&
+	       c->ask_until == 0 && !lease_cell_urgent(c);
+}
 
-	cell_rate(c, now);
-	if (l != NULL && now >= atomic_load(&l->end_mono)) {
-		atomic_store(&c->current, NULL);
-		lease_cell_retire(c, l, now);
-		l = NULL;
-	}
-	if (!urgent)
-		cell_idle(t, c, now);
-	if (l != NULL)
-		table_trim(t, c, l, now, urgent);
-	if (c->unanswered || (!urgent && c->ask_until != 0) ||
-	    (touched && !t->draining) || (l != NULL && lease_news(l))) {
-		r = report_new(a, c, l);
-		rc = report_push(list, r);
-		if (rc != 0)
-			return rc;
-		c->sent_mono = now;
-		report_demand(t, r, c, pooled);
-	}
-	for (l = urgent ? NULL : c->old; l != NULL && list->n < list->cap;
+static bool
+cell_due(const struct lease_table *t, struct budget_cell *c, int64_t now)
+{
+	return now >= c->rest_until && cell_rests(t, c) &&
+	       (atomic_load(&c->touched) ||
+		   lease_news(atomic_load(&c->current)));
+}
+
+/* One whose rest is over takes those along whose rest is half over. */
+static bool
+table_round(const struct lease_table *t, int64_t now)
+{
+	for (size_t i = 0; i < t->n_cells; i++)
+		if (cell_due(t, t->cells[i], now))
+			return true;
+	return false;
+}
+
+static bool
+cell_skips(const struct lease_table *t, struct budget_cell *c, int64_t now,
+    enum report_kind kind)
+{
+	int64_t half = (c->rest_until - c->rest_from) / 2;
+
+	if (kind == REPORT_URGENT || !cell_rests(t, c))
+		return false;
+	return now < c->rest_until &&
+	       (kind != REPORT_ROUND || now - c->rest_from < half);
+}
+
+static int
+table_report_old(
+    struct budget_cell *c, struct arena *a, struct report_list *list)
+{
+	for (struct lease *l = c->old; l != NULL && list->n < list->cap;
 	     l = l->next) {
+		int rc;
+
 		lease_give_up(l, INT64_MAX);
 		if (!lease_news(l))
 			continue;
@@ -347,9 +388,59 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 	return 0;
 }
 
+/* Also for a cell that rests: its rates, and whether it is idle. */
+static struct lease *
+cell_upkeep(struct lease_table *t, struct budget_cell *c, int64_t now,
+    enum report_kind kind)
+{
+	struct lease *l = atomic_load(&c->current);
+
+	cell_rate(c, now);
+	if (l != NULL && now >= atomic_load(&l->end_mono)) {
+		atomic_store(&c->current, NULL);
+		lease_cell_retire(c, l, now);
+		c->horizon_ns = 0;
+		l = NULL;
+	}
+	if (kind != REPORT_URGENT)
+		cell_idle(t, c, now);
+	if (l == NULL)
+		return NULL;
+	table_trim(
+	    t, c, l, now, kind == REPORT_URGENT, cell_skips(t, c, now, kind));
+	return l;
+}
+
 static int
-table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
-    struct report_list *list)
+table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
+    enum report_kind kind, struct arena *a, struct report_list *list)
+{
+	struct lease *l = atomic_load(&c->current);
+	bool touched =
+	    atomic_load(&c->touched) || atomic_load(&c->want_total) > 0;
+	bool pooled = l != NULL && l->pool && atomic_load(&l->left) > 0 &&
+		      atomic_load(&c->want_total) > 0;
+	Hg__LeaseReport *r;
+	int rc;
+
+	l = cell_upkeep(t, c, now, kind);
+	if (!cell_skips(t, c, now, kind) &&
+	    (c->unanswered || (kind != REPORT_URGENT && c->ask_until != 0) ||
+		(touched && !t->draining) || (l != NULL && lease_news(l)))) {
+		r = report_new(a, c, l);
+		rc = report_push(list, r);
+		if (rc != 0)
+			return rc;
+		c->sent_mono = now;
+		report_demand(t, r, c, pooled);
+	}
+	c->hinted = false;
+	return kind == REPORT_URGENT ? 0 : table_report_old(c, a, list);
+}
+
+static int
+table_report(struct lease_table *t, int64_t now, enum report_kind kind,
+    struct arena *a, struct report_list *list)
 {
 	size_t at = t->cursor;
 
@@ -359,6 +450,8 @@ table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
 	list->v = arena_alloc(a, list->cap * sizeof(Hg__LeaseReport *));
 	if (list->v == NULL)
 		return ERR_NOMEM;
+	if (kind == REPORT_FULL && table_round(t, now))
+		kind = REPORT_ROUND;
 	for (size_t i = 0; i < t->n_cells && list->n < list->cap; i++) {
 		struct budget_cell *c;
 		int rc;
@@ -366,13 +459,13 @@ table_report(struct lease_table *t, int64_t now, bool urgent, struct arena *a,
 		if (at >= t->n_cells)
 			at = 0;
 		c = t->cells[at++];
-		if (urgent && !lease_cell_urgent(c))
+		if (kind == REPORT_URGENT && !lease_cell_urgent(c))
 			continue;
-		rc = table_report_cell(t, c, now, urgent, a, list);
+		rc = table_report_cell(t, c, now, kind, a, list);
 		if (rc != 0)
 			return rc;
 	}
-	if (!urgent)
+	if (kind != REPORT_URGENT)
 		t->cursor = at;
 	return 0;
 }
@@ -386,7 +479,8 @@ lease_table_report(struct lease_table *t, int64_t mono_now, bool urgent,
 
 	pthread_mutex_lock(&t->lock);
 	lease_table_asked(t, mono_now);
-	rc = table_report(t, mono_now, urgent, a, &list);
+	rc = table_report(
+	    t, mono_now, urgent ? REPORT_URGENT : REPORT_FULL, a, &list);
 	pthread_mutex_unlock(&t->lock);
 	*reports = list.v;
 	*n = list.n;

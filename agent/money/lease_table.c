@@ -168,6 +168,9 @@ lease_table_publish(
 		/* until the control plane tells the new effective one */
 		atomic_fetch_add(
 		    &c->told_limit, v[i].limit - atomic_load(&c->limit));
+		if (v[i].limit != atomic_load(&c->limit) ||
+		    v[i].soft != atomic_load(&c->soft))
+			c->rest_until = 0; /* it may not be plenty now */
 		atomic_store(&c->limit, v[i].limit);
 		atomic_store(&c->soft, v[i].soft);
 		atomic_store(&c->deleted, false);
@@ -296,6 +299,19 @@ table_recall(struct lease_table *t, struct lease *l, const Hg__LeaseGrant *g,
 	t->n_recalls++;
 }
 
+/* Low water stays what it was; spending that doubles matters no more. */
+static void
+cell_horizon(struct budget_cell *c, const Hg__LeaseGrant *g, int64_t sent_mono)
+{
+	c->horizon_ns = after_ms(0, g->horizon_ms);
+	if (c->horizon_ns > LEASE_HORIZON_MOST_NS)
+		c->horizon_ns = LEASE_HORIZON_MOST_NS;
+	c->rest_from = sent_mono;
+	c->rest_until = sent_mono + c->horizon_ns / 2;
+	if (c->horizon_ns > 0)
+		atomic_store(&c->spend_mark, INT64_MAX);
+}
+
 static bool
 table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
     int64_t now)
@@ -336,6 +352,7 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 		l->pool = c->sent_demand;
 	}
 	lease_times(l, g, sent_mono);
+	cell_horizon(c, g, sent_mono);
 	atomic_store(&c->current, l);
 	lease_told(l);
 	table_recall(t, l, g, now);
@@ -408,6 +425,24 @@ lease_table_asked(struct lease_table *t, int64_t mono_now)
 }
 
 /* ---- state -------------------------------------------------------------- */
+
+bool
+lease_table_hint(struct lease_table *t, uint64_t uid)
+{
+	struct budget_cell *c;
+	const struct lease *l;
+	bool yes;
+
+	pthread_mutex_lock(&t->lock);
+	c = table_find(t, uid);
+	l = c == NULL ? NULL : atomic_load(&c->current);
+	yes = l != NULL && c->horizon_ns > 0 && atomic_load(&l->left) > 0 &&
+	      !atomic_load(&c->soft);
+	if (yes)
+		c->hinted = true;
+	pthread_mutex_unlock(&t->lock);
+	return yes;
+}
 
 bool
 lease_table_urgent(struct lease_table *t)

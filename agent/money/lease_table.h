@@ -11,6 +11,13 @@
  * Cells and leases are never freed while the program runs: workers hold bare
  * pointers. A lease of a long gone period is used again for a later one.
  *
+ * While plenty is free the control plane gives rights for a longer time (a
+ * horizon) and the cell rests: nothing is reported before half of it, unless
+ * somebody waits, rights run low or go back, the budget's limit changes, a
+ * report was not answered, or somebody else needs them (lease_table_hint()).
+ * What rests is reported on in rounds: when one cell is due, all go along that
+ * reported not lately, so that an agent has one exchange for all its leases.
+ *
  * Every function takes the table's own lock, so any thread but a worker may
  * call it; reports and replies must alternate (one control thread).
  */
@@ -68,6 +75,10 @@ bool lease_table_reply(struct lease_table *t, int64_t sent_mono,
 void lease_table_asked(struct lease_table *t, int64_t mono_now);
 /* The last report got no reply. */
 void lease_table_no_reply(struct lease_table *t);
+/* Another agent may wait for rights on the budget (a published hint): report on
+ * it now if its cell would not be reported on for a while. True when so; then
+ * kick the control thread. Any thread but a worker. */
+bool lease_table_hint(struct lease_table *t, uint64_t uid);
 /* Is something urgent to be reported (waiters, low, returns)? */
 bool lease_table_urgent(struct lease_table *t);
 /* End all admission until the next grant: this process was told to stop. */

@@ -15,6 +15,11 @@
  * then: the time that a message may lie in the control plane. */
 #define LEASE_LATE_NS (60 * NS_PER_S)
 
+/* No longer horizon is believed; asked for once the rate is known. */
+#define LEASE_HORIZON_MOST_NS (300 * NS_PER_S)
+#define LEASE_STEADY_NS	      (60 * NS_PER_S)
+#define LEASE_KNOWN_NS	      (10 * NS_PER_S)
+
 struct lease_table {
 	struct lease_tuning tuning;
 	pthread_mutex_t lock;

@@ -157,7 +157,7 @@ static int
 fleet_start(struct fleet *f, const struct fleet_options *o, struct error *e)
 {
 	static const char *const channels[] = {
-	    STORE_CHANNEL_CONFIG, STORE_CHANNEL_FLEET};
+	    STORE_CHANNEL_CONFIG, STORE_CHANNEL_FLEET, STORE_CHANNEL_RECALL};
 	struct channel_server_options c = {.listen = o->listen,
 	    .listen_publish = o->listen_publish,
 	    .cert_pem = o->pki->cert_pem,
@@ -173,7 +173,7 @@ fleet_start(struct fleet *f, const struct fleet_options *o, struct error *e)
 	if (rc == 0)
 		rc = channel_server_new(&c, &f->channel, e);
 	if (rc == 0)
-		rc = store_listen(f->o.store, channels, 2, fleet_notified, f,
+		rc = store_listen(f->o.store, channels, 3, fleet_notified, f,
 		    &f->listener, e);
 	if (rc != 0)
 		return rc;

@@ -242,6 +242,46 @@ fleet_catch_up(struct fleet *f, struct error *e)
 	return 0;
 }
 
+/* ---- recalls --------------------------------------------------------------
+ */
+
+struct push_recall {
+	struct fleet *f;
+	struct str wire;
+};
+
+static void
+push_recall_group(void *ctx, const char *group)
+{
+	const struct push_recall *p = ctx;
+
+	if (channel_publish(p->f->channel, group, p->wire) != 0)
+		log_warn("cannot publish a recall", LF("group", group));
+}
+
+/* Somebody waits for rights on the budget that agents which rest may hold. */
+static void
+push_recall(struct fleet *f, const char *payload)
+{
+	struct envelope env = {
+	    .type = HG__MESSAGE_TYPE__MSG_RECALL, .sender = STR(ENVELOPE_CONTROL)};
+	uint64_t uid = strtoull(payload, NULL, 10);
+	Hg__LeaseRecall m = HG__LEASE_RECALL__INIT;
+	struct push_recall p = {.f = f};
+	struct buf wire;
+
+	m.n_budget_uid = 1;
+	m.budget_uid = &uid;
+	buf_init(&wire, 4096);
+	if (uid != 0 && f->channel != NULL &&
+	    envelope_pack_message(&env, &m.base, f->o.pki->sign_sk, &wire) ==
+		0) {
+		p.wire = buf_str(&wire);
+		state_groups(f->state, push_recall_group, &p);
+	}
+	buf_release(&wire);
+}
+
 void
 fleet_notified(void *fleet, const char *channel, const char *payload)
 {
@@ -249,6 +289,10 @@ fleet_notified(void *fleet, const char *channel, const char *payload)
 	struct error e = {0};
 	int rc = 0;
 
+	if (payload != NULL && strcmp(channel, STORE_CHANNEL_RECALL) == 0) {
+		push_recall(f, payload);
+		return;
+	}
 	if (payload == NULL) /* (re)connected: anything may have happened */
 		registry_forget_all(f->registry);
 	if (payload == NULL || strcmp(channel, STORE_CHANNEL_FLEET) == 0) {

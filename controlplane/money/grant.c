@@ -29,6 +29,7 @@ const struct grant_config grant_default = {
     .tail_factor = 4,
     .fence_ms = 15 * 60 * 1000,
     .recent_ns = INT64_C(5000000000),
+    .contested_ns = INT64_C(1000000000),
 };
 
 static int64_t
@@ -223,6 +224,10 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
     const Hg__LeaseReport *r, int64_t now, struct grant_result *ret)
 {
 	struct grant_result d = {.recall_to = -1, .free = v->free};
+	/* clocks of replicas differ */
+	bool contested = v->recall_at > 0 &&
+			 now - v->recall_at < cfg->contested_ns &&
+			 v->recall_at - now < cfg->contested_ns;
 	int64_t n = v->n_active + 1, rights, shortfall = 0, w, scarce, h;
 
 	d.w = (struct lease_write){.budget_uid = v->budget_uid,
@@ -234,7 +239,6 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 		max64(v->r_settled, min64(positive(r->settled), v->granted)),
 	    .r_in_use = positive(r->in_use),
 	    .report_at = now,
-	    .recent = now - cfg->recent_ns,
 	    .version = v->version,
 	    .seen_granted = v->exists ? v->granted : -1,
 	    .seen_returned = v->returned,
@@ -242,8 +246,9 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	d.free = add64(d.free, d.w.returned - v->returned);
 	d.avail = add64(positive(d.free), v->recallable);
 	rights = rights_of(v, &d.w);
-	h = grant_horizon(
-	    cfg, v, r, v->counted ? n : GRANT_AGENTS_MAX, d.free, now);
+	h = contested ? cfg->horizon_s
+		      : grant_horizon(cfg, v, r,
+			    v->counted ? n : GRANT_AGENTS_MAX, d.free, now);
 	decide_recall(v, r, rights, &d);
 	w = max64(positive(r->w_p99), positive(r->want_min));
 	scarce = mul64(mul64(cfg->tail_factor, n), w);
@@ -251,7 +256,8 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 		if (r->want_min > 0)
 			shortfall = positive(sub64(r->want_min, rights));
 		if (d.recall_to < 0 &&
-		    (r->want_min > 0 || (!v->recall && d.free >= scarce)))
+		    (r->want_min > 0 ||
+			(!v->recall && !contested && d.free >= scarce)))
 			d.w.grant =
 			    grant_size(cfg, r, n, h, rights, shortfall, d.free);
 		if (shortfall > d.free) {

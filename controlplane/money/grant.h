@@ -23,9 +23,10 @@ struct grant_config {
 	/* While plenty is free: up to this long, at the steady rate; not less
 	 * than rest_s, which makes a difference. */
 	int64_t horizon_most_s, rest_s;
-	int64_t tail_factor; /* TAIL when free < factor * agents * large w */
-	int64_t fence_ms;    /* admission allowed this long without a reply */
-	int64_t recent_ns;   /* a report within it makes an agent active */
+	int64_t tail_factor;  /* TAIL when free < factor * agents * large w */
+	int64_t fence_ms;     /* admission allowed this long without a reply */
+	int64_t recent_ns;    /* a report within it makes an agent active */
+	int64_t contested_ns; /* after a recall only waiters are granted */
 };
 /* 10 s, up to 5 min from 20 s on; 4, 15 min, 5 s */
 extern const struct grant_config grant_default;

@@ -203,6 +203,7 @@ view_read(const struct db_rows *r, size_t i, struct lease_view *v)
 	v->counted = !db_is_null(r, i, 20);
 	v->version = db_i64(r, i, 23);
 	v->moved = db_bool(r, i, 24);
+	v->recall_at = db_i64(r, i, 25);
 }
 
 /* Column 19 is the asked start unless it means the current period. */
@@ -220,7 +221,8 @@ static const struct db_stmt lease_read = {
     "+ least(0, CASE WHEN h.is THEN c.lim - p.limit_nano END) THEN o.n END, "
     "CASE WHEN h.is THEN coalesce(o.idle, 0) "
     "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END, "
-    "o.busy, p.config_version, h.is AND (c.span > 0 OR c.lim <> p.limit_nano) "
+    "o.busy, p.config_version, h.is AND (c.span > 0 "
+    "OR c.lim <> p.limit_nano), p.recall_at "
     "FROM unnest($1::bigint[], $2::bigint[], $7::bigint[]) "
     "WITH ORDINALITY AS k(uid, start, plenty, ord) "
     "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
@@ -322,7 +324,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		DBI(boot_epoch), DBI(w->grant), DBI(w->returned),
 		DBI(w->high_water), DBI(w->r_settled), DBI(w->r_in_use),
 		DBI(w->report_at), DBI(w->fence_at), DBB(w->recall),
-		DBB(w->recall_others), DBI(w->quiet_until), DBI(w->recent)),
+		DBB(w->recall_others), DBI(w->quiet_until), DBI(0)),
 	    &r, e);
 	if (rc == 0 && db_is_null(r, 0, 0))
 		/* This replica has not heard of the newer process yet. */

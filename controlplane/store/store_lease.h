@@ -89,7 +89,8 @@ struct lease_view {
 	int64_t granted, settled, returned, high_water, report_at, fence_at;
 	int64_t r_settled, r_in_use;
 	bool recall;
-	int64_t version; /* of the configuration that the row is from */
+	int64_t version;   /* of the configuration that the row is from */
+	int64_t recall_at; /* somebody asked for what others hold, 0 = never */
 	/* The others on this period. Active: with a recent report, or not
 	 * expected to report yet (quiet_until) and holding rights. */
 	bool counted;	    /* else nobody was: see lease_key.plenty */
@@ -132,7 +133,6 @@ struct lease_write {
 	int64_t quiet_until;
 	bool recall;	    /* keep or clear this lease's recall mark */
 	bool recall_others; /* ask the others to give back */
-	int64_t recent;	    /* with it: who reported since need not be told */
 	/* Only store_lease_write_some(): money moves when at least `floor` is
 	 * free, the row is of `version`, and the lease holds what was seen
 	 * (seen_granted -1: there was none). floor 0: no money moves. */

@@ -38,8 +38,8 @@ duel_held(const struct sim *s, const struct m_lease *m)
 }
 
 /* free + recallable, as nobody in the world knows it. */
-static int64_t
-duel_avail(struct sim *s, uint64_t uid)
+int64_t
+sim_duel_avail(struct sim *s, uint64_t uid)
 {
 	const struct m_budget *b = sim_db_budget(s, uid);
 	const struct m_period *p;
@@ -70,7 +70,7 @@ duel_least(struct sim *s, const struct sim_agent *a, const struct sim_flight *f)
 	int64_t least = INT64_MAX;
 
 	for (unsigned i = 0; i < k->n_budgets; i++) {
-		int64_t v = duel_avail(s, k->budgets[i]->uid);
+		int64_t v = sim_duel_avail(s, k->budgets[i]->uid);
 
 		if (v < least)
 			least = v;

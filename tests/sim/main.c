@@ -87,11 +87,14 @@ print_json(const struct totals *t)
 	       ",\"probes\":%" PRIu64 ",\"doubt_releases\":%" PRIu64
 	       ",\"runs_above_a_bounded_limit\":%" PRIu64
 	       ",\"reservations_lowered\":%" PRIu64
-	       ",\"refused_as_hopeless\":%" PRIu64 "}\n",
+	       ",\"refused_as_hopeless\":%" PRIu64
+	       ",\"recalls_from_rest\":%" PRIu64 ",\"recall_hints\":%" PRIu64
+	       "}\n",
 	    t->seeds, t->violations, t->planted, t->caught,
 	    (double)t->virtual_ns / 3.6e12, t->regress, t->events, t->admitted,
 	    t->refused, t->kills, t->power, t->msgs, t->lost, t->dups,
-	    t->probes, t->released, t->overspent, t->lowered, t->hopeless);
+	    t->probes, t->released, t->overspent, t->lowered, t->hopeless,
+	    t->calms, t->hints);
 }
 
 static int

@@ -126,9 +126,9 @@ m_budget_period(struct sim *s, uint64_t uid, int64_t at)
 
 /* Silent because it was told that it may be, with rights. */
 static bool
-m_rests(const struct m_lease *x, int64_t now)
+m_rests(const struct sim *s, const struct m_lease *x, int64_t now)
 {
-	return x->quiet_until >= now &&
+	return s->plant != PLANT_QUIET_GONE && x->quiet_until >= now &&
 	       x->granted - x->returned > max64(x->settled, x->r_settled);
 }
 
@@ -142,7 +142,7 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 
 		if (x->uid != p->uid || x->start != p->start || x->doubtful ||
 		    (x->agent == agent && x->boot == boot) ||
-		    (x->report_at < recent && !m_rests(x, now)))
+		    (x->report_at < recent && !m_rests(s, x, now)))
 			continue;
 		v[0]++;
 		v[1] +=
@@ -153,7 +153,7 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 }
 
 /* Columns as in lease_read of store_lease.c. */
-#define M_LEASE_COLS 25
+#define M_LEASE_COLS 26
 static void
 m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
     uint64_t boot, int64_t now, int64_t recent, int64_t plenty, int64_t *v)
@@ -194,6 +194,7 @@ m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
 	v[8] = p->settled + (here ? n.past_settled : 0);
 	v[9] = b != NULL && p->version < b->version;
 	v[23] = (int64_t)p->version;
+	v[25] = p->recall_at;
 	v[24] = here && (b->width > 0 || n.lim != p->limit);
 	l = sim_db_lease(s, uid, p->start, agent, boot);
 	if (l != NULL) {
@@ -269,11 +270,12 @@ m_lease_add(
 }
 
 static void
-m_recall_others(
-    struct sim *s, const struct m_lease *me, int64_t now, int64_t recent)
+m_recall_others(struct sim *s, const struct m_lease *me, int64_t now)
 {
 	struct m_period *p = &s->db.periods[me->period];
 	bool resting = false;
+
+	p->recall_at = max64(p->recall_at, now);
 
 	for (unsigned i = 0; i < s->db.n_leases; i++) {
 		struct m_lease *x = &s->db.leases[i];
@@ -285,7 +287,7 @@ m_recall_others(
 			x->recall = true;
 		resting |= x != me && x->uid == me->uid &&
 			   x->start == me->start && x->recall && !x->doubtful &&
-			   x->quiet_until >= now && x->report_at < recent;
+			   x->quiet_until >= now;
 	}
 	if (!resting ||
 	    (p->recall_told <= now && p->recall_told >= now - NS_PER_S))
@@ -339,7 +341,7 @@ m_lease_write(struct sim *s, const struct db_val *a, struct db_rows **ret)
 		l = m_lease_add(s, uid, a[2].v.i, agent, boot);
 	m_lease_merge(s, l, a, back);
 	if (a[13].v.b && s->plant != PLANT_NO_RECALL)
-		m_recall_others(s, l, a[10].v.i, a[15].v.i);
+		m_recall_others(s, l, a[10].v.i);
 	return m_one(ret, true);
 }
 

@@ -320,6 +320,12 @@ flight_amount(struct sim_agent *a, struct sim_flight *f)
 		t->n[TC_OUTPUT] =
 		    t->n[TC_OUTPUT] *
 		    (s->duel_small ? 1 : 30 + (int64_t)sim_below(s, 71)) / 100;
+	if (s->calm_amount > 0) {
+		t->n[TC_INPUT] = 0;
+		t->n[TC_OUTPUT] = s->calm_amount / 11;
+		t->n[TC_OUTPUT] =
+		    t->n[TC_OUTPUT] * s->calm_amount / cost_of(s, t);
+	}
 	f->amount = cost_of(s, t);
 }
 
@@ -342,6 +348,8 @@ flight_new(struct sim_agent *a, bool probe)
 	f->duel = s->dueling;
 	f->rich_since = s->now;
 	f->key = (unsigned)sim_below(s, SIM_KEYS);
+	if (s->calm_amount > 0)
+		f->key = 0;
 	if (f->duel && s->duel_key < SIM_KEYS)
 		f->key = s->duel_key;
 	f->shard = (unsigned)sim_below(s, a->n_shards);
@@ -386,6 +394,7 @@ flight_call(struct sim_agent *a, struct sim_flight *f)
 		s->pots[r->pots[i]].running += r->held;
 	r->flush_no = a->flush_no;
 	s->n_admitted++;
+	s->calm_served |= f->probe;
 	f->state = REQ_CALLED;
 	if (!s->quiet && sim_chance(s, 50))
 		took *= 8;

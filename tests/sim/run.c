@@ -108,6 +108,8 @@ run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct totals *t,
 	t->overspent += s->n_overspent > 0;
 	t->lowered += s->n_lowered;
 	t->hopeless += s->n_hopeless;
+	t->hints += s->n_hints;
+	t->calms += s->calm_ask;
 	t->virtual_ns += s->now;
 	sim_release(s);
 	free(s);
@@ -132,6 +134,8 @@ totals_add(struct totals *t, const struct totals *v)
 	t->overspent += v->overspent;
 	t->lowered += v->lowered;
 	t->hopeless += v->hopeless;
+	t->hints += v->hints;
+	t->calms += v->calms;
 	t->virtual_ns += v->virtual_ns;
 }
 

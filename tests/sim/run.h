@@ -16,7 +16,7 @@
 struct totals {
 	uint64_t seeds, violations, events, admitted, refused, kills, power,
 	    msgs, lost, dups, planted, caught, probes, regress, released,
-	    overspent, lowered, hopeless;
+	    overspent, lowered, hopeless, hints, calms;
 	int64_t virtual_ns;
 	bool cut_short; /* the time was over before all seeds ran */
 	unsigned test;	/* TAP number */

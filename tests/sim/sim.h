@@ -69,7 +69,9 @@ struct lease_table;
 	X(PLANT_PATH_ORDER, "agents take budgets in different orders")        \
 	X(PLANT_BUCKET_OPEN, "older buckets of a window stay open")           \
 	X(PLANT_BUCKET_SPENT, "a window counts what is spent, not granted")   \
-	X(PLANT_WINDOW_SHORT, "a bucket leaves its window one too early")
+	X(PLANT_WINDOW_SHORT, "a bucket leaves its window one too early")     \
+	X(PLANT_QUIET_GONE, "who may be silent is taken for gone")            \
+	X(PLANT_NO_HINT, "who may be silent is not told of recalls")
 
 enum sim_plant {
 	PLANT_NONE,
@@ -114,7 +116,7 @@ struct m_period {
 	int64_t start, end, limit, free, settled, held;
 	int64_t top;	  /* highest limit ever: what safety is measured by */
 	int64_t released; /* doubt, by time */
-	int64_t recall_told;
+	int64_t recall_told, recall_at;
 	bool closing; /* of a rolling window: nothing is granted any more */
 };
 /* hg_budget_now(): the period of a budget at an instant. past...: of the other
@@ -287,6 +289,8 @@ enum sim_event_kind {
 	EV_HEAL,
 	EV_LOWER, /* a worst case falls: u = flight */
 	EV_DOUBT, /* the control plane looks after bounded budgets */
+	EV_HINT,  /* a published recall reaches agent a: u = budget */
+	EV_CALM,  /* a step of calm.c: u */
 	EV_N
 };
 struct sim_event {
@@ -339,6 +343,9 @@ struct sim {
 	struct sim_algebra algebra;
 	bool quiet; /* the tail: no faults, no load */
 	bool dueling, duel_small;
+	/* calm.c: what each request takes; who asks for more than is free */
+	int64_t calm_amount;
+	bool calm_ask, calm_served;
 	unsigned duel_key; /* SIM_KEYS: any */
 	int64_t stir;	   /* a request was admitted, settled or refused */
 	int64_t storm_end, end;
@@ -356,7 +363,7 @@ struct sim {
 	/* for the record */
 	uint64_t n_admitted, n_refused, n_busy, n_kills, n_power, n_msgs,
 	    n_lost, n_dups, n_probes, n_released, n_overspent, n_lowered,
-	    n_hopeless;
+	    n_hopeless, n_hints;
 };
 
 /* world.c */
@@ -452,6 +459,13 @@ void sim_duel(struct sim *s, uint64_t step);
 void sim_duel_look(struct sim *s);
 void sim_duel_refused(
     struct sim *s, struct sim_agent *a, struct sim_flight *f, const char *why);
+
+/* calm.c: the last steps of some seeds; counted from 1 */
+#define SIM_CALM_NS (45 * NS_PER_S)
+bool sim_calm_seed(const struct sim *s);
+void sim_calm(struct sim *s, uint64_t step);
+/* What live agents and nobody have of the budget. */
+int64_t sim_duel_avail(struct sim *s, uint64_t uid);
 
 /* check.c */
 void sim_check(struct sim *s, enum sim_event_kind kind);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/money/lease_table.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -232,6 +233,8 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 		sim_at(s, NS_PER_S, EV_FAULT, 0, 0);
 	sim_at(s, s->storm_end, EV_HEAL, 0, 0);
 	s->end = s->storm_end + SIM_TAIL_NS + PROBE_NS + DUEL_NS;
+	if (sim_calm_seed(s))
+		s->end += SIM_CALM_NS;
 }
 
 void
@@ -385,6 +388,8 @@ world_heal(struct sim *s)
 	sim_trace(s, "quiet from here");
 	sim_at(s, SIM_TAIL_NS, EV_ARRIVE, 0, 1);
 	sim_at(s, SIM_TAIL_NS + PROBE_NS, EV_ARRIVE, 0, SIM_DUEL_STEP + 1);
+	if (sim_calm_seed(s))
+		sim_at(s, SIM_TAIL_NS + PROBE_NS + DUEL_NS, EV_CALM, 0, 1);
 }
 
 /* After the idle time: all rights are back; one request at a time for all that
@@ -414,6 +419,33 @@ take_msg(struct sim_event *e)
 	return m;
 }
 
+/* What was notified in committed transactions is published to all agents; it
+ * may be lost. */
+static void
+world_tell(struct sim *s)
+{
+	for (unsigned b = 0; s->db.told != 0 && b < s->db.n_budgets; b++)
+		for (unsigned i = 0; i < s->n_agents; i++) {
+			if (!(s->db.told >> b & 1) || !s->agents[i]->up ||
+			    s->agents[i]->cut || s->plant == PLANT_NO_HINT ||
+			    sim_chance(s, 2 * s->net.drop))
+				continue;
+			s->n_hints++;
+			sim_at(s, s->net.rtt / 2, EV_HINT, i,
+			    s->db.budgets[b].uid);
+		}
+	s->db.told = 0;
+}
+
+static void
+world_hint(struct sim_agent *a, uint64_t uid)
+{
+	if (!lease_table_hint(a->leases, uid))
+		return;
+	sim_trace(a->sim, "agent %u hears of a recall", a->index);
+	sim_line_kick(a->sim);
+}
+
 static void
 world_to_cp(struct sim *s, struct sim_msg *m)
 {
@@ -425,6 +457,7 @@ world_to_cp(struct sim *s, struct sim_msg *m)
 		return;
 	}
 	sim_control(s, m, &reply);
+	world_tell(s);
 	if (m->again || m->type == MSG_USAGE || sim_chance(s, s->net.drop) ||
 	    a->cut) {
 		free(reply.bytes);
@@ -500,6 +533,8 @@ world_agent_event(struct sim *s, struct sim_event *e)
 		sim_line_timeout(a, e->u);
 	else if (e->kind == EV_CONFIG)
 		sim_agent_config(a);
+	else if (e->kind == EV_HINT)
+		world_hint(a, e->u);
 }
 
 static void
@@ -517,6 +552,9 @@ world_event(struct sim *s, struct sim_event *e)
 		if (!s->cp_down)
 			sim_db_doubt_timer(s, NS_PER_S);
 		sim_at(s, NS_PER_S, EV_DOUBT, 0, 0);
+		break;
+	case EV_CALM:
+		sim_calm(s, e->u);
 		break;
 	case EV_HEAL:
 		world_heal(s);

@@ -25,10 +25,12 @@ struct plane {
 	struct buf bundle; /* SignedBundle to be pulled */
 	uint64_t version;
 	struct clock *clock;
-	int refuse;    /* ErrorReply with this code */
-	bool away;     /* nobody answers */
-	bool forge;    /* sign replies with another key */
-	bool lose;     /* handle the request, lose the reply */
+	int refuse; /* ErrorReply with this code */
+	bool away;  /* nobody answers */
+	bool forge; /* sign replies with another key */
+	bool lose;  /* handle the request, lose the reply */
+	int64_t horizon_ms;
+	unsigned reports;
 	int64_t grant; /* cumulative for budget W_BUDGET */
 	int64_t returned, in_use;
 	unsigned hellos, beats, urgent, pulls, batches;
@@ -80,6 +82,8 @@ plane_grant(struct plane *p, const Hg__LeaseReport *in, Hg__LeaseGrant *g)
 	g->fence_ms = 10000;
 	g->valid_ms = INT64_MAX;
 	g->recall_to = -1;
+	g->horizon_ms = p->horizon_ms;
+	p->reports++;
 	p->returned = in->returned;
 	p->in_use = in->in_use;
 }
@@ -560,6 +564,65 @@ START_TEST(test_leases)
 }
 END_TEST
 
+static void
+push_recall(uint64_t uid, bool right_key)
+{
+	struct envelope env = {.type = HG__MESSAGE_TYPE__MSG_RECALL,
+	    .sender = STR(ENVELOPE_CONTROL)};
+	uint8_t pk[SIGN_PUBLIC_LEN], other[SIGN_SECRET_LEN];
+	Hg__LeaseRecall m = HG__LEASE_RECALL__INIT;
+	struct buf wire;
+
+	sign_keypair(pk, other);
+	m.n_budget_uid = 1;
+	m.budget_uid = &uid;
+	buf_init(&wire, 4096);
+	ck_assert_int_eq(envelope_pack_message(&env, &m.base,
+			     right_key ? r.plane.secret : other, &wire),
+	    0);
+	ctl_pushed(r.ctl, buf_str(&wire));
+	buf_release(&wire);
+}
+
+/* A lease that rests is reported on when its rights are recalled, soon, by who
+ * may say so. */
+START_TEST(test_recall)
+{
+	struct budget_cell *c, *short_of;
+	struct reservation res;
+	struct b_key k = {.n_budgets = 1};
+
+	plane_commit(&r.plane, &r.world, 5);
+	run(1500);
+	leases_set_kick(ctl_kick, r.ctl);
+	c = lease_table_find(r.leases, W_BUDGET);
+	ck_assert_ptr_nonnull(c);
+	k.budgets[0] = c;
+	r.plane.grant = 500;
+	r.plane.horizon_ms = 300000;
+	(void)lease_wait(c, 100);
+	(void)ctl_step(r.ctl);
+	ck_assert_int_eq(
+	    lease_reserve(&k, 100, r.clock.mono, &res, &short_of), 0);
+	lease_wait_done(c, 100);
+	run(1500);
+	r.plane.reports = r.plane.beats = r.plane.pulls = 0;
+	run(3000);
+	ck_assert_uint_ge(r.plane.beats, 2);
+	ck_assert_uint_eq(r.plane.reports, 0);
+	push_recall(W_BUDGET, false);
+	push_recall(W_BUDGET + 1000, true);
+	run(300);
+	ck_assert_uint_eq(r.plane.reports, 0);
+	push_recall(W_BUDGET, true);
+	push_recall(W_BUDGET, true);
+	run(100);
+	ck_assert_uint_eq(r.plane.reports, 1);
+	ck_assert_uint_eq(r.plane.pulls, 0);
+	lease_settle(&res, 60);
+}
+END_TEST
+
 START_TEST(test_ship_gate)
 {
 	Hg__UsageBatch b = HG__USAGE_BATCH__INIT;
@@ -673,6 +736,7 @@ main(void)
 	tcase_add_test(t, test_fenced);
 	tcase_add_test(t, test_push);
 	tcase_add_test(t, test_leases);
+	tcase_add_test(t, test_recall);
 	tcase_add_test(t, test_ship_gate);
 	tcase_add_test(t, test_identity);
 	tcase_add_test(t, test_epoch);

@@ -275,6 +275,124 @@ START_TEST(test_plenty)
 }
 END_TEST
 
+static struct grant_result
+decide_steady(const struct lease_view *v, int64_t rate, int64_t max_ms)
+{
+	struct grant_result d;
+	Hg__LeaseReport r;
+
+	hg__lease_report__init(&r);
+	r.granted = v->granted;
+	r.rate_per_s = r.steady_rate = rate;
+	r.horizon_max_ms = max_ms;
+	grant_decide(CFG, v, &r, 1000, &d);
+	return d;
+}
+
+/* 4 (need + 1) n must be free, of rights for so many seconds. */
+START_TEST(test_horizon)
+{
+	struct lease_view v = view(4 * 10 * (300 * 100 + 1));
+	struct grant_result d;
+
+	v.counted = v.exists = true;
+	v.n_active = 9;
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 300000);
+	ck_assert_int_eq(d.w.grant, 300 * 100);
+	ck_assert(d.plenty && d.w.floor == v.free);
+	ck_assert_int_eq(d.w.quiet_until, 1000 + INT64_C(310) * 1000000000);
+	v.free--; /* a second less */
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 299000);
+	ck_assert_int_eq(d.w.grant, 299 * 100);
+	v.free++;
+	v.n_active++; /* one agent more */
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 272000);
+	v.counted = false; /* nobody knows how many */
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 0);
+	ck_assert(!d.plenty);
+	v.free = 4 * INT64_C(10000) * (300 * 100 + 1);
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 300000);
+	v.counted = true;
+	v.n_active = 9;
+	v.free = 4 * 10 * (20 * 100 + 1); /* the least that makes sense */
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 20000);
+	v.free--;
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 0);
+	ck_assert_int_eq(d.w.quiet_until, 0);
+	ck_assert_int_eq(d.w.grant, 10 * 100);
+	ck_assert(d.plenty); /* at ten seconds it is */
+}
+END_TEST
+
+/* What shortens or forbids it. */
+START_TEST(test_no_horizon)
+{
+	struct grant_config cfg = grant_default;
+	struct lease_view v = view(INT64_C(1) << 50), u;
+	struct grant_result d;
+	Hg__LeaseReport r;
+
+	v.counted = v.exists = true;
+	ck_assert_int_eq(decide_steady(&v, 100, 300000).horizon_ms, 300000);
+	/* an agent that takes none, or less */
+	ck_assert_int_eq(decide_steady(&v, 100, 0).horizon_ms, 0);
+	ck_assert_int_eq(decide_steady(&v, 100, 0).w.grant, 1000);
+	ck_assert_int_eq(decide_steady(&v, 100, 19999).horizon_ms, 0);
+	ck_assert_int_eq(decide_steady(&v, 100, 60000).horizon_ms, 60000);
+	ck_assert_int_eq(decide_steady(&v, 100, INT64_MAX).horizon_ms, 300000);
+	/* the period's end */
+	u = v;
+	u.period_end = 1000 + INT64_C(45) * 1000000000;
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 45000);
+	u.period_end = 1000 + INT64_C(19) * 1000000000;
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 0);
+	/* rights are asked back, or were a moment ago */
+	u = v;
+	u.granted = 100;
+	u.recall = true;
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 0);
+	u = v;
+	u.recall_at = 1;
+	d = decide_steady(&u, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 0);
+	ck_assert_int_eq(d.w.grant, 0);
+	u.recall_at = INT64_C(1000001000); /* of a clock that is ahead */
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 300000);
+	u.recall_at--;
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 0);
+	/* it is not the current period */
+	u = v;
+	u.is_current = false;
+	ck_assert_int_eq(decide_steady(&u, 100, 300000).horizon_ms, 0);
+	/* a window that rolls may rest, but is looked at under the lock */
+	u = v;
+	u.moved = true;
+	d = decide_steady(&u, 100, 300000);
+	ck_assert(d.horizon_ms == 300000 && !d.plenty);
+	/* a soft budget holds nothing back */
+	u = view(-5);
+	u.soft = true;
+	ck_assert_int_eq(decide_steady(&u, 0, 300000).horizon_ms, 300000);
+	/* it reports twice before its fence */
+	hg__lease_report__init(&r);
+	r.rate_per_s = r.steady_rate = 100;
+	r.horizon_max_ms = 300000;
+	cfg.fence_ms = 100000;
+	grant_decide(&cfg, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.horizon_ms, 50000);
+	cfg.fence_ms = 39999;
+	grant_decide(&cfg, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.horizon_ms, 0);
+}
+END_TEST
+
 /* ---- the model --------------------------------------------------------------
  */
 
@@ -573,6 +691,8 @@ main(void)
 	UNIT_ADD(s, test_other_periods_and_soft);
 	UNIT_ADD(s, test_hostile_reports);
 	UNIT_ADD(s, test_plenty);
+	UNIT_ADD(s, test_horizon);
+	UNIT_ADD(s, test_no_horizon);
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_model, 0, 10);
 	suite_add_tcase(s, tc);

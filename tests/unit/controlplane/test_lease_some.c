@@ -95,7 +95,6 @@ decided(const struct lease_view *v, int64_t grant, int64_t returned)
 	    .grant = grant,
 	    .returned = returned,
 	    .report_at = NOW,
-	    .recent = RECENT,
 	    .fence_at = NOW + 1,
 	    .floor = 1,
 	    .version = v->version,
@@ -393,15 +392,19 @@ START_TEST(test_told)
 	ask.report_at++;
 	write_one(&t, AGENT, &ask); /* yes */
 	wait_heard(2);
-	w.report_at = NOW + 2 * NS_PER_S; /* it reported */
+	ck_assert_int_eq(seen(&t, AGENT, 3).recall_at, ask.report_at);
+	/* who reported a moment ago may be silent from then on: told */
+	w.report_at = ask.report_at = NOW + 3 * NS_PER_S;
 	write_one(&t, OTHER, &w);
-	ask.report_at = ask.recent = NOW + 2 * NS_PER_S;
+	write_one(&t, AGENT, &ask);
+	wait_heard(3);
+	ask.report_at = NOW + 5 * NS_PER_S; /* silent for too long */
 	write_one(&t, AGENT, &ask);
 	ask.budget_uid = t.uid[4]; /* nobody holds anything there */
 	write_one(&t, AGENT, &ask);
 	/* notifications come in order: one of our own is the next */
 	pgtest_sql(t.l.store, "NOTIFY headgate_recall, 'end'");
-	wait_heard(3);
+	wait_heard(4);
 	ck_assert_str_eq(heard.payload, "end");
 	store_unlisten(listener);
 	some_close(&t);
