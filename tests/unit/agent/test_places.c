@@ -196,6 +196,36 @@ START_TEST(test_both)
 }
 END_TEST
 
+static bool
+serve_quick(struct fake *f, int fd, const char *request, int n)
+{
+	if (strstr(request, "\"stream\":true") != NULL)
+		return serve_stream(f, fd, request, n);
+	return serve_plain(f, fd, request, n);
+}
+
+/* Three workers share the places: all are served, whoever gives them back. */
+START_TEST(test_workers)
+{
+	static const char *const keys[] = {RIG_BATCH, RIG_KEY, RIG_URGENT};
+	struct rig_config c = two_streams;
+	int fds[48];
+
+	c.n_workers = 3;
+	c.places[AGENT_REQUESTS] = 3;
+	begin(serve_quick, &c);
+	for (int i = 0; i < 48; i++)
+		fds[i] = send_to(keys[i % 3], i % 4 == 0 ? BODY : STREAM);
+	for (int i = 0; i < 48; i++) {
+		ck_assert_int_gt(
+		    http_recv(fds[i], answer, sizeof(answer), &clean), 0);
+		ck_assert_int_eq(http_status(answer), 200);
+		close(fds[i]);
+	}
+	end();
+}
+END_TEST
+
 #define BIG  1000000
 #define HELD 200 /* more than batch may have of the room, see front.c */
 
@@ -295,6 +325,7 @@ main(void)
 	ADD(s, test_displaced);
 	ADD(s, test_left);
 	ADD(s, test_both);
+	ADD(s, test_workers);
 	UNIT_ADD(s, test_bodies);
 	UNIT_ADD(s, test_room);
 	return unit_run(s);

@@ -54,7 +54,7 @@ struct world {
 	struct arena arena;
 	unsigned loss; /* of 1000 messages */
 	bool ever_safe;
-	int64_t refused, limited, max_flying;
+	int64_t refused, limited, max_flying, heard;
 	struct admission *done;
 	size_t n_done;
 };
@@ -106,6 +106,7 @@ agent_stop(unsigned i)
 static void
 hear(unsigned i, const struct share_report *q, struct share_answer *s)
 {
+	w.heard++;
 	share_decide(&w.lim, &w.pool, w.rows, N_AGENTS, i, q, w.now, s);
 	for (unsigned d = 0; d < SHARE_N; d++) {
 		int64_t sum = 0;
@@ -505,6 +506,32 @@ START_TEST(test_newcomers)
 }
 END_TEST
 
+/* Under a steady load nobody has more to say than once a second, also when
+ * it is more than the limit. */
+START_TEST(test_steady)
+{
+	static const struct limit_values some[] = {
+	    {.rpm = 1200, .max_conc = 12, .fleet = true},
+	    {.rpm = 60000, .tpm = 6000000, .max_conc = 1200, .fleet = true}};
+	int64_t before;
+
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		world_start(seed, &some[seed % 2], 0);
+		for (unsigned i = 0; i < 3; i++) {
+			agent_start(i);
+			w.agents[i].demand = 300 + 400 * i;
+		}
+		world_run(10, false, false, false);
+		before = w.heard;
+		world_run(20, false, false, false);
+		ck_assert_int_ge(w.heard - before, 55);
+		ck_assert_int_le(w.heard - before, 90);
+		world_check();
+		world_stop();
+	}
+}
+END_TEST
+
 /* Without contact an agent goes on with no more than an equal part. */
 START_TEST(test_cut)
 {
@@ -673,6 +700,7 @@ main(void)
 	UNIT_ADD(s, test_use);
 	UNIT_ADD(s, test_join);
 	UNIT_ADD(s, test_newcomers);
+	UNIT_ADD(s, test_steady);
 	UNIT_ADD(s, test_cut);
 	UNIT_ADD(s, test_idle);
 	UNIT_ADD(s, test_arithmetic);
