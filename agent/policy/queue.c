@@ -305,6 +305,18 @@ queue_estimate(struct wait_queue *q, const struct queue_ticket *t)
 	return q->pace * sum;
 }
 
+/* Does nobody of its class or a higher one wait? */
+static bool
+queue_is_first(const struct wait_queue *q, enum queue_class class)
+{
+	int c;
+
+	for (c = 0; c <= (int)class; c++)
+		if (q->lines[c].n > 0)
+			return false;
+	return true;
+}
+
 /* The newest of the last class below t's that waits somewhere with it makes
  * room. */
 static bool
@@ -333,6 +345,7 @@ queue_enter(struct queue_gate *g, struct queue_ticket *t,
     int64_t *retry_ms)
 {
 	int64_t wait = INT64_MAX, w;
+	bool first = false;
 	unsigned i;
 	int rc = 0;
 
@@ -341,8 +354,9 @@ queue_enter(struct queue_gate *g, struct queue_ticket *t,
 	for (i = 0; i < n; i++) {
 		w = queue_estimate(cells[i]->queue, t);
 		wait = w < wait ? w : wait;
+		first = first || queue_is_first(cells[i]->queue, t->class);
 	}
-	if (now + wait > deadline ||
+	if ((now + wait > deadline && !first) ||
 	    (g->n >= g->max && !queue_displace(g, cells, n, t->class)))
 		rc = ERR_OVERLOADED;
 	for (i = 0, t->n = 0; rc == 0 && i < n; i++) {

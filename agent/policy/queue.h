@@ -16,7 +16,9 @@
  * takes one. A ticket may wait at several deployments and gets one place.
  *
  * Who cannot be served in time is told at once: the expected wait is how many
- * go before him, by weight, at the pace at which places came free lately.
+ * go before him, by weight, at the pace at which places came free lately. The
+ * first of a class waits in any case: the pace is only measured while somebody
+ * waits, and one standstill must not refuse for ever.
  */
 #ifndef AGENT_POLICY_QUEUE_H
 #define AGENT_POLICY_QUEUE_H

@@ -247,6 +247,43 @@ START_TEST(test_deadline)
 }
 END_TEST
 
+/* After a standstill the pace is measured anew: the first of a class waits in
+ * any case, so that what was slow once does not refuse for ever. */
+START_TEST(test_recovers)
+{
+	const int64_t patience = 2 * NS_PER_S;
+	int64_t now = NOW;
+	unsigned i, rounds = 0;
+
+	begin(N, 1);
+	ck_assert_int_eq(enter(0, QUEUE_STANDARD, 1, now, NEVER), 0);
+	now += 60 * NS_PER_S;
+	ck_assert_ptr_eq(next(now), &tickets[0]);
+	for (i = 1;; i += 2) {
+		now += NS_PER_S;
+		ck_assert_int_eq(
+		    enter(i, QUEUE_STANDARD, 1, now, now + patience), 0);
+		if (enter(i + 1, QUEUE_STANDARD, 1, now, now + patience) == 0)
+			break;
+		/* A higher one waits too, a lower one does not. */
+		if (rounds++ == 0) {
+			ck_assert_int_eq(
+			    enter(1000, QUEUE_BATCH, 1, now, now + patience),
+			    ERR_OVERLOADED);
+			ck_assert_int_eq(
+			    enter(1000, QUEUE_CRITICAL, 1, now, now + patience),
+			    0);
+			ck_assert_ptr_eq(next(now), &tickets[1000]);
+		}
+		now += 50 * NS_PER_MS;
+		ck_assert_ptr_eq(next(now), &tickets[i]);
+	}
+	ck_assert_uint_gt(rounds, 3);
+	ck_assert_uint_lt(rounds, 40);
+	end();
+}
+END_TEST
+
 /* The queue is full: a higher class takes the place of the newest below. */
 START_TEST(test_displace)
 {
@@ -352,6 +389,7 @@ main(void)
 	UNIT_ADD(s, test_hand_over);
 	UNIT_ADD(s, test_leave);
 	UNIT_ADD(s, test_deadline);
+	UNIT_ADD(s, test_recovers);
 	UNIT_ADD(s, test_displace);
 	UNIT_ADD(s, test_threads);
 	return unit_run(s);
