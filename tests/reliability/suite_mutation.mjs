@@ -22,18 +22,18 @@ export const title = 'mutation: wrong operators in the code of money and journal
 const MODE = 'dev';
 
 // What stands for a file, the quick and the likely killers first. NAME is the
-// unit test tests/unit/NAME.c, sim N the simulation of N fresh seeds beside
-// those that found something once, torture that of file calls.
+// unit test tests/unit/NAME.c, sim FROM N the simulation of N seeds, torture
+// that of file calls.
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
-    tests: ['agent/test_lease_edges', 'agent/test_lease', 'money/test_learn', 'money/test_sizing', 'sim 300',
-      'agent/test_filter', 'agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 1200'] },
+    tests: ['agent/test_lease_edges', 'agent/test_lease', 'money/test_learn', 'money/test_sizing', 'sim 1 300',
+      'agent/test_filter', 'agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
-    tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 300',
-      'agent/test_decay', 'agent/test_spool', 'torture', 'sim 1200'] },
+    tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 1 300',
+      'agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
-    tests: ['controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 300', 'controlplane/test_lease',
-      'controlplane/test_bounded', 'controlplane/test_closing', 'sim 1200'] },
+    tests: ['controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300', 'controlplane/test_lease',
+      'controlplane/test_lease_some', 'controlplane/test_bounded', 'controlplane/test_closing', 'sim 301 900'] },
   { files: /^common\/(money|price)\.c$/,
     tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'] },
 ];
@@ -45,9 +45,9 @@ const LIMIT = { cpu: [5, 6], wall: [40, 8] };
 
 // {make: program, run: command line} of a test, in the folder `build`.
 function program(test, build) {
-  const [name, n] = test.split(' ');
+  const [name, from, n] = test.split(' ');
   if (name === 'sim')
-    return { make: 'bin/headgate-sim', run: `${build}/bin/headgate-sim --first --seeds ${n}` };
+    return { make: 'bin/headgate-sim', run: `${build}/bin/headgate-sim --first --from ${from} --seeds ${n} --jobs 1` };
   if (name === 'torture')
     return { make: 'bin/headgate-torture', run: `${build}/bin/headgate-torture faults --seed 3` };
   return { make: `unit/${name}`, run: `${build}/unit/${name}` };

@@ -5,6 +5,9 @@
  */
 #include "agent/money/learn.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "agent/money/lease_table.h"
 #include "common/rng.h"
 #include "tests/unit/support/unit.h"
@@ -62,6 +65,26 @@ START_TEST(test_many)
 }
 END_TEST
 
+/* Behind the table there is nothing to read. */
+START_TEST(test_end_of_table)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const size_t size = (sizeof(struct learn) + page - 1) / page * page;
+	uint8_t *p = mmap(NULL, size + page, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct learn *at;
+
+	ck_assert_ptr_ne(p, MAP_FAILED);
+	ck_assert_int_eq(mprotect(p + size, page, PROT_NONE), 0);
+	at = (struct learn *)(void *)(p + size - sizeof(*at));
+	for (uint64_t i = 1; i < 4000; i++)
+		ck_assert_int_eq(learn_share(at, i, i, 500, 0), -1);
+	for (uint64_t i = 1; i < 4000; i++)
+		learn_settled(at, i, i, 500, 1000);
+	ck_assert_int_eq(munmap(p, size + page), 0);
+}
+END_TEST
+
 /* 100 wanted, 20 here or free, 50 in flight at others and 60 here: not
  * exhausted; worth waiting for unless they usually cost most of it. */
 START_TEST(test_verdict)
@@ -110,6 +133,7 @@ main(void)
 	UNIT_ADD(s, test_quantiles);
 	UNIT_ADD(s, test_fades);
 	UNIT_ADD(s, test_many);
+	UNIT_ADD(s, test_end_of_table);
 	UNIT_ADD(s, test_verdict);
 	return unit_run(s);
 }
