@@ -12,6 +12,8 @@ import { Random } from './lib/random.mjs';
 
 export const title = 'delivery chaos: kills, pauses, channel faults, against the provider\'s bill';
 
+const OVERSPEND_NANOUSD = 50e6; // of the bounded budget
+
 const NETWORK = [
   { name: 'reset' }, { name: 'blackhole' }, { name: 'blackhole', direction: 'up' },
   { name: 'blackhole', direction: 'down' }, { name: 'corrupt' }, { name: 'truncate' },
@@ -157,8 +159,11 @@ export async function run({ soak, log }) {
       '--advertise', `tls+tcp://127.0.0.1:${proxies[0].port}`,
       '--advertise-publish', `tls+tcp://127.0.0.1:${proxies[1].port}`] });
     chaos.retarget();
+    const loose = tenant('loose', ['app'], { budget: '0.3', mode: 'bounded' });
+    loose.at(-1).spec.overspend_usd = String(OVERSPEND_NANOUSD / 1e9);
     const { secrets } = await stack.apply([...catalog(stack.provider.url),
-      ...tenant('roomy', ['app'], { budget: '1000' }), ...tenant('tight', ['app'], { budget: '0.5' })]);
+      ...tenant('roomy', ['app'], { budget: '1000' }), ...tenant('tight', ['app'], { budget: '0.5' }),
+      ...loose]);
     for (const name of ['agent-1', 'agent-2', 'agent-3'])
       await stack.agent(name, { workers: 2 }).start();
     await stack.settled();
@@ -176,12 +181,18 @@ export async function run({ soak, log }) {
       `${fixes.filter((n) => n > 0).reduce((a, b) => a + b, 0)}, down ` +
       `${fixes.filter((n) => n < 0).reduce((a, b) => a + b, 0)}`);
     const over = Number(tight.spent_nanousd) - Number(tight.limit_nanousd);
+    const bounded = await stack.rest.get('/v1/budgets/loose.main/status');
+    log(`loose: spent ${bounded.spent_nanousd} of ${bounded.limit_nanousd}, released ${bounded.released_nanousd}`);
+    if (bounded.mode !== 'bounded' || Number(bounded.released_nanousd) > OVERSPEND_NANOUSD)
+      throw new Error(`a bounded budget released ${bounded.released_nanousd}, ${OVERSPEND_NANOUSD} may be`);
     await stack.stop();
     return { ...chaos.figures, chaos_rounds: rounds, requests_metered: result.ledgerRows,
       channel_faults: proxies.reduce((n, p) => n + p.faults, 0),
       lost: result.lost.length, duplicated: result.duplicated.length,
       cost_drift_nanousd: Math.abs(Number(result.oracleCost - result.ledgerCost)),
-      overspend_hard_nanousd: Math.max(0, over) };
+      overspend_hard_nanousd: Math.max(0, over),
+      overspend_bounded_nanousd: Math.max(0, Number(bounded.spent_nanousd) - Number(bounded.limit_nanousd)),
+      bounded_limit_nanousd: OVERSPEND_NANOUSD };
   } catch (e) {
     log(`seed ${seed}; logs in ${stack.dir}`);
     throw e;
