@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/journal/acks.h"
+#include "agent/journal/crc32c.h"
 #include "tests/unit/agent/journal_kit.h"
 #include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
@@ -160,6 +161,50 @@ START_TEST(test_long_rot)
 	(void)kit_ship(&k);
 	ck_assert_int_eq(k.sink.rows[kit_row(&k, 1)].cost, 1);
 	ck_assert_int_eq(k.sink.rows[kit_row(&k, MANY)].cost, MANY);
+	kit_close(&k);
+}
+END_TEST
+
+/* A record that is whole and says nothing: its segment is kept aside, and what
+ * it was of is billed by its intent. */
+START_TEST(test_nonsense_record)
+{
+	static uint8_t b[1 << 16];
+	char seg[PATH_MAX];
+	struct record rec;
+	size_t at = SEGMENT_HEADER, size = 0, last = 0;
+	uint32_t crc;
+	ssize_t n;
+	int fd;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned i = 1; i <= 3; i++)
+		kit_request(&k, 0, i, i);
+	kit_crash(&k);
+	(void)snprintf(seg, sizeof(seg), "%s/1-0-1.seg", k.dir);
+	fd = open(seg, O_RDWR);
+	ck_assert_int_ge(fd, 0);
+	n = read(fd, b, sizeof(b));
+	while (record_parse(b + at, (size_t)n - at, &rec, &size) == 0) {
+		last = at;
+		at += size;
+	}
+	ck_assert_uint_eq(at, (size_t)n);
+	ck_assert_uint_eq(rec.type, RECORD_USAGE);
+	memset(b + last + RECORD_HEADER + RECORD_HEAD, 0xff,
+	    rec.payload.len - RECORD_HEAD);
+	crc = crc32c(
+	    crc32c(0, b + last, 16), b + last + RECORD_HEADER, rec.payload.len);
+	memcpy(b + last + 16, &crc, sizeof(crc)); /* the file's byte order */
+	ck_assert_int_eq(record_parse(b + last, size, &rec, &size), 0);
+	ck_assert_int_eq(pwrite(fd, b, (size_t)n, 0), n);
+	close(fd);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.quarantined, 1);
+	(void)kit_ship(&k);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, 2)].cost, 2);
+	ck_assert_int_ge(kit_row(&k, 3), 0);
 	kit_close(&k);
 }
 END_TEST
@@ -417,6 +462,58 @@ START_TEST(test_answer_about_another)
 }
 END_TEST
 
+static unsigned n_tagged;
+
+static int
+send_tagged(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
+{
+	(void)ctx;
+	for (size_t i = 0; i < b->n_records; i++) {
+		const Hg__UsageRecord *r = b->records[i];
+
+		if (r->n_tags == 0)
+			continue;
+		n_tagged++;
+		ck_assert_uint_eq(r->n_tags, 2);
+		ck_assert_str_eq(r->tags[0]->key, "a");
+		ck_assert_str_eq(r->tags[0]->value, "b");
+		ck_assert_str_eq(r->tags[1]->key, "feature");
+		ck_assert_str_eq(r->tags[1]->value, "x");
+	}
+	ack->boot_epoch = b->boot_epoch;
+	ack->shard = b->shard;
+	if (b->n_records > 0)
+		ack->watermark = b->records[b->n_records - 1]->seq;
+	return 0;
+}
+
+/* Who asked for it in which name goes along. */
+START_TEST(test_tags_are_shipped)
+{
+	const struct ship_link link = {send_tagged, NULL};
+	struct journal_usage u = {.cost = 5};
+	struct error e;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	shipper_free(k.s);
+	ck_assert_int_eq(shipper_new(k.j, &link, &k.rng.rng, &k.s, &e), 0);
+	kit_request(&k, 0, 1, 1); /* has none */
+	kit_intent_of(&u.head, 2);
+	ck_assert_ptr_null(tags_read(&u.head.tags, STR("a=b,feature=x")));
+	ck_assert_int_eq(journal_intent(&k.j->shards[0], &u.head), 0);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	u.source = HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+	journal_usage(&k.j->shards[0], &u);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	journal_sync_turn(k.j);
+	n_tagged = 0;
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(n_tagged, 1);
+	kit_close(&k);
+}
+END_TEST
+
 static unsigned n_synced;
 
 static void
@@ -464,6 +561,25 @@ open_journal(void)
 	k.j = NULL;
 	return rc;
 }
+
+/* Usage that nobody reserved room for, and there is none: it is dropped. */
+START_TEST(test_no_room_for_unknown)
+{
+	bool hit;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	oom_arm(1, NULL);
+	kit_usage(&k, 0, 9, 9);
+	hit = oom_hit();
+	ck_assert(hit);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 1);
+	kit_close(&k);
+}
+END_TEST
 
 /* Without memory or descriptors it says so. */
 START_TEST(test_out_of_memory)
@@ -556,6 +672,7 @@ main(void)
 	UNIT_ADD(s, test_backlog_of_old);
 	UNIT_ADD(s, test_head_lost);
 	UNIT_ADD(s, test_long_rot);
+	UNIT_ADD(s, test_nonsense_record);
 	UNIT_ADD(s, test_poisoned_while_rotating);
 	UNIT_ADD(s, test_half_written);
 	UNIT_ADD(s, test_nothing_to_read_back);
@@ -563,7 +680,9 @@ main(void)
 	UNIT_ADD(s, test_nothing_written);
 	UNIT_ADD(s, test_acks_of_all);
 	UNIT_ADD(s, test_answer_about_another);
+	UNIT_ADD(s, test_tags_are_shipped);
 	UNIT_ADD(s, test_synced_is_told);
+	UNIT_ADD(s, test_no_room_for_unknown);
 	UNIT_ADD(s, test_out_of_memory);
 	UNIT_ADD(s, test_told_to_wait);
 	return unit_run(s);

@@ -307,6 +307,9 @@ START_TEST(test_soft_and_overrun)
 	give(t, 1, &g);
 	k = key_of(c, 2);
 	ck_assert_int_eq(lease_reserve(&k, 10, 2, &r, &short_of), 0);
+	lease_settle(&r, 0);
+	ck_assert_uint_eq(lease_overruns(&total), before);
+	ck_assert_int_eq(lease_reserve(&k, 10, 2, &r, &short_of), 0);
 	ck_assert_ptr_null(r.leases[0]); /* soft: no lease is needed */
 	lease_settle(&r, 15);		 /* the provider ignored the cap */
 	ck_assert_uint_eq(lease_overruns(&total), before + 1);

@@ -433,6 +433,101 @@ START_TEST(test_held_goes_too)
 }
 END_TEST
 
+/* What was in use a moment ago is forgotten bit by bit, down to what is in use
+ * and not further. */
+START_TEST(test_peak_decays)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, USD), *short_of;
+	struct reservation stays, goes;
+	int64_t was = 1000;
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, 900, NS_PER_S, &stays, &short_of), 0);
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, 100, NS_PER_S, &goes, &short_of), 0);
+	lease_settle(&goes, 1);
+	ck_assert_int_eq(atomic_load(&c->peak), was);
+	for (int64_t s = 2; s < 60; s++) {
+		(void)report(t, s * NS_PER_S, &a);
+		ck_assert_int_ge(atomic_load(&c->peak), 900);
+		ck_assert_int_le(atomic_load(&c->peak), was);
+		was = atomic_load(&c->peak);
+	}
+	ck_assert_int_eq(was, 900);
+	lease_settle(&stays, 1);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+static bool
+answer(struct lease_table *t, int64_t start, int64_t granted, int64_t valid_ms,
+    int64_t now)
+{
+	Hg__LeaseGrant g = HG__LEASE_GRANT__INIT, *p = &g;
+
+	g.budget_uid = 7;
+	g.period_start = start;
+	g.period_end = INT64_MAX;
+	g.granted = granted;
+	g.fence_ms = 86400000;
+	g.valid_ms = valid_ms;
+	g.recall_to = -1;
+	return lease_table_reply(t, now, now, &p, 1);
+}
+
+/* An old lease of which all is told is used again, also behind one of which
+ * not all is: memory does not grow with the periods. */
+START_TEST(test_used_again)
+{
+	struct lease_tuning tuning = lease_tuning_default;
+	struct lease_table *t;
+	struct budget_cell *c;
+	struct lease *first;
+	int64_t now = NS_PER_S;
+	struct arena a;
+
+	tuning.recycle_ns = 10 * NS_PER_S;
+	t = lease_table_new(&tuning);
+	arena_init(&a, 4096, (size_t)1 << 20);
+	c = cell_with(t, 7, 100);
+	first = atomic_load(&c->current);
+	(void)answer(t, 1001, 100, 86400000, now);
+	(void)report(t, now, &a); /* what the first had goes back */
+	(void)answer(t, 1000, 100, 0, now);
+	now += 9 * NS_PER_S;
+	(void)answer(t, 1002, 100, 86400000, now);
+	ck_assert_ptr_ne(atomic_load(&c->current), first);
+	now += NS_PER_S;
+	(void)answer(t, 1003, 100, 86400000, now);
+	ck_assert_ptr_eq(atomic_load(&c->current), first);
+	ck_assert_int_eq(first->granted, 100);
+	ck_assert_int_eq(atomic_load(&first->left), 100);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+/* Who waits is woken by news of the current period only. */
+START_TEST(test_woken)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100);
+
+	(void)lease_wait(c, 500);
+	ck_assert(answer(t, 1000, 200, 86400000, 1));
+	ck_assert(!answer(t, 900, 200, 86400000, 1)); /* before it */
+	ck_assert(answer(t, 1001, 100, 86400000, 1));
+	ck_assert(!answer(t, 1000, 300, 86400000, 1)); /* over */
+	lease_wait_done(c, 500);
+	ck_assert(!answer(t, 1001, 300, 86400000, 1)); /* nobody waits */
+	lease_table_free(t);
+}
+END_TEST
+
 START_TEST(test_idle_instant)
 {
 	struct lease_tuning tuning = lease_tuning_default;
@@ -554,6 +649,9 @@ main(void)
 	UNIT_ADD(s, test_unused_is_silent);
 	UNIT_ADD(s, test_asks_after_nothing);
 	UNIT_ADD(s, test_held_goes_too);
+	UNIT_ADD(s, test_peak_decays);
+	UNIT_ADD(s, test_used_again);
+	UNIT_ADD(s, test_woken);
 	UNIT_ADD(s, test_idle_instant);
 	UNIT_ADD(s, test_least);
 	UNIT_ADD(s, test_going_back);

@@ -239,6 +239,25 @@ START_TEST(test_hostile_reports)
 END_TEST
 
 /* Where plenty is free, who else is there changes nothing. */
+/* What is granted counts as what was free: plenty ends where the floor that is
+ * told says. */
+START_TEST(test_plenty_ends)
+{
+	struct lease_view v = view(INT64_C(1) << 40);
+	struct grant_result d;
+
+	v.counted = true;
+	d = decide(&v, 0, 0, 700, 700, 0);
+	ck_assert_int_gt(d.w.grant, 0);
+	ck_assert(d.plenty);
+	ck_assert_int_gt(d.w.floor, 700);
+	v.free = d.w.floor;
+	ck_assert(decide(&v, 0, 0, 700, 700, 0).plenty);
+	v.free--;
+	ck_assert(!decide(&v, 0, 0, 700, 700, 0).plenty);
+}
+END_TEST
+
 START_TEST(test_plenty)
 {
 	struct rng_seeded rng;
@@ -690,6 +709,7 @@ main(void)
 	UNIT_ADD(s, test_recall);
 	UNIT_ADD(s, test_other_periods_and_soft);
 	UNIT_ADD(s, test_hostile_reports);
+	UNIT_ADD(s, test_plenty_ends);
 	UNIT_ADD(s, test_plenty);
 	UNIT_ADD(s, test_horizon);
 	UNIT_ADD(s, test_no_horizon);

@@ -405,6 +405,12 @@ START_TEST(test_other_periods)
 	r = report(uid, NULL, 0, 0, 400);
 	IS(lab_beat(&a, &r, &g), 0);
 	ck_assert_int_eq(g.granted, 400);
+	/* what is told of a lease is written, and its fence moves */
+	r = report(uid, &g, 0, 100, 0);
+	IS(lab_beat(&a, &r, &g), 0);
+	ck_assert_int_gt(g.fence_ms, 0);
+	ck_assert_int_eq(
+	    pgtest_number(l.store, "SELECT r_in_use FROM lease"), 100);
 	/* time passes: make the period one of last year */
 	old = g.period_start - INT64_C(31536000) * NS_PER_S;
 	pgtest_sql(l.store, "ALTER TABLE lease DROP CONSTRAINT "
