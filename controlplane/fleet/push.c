@@ -263,8 +263,8 @@ push_recall_group(void *ctx, const char *group)
 static void
 push_recall(struct fleet *f, const char *payload)
 {
-	struct envelope env = {
-	    .type = HG__MESSAGE_TYPE__MSG_RECALL, .sender = STR(ENVELOPE_CONTROL)};
+	struct envelope env = {.type = HG__MESSAGE_TYPE__MSG_RECALL,
+	    .sender = STR(ENVELOPE_CONTROL)};
 	uint64_t uid = strtoull(payload, NULL, 10);
 	Hg__LeaseRecall m = HG__LEASE_RECALL__INIT;
 	struct push_recall p = {.f = f};
