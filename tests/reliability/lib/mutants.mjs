@@ -18,6 +18,17 @@ function bare(text) {
   return text.replace(/\/\*[\s\S]*?\*\/|"(?:\\.|[^"\\\n])*"/g, (m) => m.replace(/[^\n]/g, ' '));
 }
 
+// "a < b ? a : b" and "a > b ? a - b : 0" say the same of equal numbers with <=
+// and >=: that is no change.
+function sameWhenEqual(line, at) {
+  const m = /([\w>.-]+) [<>]=? ([\w>.-]+)\)? \? ([^?:]+?) : ([^?:;,]+?)[;,)]/.exec(line);
+  if (!m || m.index + m[1].length !== at)
+    return false;
+  const [a, b] = [m[1], m[2]];
+  const equal = (text) => text.split(a).join(b).replace(`${b} - ${b}`, '0');
+  return equal(m[3]) === equal(m[4]);
+}
+
 // All mutants of a file: {line, from, to, text} where text is the new source.
 export function mutants(source) {
   const lines = source.split('\n');
@@ -33,7 +44,7 @@ export function mutants(source) {
       for (const m of plain[i].matchAll(from)) {
         const now = m[0].replace(new RegExp(from.source), to);
         const changed = line.slice(0, m.index) + now + line.slice(m.index + m[0].length);
-        if (changed === line)
+        if (changed === line || (/^ [<>]=? $/.test(m[0]) && sameWhenEqual(plain[i], m.index)))
           continue;
         list.push({ line: i + 1, column: m.index, from: line.trim(), to: changed.trim(),
           text: [...lines.slice(0, i), changed, ...lines.slice(i + 1)].join('\n') });

@@ -474,6 +474,11 @@ send_tagged(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
 		if (r->n_tags == 0)
 			continue;
 		n_tagged++;
+		ck_assert_uint_eq(r->n_tokens, TC_OUTPUT + 1);
+		for (size_t c = 0; c < r->n_tokens; c++)
+			ck_assert_int_eq(r->tokens[c], c == TC_INPUT	? 10
+						       : c == TC_OUTPUT ? 7
+									: 0);
 		ck_assert_uint_eq(r->n_tags, 2);
 		ck_assert_str_eq(r->tags[0]->key, "a");
 		ck_assert_str_eq(r->tags[0]->value, "b");
@@ -487,11 +492,12 @@ send_tagged(void *ctx, const Hg__UsageBatch *b, Hg__UsageAck *ack)
 	return 0;
 }
 
-/* Who asked for it in which name goes along. */
+/* Who asked for it in which name goes along, and what it counted. */
 START_TEST(test_tags_are_shipped)
 {
 	const struct ship_link link = {send_tagged, NULL};
-	struct journal_usage u = {.cost = 5};
+	struct journal_usage u = {
+	    .cost = 5, .tokens.n = {[TC_INPUT] = 10, [TC_OUTPUT] = 7}};
 	struct error e;
 
 	kit_open(&k);

@@ -5,6 +5,7 @@
  */
 #include "agent/money/lease_table.h"
 #include "common/err.h"
+#include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
 #define USD INT64_C(1000000000)
@@ -516,14 +517,38 @@ START_TEST(test_woken)
 {
 	struct lease_table *t = lease_table_new(NULL);
 	struct budget_cell *c = cell_with(t, 7, 100);
+	bool woken;
 
 	(void)lease_wait(c, 500);
 	ck_assert(answer(t, 1000, 200, 86400000, 1));
 	ck_assert(!answer(t, 900, 200, 86400000, 1)); /* before it */
+	oom_arm(1, NULL);
+	woken = answer(t, 1001, 100, 86400000, 1); /* no memory for it */
+	ck_assert(oom_hit());
+	ck_assert(!woken);
 	ck_assert(answer(t, 1001, 100, 86400000, 1));
 	ck_assert(!answer(t, 1000, 300, 86400000, 1)); /* over */
 	lease_wait_done(c, 500);
 	ck_assert(!answer(t, 1001, 300, 86400000, 1)); /* nobody waits */
+	lease_table_free(t);
+}
+END_TEST
+
+/* Told to stop: nobody is admitted until the control plane says so. */
+START_TEST(test_fenced)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 100), *short_of;
+	struct reservation r;
+
+	ck_assert_ptr_nonnull(
+	    lease_table_cell(t, 8, STR("acme.c"))); /* has no lease */
+	lease_table_fence(t);
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, 5, 2, &r, &short_of), ERR_AGAIN);
+	(void)cell_with(t, 7, 100);
+	ck_assert_int_eq(lease_reserve_path(&c, 1, 5, 2, &r, &short_of), 0);
+	lease_settle(&r, 5);
 	lease_table_free(t);
 }
 END_TEST
@@ -652,6 +677,7 @@ main(void)
 	UNIT_ADD(s, test_peak_decays);
 	UNIT_ADD(s, test_used_again);
 	UNIT_ADD(s, test_woken);
+	UNIT_ADD(s, test_fenced);
 	UNIT_ADD(s, test_idle_instant);
 	UNIT_ADD(s, test_least);
 	UNIT_ADD(s, test_going_back);
