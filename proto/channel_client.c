@@ -30,6 +30,7 @@
 #define CLIENT_SEND_MS	 3000 /* connected, yet nng takes no request */
 #define CLIENT_DROP_MS	 3000 /* for the call to end after the drop */
 #define CLIENT_RESET_MS	 300  /* from a broken call to its connection's end */
+#define CLIENT_GATE_MS	 100  /* for calls of nng to return */
 #define CLIENT_SLICE_MS	 100  /* between looks at the link while waiting */
 
 struct call_slot {
@@ -45,6 +46,7 @@ struct link {
 	struct channel_client *client;
 	nng_socket req;
 	bool has_req;
+	struct channel_gate gate; /* of its contexts */
 	struct channel_pipes pipes;
 	atomic_bool suspect;	  /* took no request though connected */
 	_Atomic int64_t reset_ms; /* a call broke; 0 = not, or dealt with */
@@ -141,7 +143,8 @@ link_free(struct link *l)
 {
 	unsigned i;
 
-	if (l->has_req && !channel_close(l->req))
+	if (l->has_req && !(channel_gate_shut(&l->gate, CHANNEL_CLOSE_MS) &&
+			      channel_close(l->req)))
 		return false;
 	for (i = 0; i < l->n_slots; i++) {
 		struct call_slot *slot = &l->slots[i];
@@ -211,8 +214,10 @@ client_link(struct channel_client *c)
 	    link_new(c, &fresh, NULL) == 0) {
 		fresh->older = l;
 		c->link = fresh;
-		channel_close_later(l->req);
-		l->has_req = false;
+		if (channel_gate_shut(&l->gate, CLIENT_GATE_MS)) {
+			channel_close_later(l->req);
+			l->has_req = false;
+		} /* else at the end, if ever */
 		l = fresh;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -373,10 +378,15 @@ slot_send(
 			nng_msg_free(msg);
 		return channel_fail(e, rv, "request");
 	}
+	if (!channel_gate_enter(&slot->link->gate)) {
+		nng_msg_free(msg);
+		return slot_fail(slot, false, e);
+	}
 	slot->sending = true;
 	nng_aio_set_msg(slot->op.aio, msg);
 	channel_op_start(&slot->op);
 	nng_ctx_send(slot->ctx, slot->op.aio);
+	channel_gate_leave(&slot->link->gate);
 	*lost =
 	    !slot_finish(slot, channel_now_ms() + CLIENT_SEND_MS, &timed_out);
 	if (*lost)
@@ -396,10 +406,13 @@ slot_recv(struct call_slot *slot, int64_t deadline, struct buf *reply,
 	nng_msg *msg;
 	int rc, rv;
 
+	if (!channel_gate_enter(&slot->link->gate))
+		return slot_fail(slot, false, e);
 	slot->sending = false;
 	nng_aio_set_msg(slot->op.aio, NULL);
 	channel_op_start(&slot->op);
 	nng_ctx_recv(slot->ctx, slot->op.aio);
+	channel_gate_leave(&slot->link->gate);
 	*lost = !slot_finish(slot, deadline, &timed_out);
 	if (*lost)
 		return slot_fail(slot, timed_out, e);

@@ -10,7 +10,6 @@
 
 #include "common/str.h"
 
-#define CLOSE_WAIT_MS	 5000
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 2000
 #define LOST_MS		 4000 /* twice the longest pause of a dialer */
@@ -237,7 +236,7 @@ bool
 channel_close(nng_socket sock)
 {
 	struct timespec until =
-	    timespec_of_ms(channel_now_ms() + CLOSE_WAIT_MS);
+	    timespec_of_ms(channel_now_ms() + CHANNEL_CLOSE_MS);
 	struct closer *c = closer_start(sock);
 	bool done;
 
@@ -260,6 +259,37 @@ channel_close_later(nng_socket sock)
 
 	if (c != NULL)
 		closer_unref(c);
+}
+
+bool
+channel_gate_enter(struct channel_gate *g)
+{
+	atomic_fetch_add(&g->inside, 1);
+	if (!atomic_load(&g->shut))
+		return true;
+	channel_gate_leave(g);
+	return false;
+}
+
+void
+channel_gate_leave(struct channel_gate *g)
+{
+	atomic_fetch_sub(&g->inside, 1);
+}
+
+bool
+channel_gate_shut(struct channel_gate *g, int64_t wait_ms)
+{
+	int64_t end = channel_now_ms() + wait_ms;
+	const struct timespec pause = {0, 1000000};
+
+	atomic_store(&g->shut, true);
+	while (atomic_load(&g->inside) > 0) {
+		if (channel_now_ms() >= end)
+			return false;
+		nanosleep(&pause, NULL);
+	}
+	return true;
 }
 
 /* ---- connections -------------------------------------------------------- */

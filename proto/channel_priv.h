@@ -15,7 +15,8 @@
 
 #include "common/err.h"
 
-#define CHANNEL_URL_MAX 300
+#define CHANNEL_URL_MAX	 300
+#define CHANNEL_CLOSE_MS 5000
 /* Room for what frames a message inside nng's size limit. */
 #define CHANNEL_RECV_MAX (((size_t)4 << 20) + 4096)
 
@@ -37,7 +38,21 @@ int channel_listen(nng_socket sock, const char *listen, nng_tls_config *tls,
 int channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
     nng_tls_config *tls, struct error *e) MUST_CHECK;
 
-/* Close in a helper thread, waiting at most some seconds: nng's close can
+/* Who is inside a call into a context of a socket. nng 1.5.2 takes a context
+ * apart in the call that leaves it last, even when the socket was closed
+ * meanwhile: it aborts the process, or the close hangs. So the socket is closed
+ * when nobody is inside, and nobody enters any more. The calls do not block. */
+struct channel_gate {
+	atomic_uint inside;
+	atomic_bool shut;
+};
+/* False: it is shut; do not call. */
+bool channel_gate_enter(struct channel_gate *g) MUST_CHECK;
+void channel_gate_leave(struct channel_gate *g);
+/* False: somebody does not leave in time; do not close. May be repeated. */
+bool channel_gate_shut(struct channel_gate *g, int64_t wait_ms) MUST_CHECK;
+
+/* Close in a helper thread, waiting at most CHANNEL_CLOSE_MS: nng's close can
  * hang. True when it ended; else everything the socket refers to must stay
  * allocated. */
 bool channel_close(nng_socket sock);

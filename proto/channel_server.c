@@ -34,6 +34,7 @@ struct channel_server {
 	nng_tls_config *tls;
 	uint16_t port, publish_port;
 	struct channel_pipes pipes;
+	struct channel_gate gate; /* of rep's contexts */
 	atomic_bool stop;
 	void (*handle)(
 	    void *ctx, unsigned worker, struct str request, struct buf *reply);
@@ -90,9 +91,14 @@ worker_send(struct server_worker *w, nng_pipe caller)
 		nng_msg_free(msg);
 		return true;
 	}
+	if (!channel_gate_enter(&w->server->gate)) {
+		nng_msg_free(msg);
+		return false;
+	}
 	nng_aio_set_msg(w->op->aio, msg);
 	channel_op_start(w->op);
 	nng_ctx_send(w->ctx, w->op->aio);
+	channel_gate_leave(&w->server->gate);
 	if (!channel_op_wait(w->op, channel_now_ms() + SERVER_SEND_MS, NULL)) {
 		(void)nng_pipe_close(caller);
 		if (!channel_op_wait(
@@ -115,8 +121,11 @@ worker_main(void *arg)
 		nng_msg *msg;
 		int rv;
 
+		if (!channel_gate_enter(&w->server->gate))
+			break;
 		channel_op_start(w->op);
 		nng_ctx_recv(w->ctx, w->op->aio);
+		channel_gate_leave(&w->server->gate);
 		(void)channel_op_wait(w->op, -1, NULL);
 		rv = nng_aio_result(w->op->aio);
 		if (rv == NNG_ECLOSED)
@@ -287,7 +296,8 @@ channel_server_free(struct channel_server *s)
 	if (s->has_keeper)
 		pthread_join(s->keeper, NULL);
 	if (s->has_rep)
-		closed = channel_close(s->rep);
+		closed = channel_gate_shut(&s->gate, CHANNEL_CLOSE_MS) &&
+			 channel_close(s->rep);
 	if (s->has_pub)
 		closed = channel_close(s->pub) && closed;
 	if (!closed) /* nng hangs: the process is about to end anyway */

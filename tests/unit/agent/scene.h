@@ -42,6 +42,17 @@
 	"\"completion_tokens\":5,\"total_tokens\":15}}\n\n"
 #define EVENT_DONE "data: [DONE]\n\n"
 
+/* Fails after a minute or so, which no machine is slow enough for. */
+#define UNTIL(condition)                                                       \
+	do {                                                                   \
+		int until_i = 0;                                               \
+                                                                               \
+		while (!(condition)) {                                         \
+			ck_assert_msg(until_i++ < 60000, "never " #condition); \
+			usleep(1000);                                          \
+		}                                                              \
+	} while (0)
+
 static struct fake fake;
 static struct rig rig;
 static char answer[65536];
@@ -104,11 +115,9 @@ static inline struct journal_usage *
 usage(size_t want)
 {
 	static struct journal_usage u[64];
-	int i;
 
 	/* A record may be written a turn after its client was served. */
-	for (i = 0; i < 2000 && rig_usage(&rig, u, 64) < want; i++)
-		usleep(1000);
+	UNTIL(rig_usage(&rig, u, 64) >= want);
 	ck_assert_uint_eq(rig_usage(&rig, u, 64), want);
 	return u;
 }

@@ -93,9 +93,7 @@ read_on(int fd)
 static void
 wait_metric(enum agent_metric m, int64_t want)
 {
-	for (int i = 0; i < 5000 && rig_metric(&rig, m, NULL) < want; i++)
-		usleep(1000);
-	ck_assert_int_ge(rig_metric(&rig, m, NULL), want);
+	UNTIL(rig_metric(&rig, m, NULL) >= want);
 }
 
 static const struct journal_usage *

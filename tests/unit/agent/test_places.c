@@ -57,9 +57,7 @@ waiting(enum agent_place p, enum queue_class class)
 static void
 until_waiting(enum agent_place p, enum queue_class class, unsigned want)
 {
-	for (int i = 0; i < 5000 && waiting(p, class) != want; i++)
-		usleep(1000);
-	ck_assert_uint_eq(waiting(p, class), want);
+	UNTIL(waiting(p, class) == want);
 }
 
 static int64_t

@@ -18,7 +18,6 @@ START_TEST(test_plain)
 	struct journal_usage *u;
 	char id[40] = "";
 	const char *p;
-	int i;
 
 	begin(serve_plain, &c);
 	ck_assert_int_eq(ask(RIG_KEY, "Cookie: secret-cookie\r\n", BODY), 200);
@@ -54,9 +53,7 @@ START_TEST(test_plain)
 	ck_assert_uint_eq(u->head.n_charges, 1);
 	ck_assert_uint_eq(u->head.config_version, 7);
 	/* It is written when the server is through with the request. */
-	for (i = 0; i < 2000 && !explain_find(rig.agent.explain, id, &e); i++)
-		usleep(1000);
-	ck_assert(explain_find(rig.agent.explain, id, &e));
+	UNTIL(explain_find(rig.agent.explain, id, &e));
 	ck_assert_int_eq(e.cost, 18000);
 	ck_assert_str_eq(e.key, "acme.rd.bot.k1");
 	ck_assert_uint_eq(e.n_budgets, 1);
@@ -188,17 +185,15 @@ serve_wait_gone(struct fake *f, int fd, const char *request, int n)
 static void
 leave(const char *body, bool read_first)
 {
-	int fd = http_connect(rig.port), i, before = fake.n_gone;
+	int fd = http_connect(rig.port), before = fake.n_gone;
 
 	atomic_store(&gone_after, -2);
 	http_post(fd, CHAT, RIG_KEY, "", body);
 	if (read_first)
 		ck_assert_int_gt(recv(fd, answer, sizeof(answer), 0), 0);
-	for (i = 0; i < 5000 && fake.n_requests == before; i++)
-		usleep(1000);
+	UNTIL(fake.n_requests != before);
 	close(fd);
-	for (i = 0; i < 5000 && fake.n_gone == before; i++)
-		usleep(1000);
+	UNTIL(fake.n_gone != before);
 	ck_assert_int_eq(fake.n_gone, before + 1);
 	ck_assert_int_ge(atomic_load(&gone_after), 0);
 	ck_assert_int_lt(atomic_load(&gone_after), 200);
@@ -585,19 +580,22 @@ END_TEST
 START_TEST(test_client_leaves_while_waiting)
 {
 	struct rig_config c = {.budget = 1000000000, .conc = 1};
-	int fd, i;
+	const struct budget_cell *cell;
+	int fd;
 
+	c.lease_wait = 60000;
+	c.deaf = true;
 	begin(serve_plain, &c);
-	atomic_store(&rig.purse, 0);
+	cell = lease_table_find(rig.leases, 50);
 	fd = http_connect(rig.port);
 	http_post(fd, CHAT, RIG_KEY, "", BODY);
-	usleep(3000);
+	UNTIL(atomic_load(&cell->want_total) > 0);
 	close(fd);
-	atomic_store(&rig.purse, 1000000000);
+	UNTIL(atomic_load(&cell->want_total) == 0);
+	atomic_store(&rig.deaf, false);
 	/* its place is free again */
-	for (i = 0; i < 2000 && ask(RIG_KEY, "", BODY) != 200; i++)
-		usleep(1000);
-	ck_assert_int_eq(http_status(answer), 200);
+	ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+	ck_assert_int_eq(rig_metric(&rig, AM_REFUSED, "budget_busy"), 0);
 	end();
 }
 END_TEST
@@ -654,15 +652,17 @@ START_TEST(test_slow_client_holds_provider_back)
 	begin(serve_flood, &c);
 	fd = http_connect(rig.port);
 	http_post(fd, CHAT, RIG_KEY, "", STREAM);
-	/* until nothing moves any more */
-	for (i = 0; i < 100 && now != seen; i++) {
+	/* until it is held back and nothing moves any more */
+	for (i = 0; i < 600 && (now != seen || now == 0 ||
+				   rig_metric(&rig, AM_UP_PAUSES, NULL) == 0);
+	     i++) {
 		seen = now;
 		usleep(100000);
 		now = atomic_load(&flooded);
 	}
+	ck_assert_int_gt(rig_metric(&rig, AM_UP_PAUSES, NULL), 0);
 	ck_assert_int_gt(now, 0);
 	ck_assert_int_lt(now, 40000000); /* of 60 MB: socket buffers */
-	ck_assert_int_gt(rig_metric(&rig, AM_UP_PAUSES, NULL), 0);
 	/* and on, to the end */
 	for (;;) {
 		ssize_t k = recv(fd, answer, sizeof(answer), 0);
@@ -687,13 +687,12 @@ serve_slow(struct fake *f, int fd, const char *request, int n)
 START_TEST(test_drain_finishes_what_runs)
 {
 	struct rig_config c = {.budget = 1000000000, .n_workers = 2};
-	int fd, i;
+	int fd;
 
 	begin(serve_slow, &c);
 	fd = http_connect(rig.port);
 	http_post(fd, CHAT, RIG_KEY, "", BODY);
-	for (i = 0; i < 5000 && fake.n_requests == 0; i++)
-		usleep(1000);
+	UNTIL(fake.n_requests > 0);
 	end();
 	ck_assert_int_gt(http_recv(fd, answer, sizeof(answer), &clean), 0);
 	ck_assert_int_eq(http_status(answer), 200);
@@ -704,13 +703,12 @@ END_TEST
 START_TEST(test_stop_cancels_what_runs)
 {
 	struct rig_config c = {.budget = 1000000000};
-	int fd, i;
+	int fd;
 
 	begin(serve_wait_gone, &c);
 	fd = http_connect(rig.port);
 	http_post(fd, CHAT, RIG_KEY, "", STREAM);
-	for (i = 0; i < 5000 && fake.n_requests == 0; i++)
-		usleep(1000);
+	UNTIL(fake.n_requests > 0);
 	atomic_store(&rig.agent.draining, 2);
 	(void)usage(1);
 	end();
@@ -749,9 +747,7 @@ START_TEST(test_bodies_in_flight)
 		close(fd[i]);
 	/* Their room is free again (the provider here reads no such body). */
 	memcpy(body, BODY, sizeof(BODY) - 1);
-	for (i = 0; i < 2000 && ask(RIG_KEY, "", body) == 503; i++)
-		usleep(1000);
-	ck_assert_int_ne(http_status(answer), 503);
+	UNTIL(ask(RIG_KEY, "", body) != 503);
 	end();
 }
 END_TEST

@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/channel_priv.h"
 #include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
@@ -382,6 +384,77 @@ START_TEST(test_too_many_calls)
 }
 END_TEST
 
+static void *
+until_it_breaks(void *arg)
+{
+	struct buf reply;
+
+	buf_init(&reply, 100);
+	do
+		buf_clear(&reply);
+	while (channel_call(arg, STR("x"), 5000, &reply, NULL) == 0);
+	buf_release(&reply);
+	return NULL;
+}
+
+/* In a process of its own: closing may leave nng hanging there. */
+static void
+free_while_it_answers(int after, bool server_first)
+{
+	struct channel_server *s = server_at("127.0.0.1:0", NULL);
+	struct channel_client *c = client_to(channel_server_port(s), NULL, "");
+	pthread_t threads[4];
+
+	ck_assert_int_eq(channel_client_wait(c, 60000), 0);
+	atomic_store(&n_handled, 0);
+	for (int k = 0; k < 4; k++)
+		pthread_create(&threads[k], NULL, until_it_breaks, c);
+	while (atomic_load(&n_handled) < after)
+		sched_yield();
+	if (server_first)
+		(void)channel_server_free(s);
+	else
+		channel_client_shutdown(c);
+	for (int k = 0; k < 4; k++)
+		pthread_join(threads[k], NULL);
+	_exit(0);
+}
+
+/* nng aborts the process when a socket is gone before the last call into one
+ * of its contexts returned. */
+START_TEST(test_freed_while_it_answers)
+{
+	for (int i = 0; i < 12; i++) {
+		pid_t pid = fork();
+		int status;
+
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0)
+			free_while_it_answers(4 + i, i % 4 != 0);
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		    "round %d: %#x", i, (unsigned)status);
+	}
+}
+END_TEST
+
+START_TEST(test_gate)
+{
+	struct channel_gate g = {0};
+
+	ck_assert(channel_gate_enter(&g));
+	ck_assert(channel_gate_enter(&g));
+	channel_gate_leave(&g);
+	ck_assert(!channel_gate_shut(&g, 0)); /* one is inside */
+	ck_assert(!channel_gate_enter(&g));
+	channel_gate_leave(&g);
+	ck_assert(channel_gate_shut(&g, 0));
+	ck_assert(channel_gate_shut(&g, 0));
+	ck_assert(!channel_gate_enter(&g));
+	ck_assert_uint_eq(atomic_load(&g.inside), 0);
+}
+END_TEST
+
 static struct {
 	pthread_mutex_t lock;
 	char text[1000];
@@ -467,6 +540,8 @@ main(int argc, char **argv)
 	UNIT_ADD(s, test_server_restarts);
 	UNIT_ADD(s, test_timeout);
 	UNIT_ADD(s, test_too_many_calls);
+	UNIT_ADD(s, test_freed_while_it_answers);
+	UNIT_ADD(s, test_gate);
 	UNIT_ADD(s, test_publish);
 	return unit_run(s);
 }
