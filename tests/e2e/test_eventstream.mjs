@@ -10,12 +10,12 @@ import path from 'node:path';
 import { EventStreamCodec, Int64 } from '@smithy/eventstream-codec';
 import { fromUtf8, toUtf8 } from '@smithy/util-utf8';
 
-import { equal, run, skip, test } from './lib/tap.mjs';
+import { equal, run, seeded, skip, test } from './lib/tap.mjs';
 
 const root = process.env.HG_ROOT ?? path.resolve(import.meta.dirname, '../..');
 const bin = process.env.HG_BIN ?? path.join(root, 'build/dev/bin');
 const reader = path.join(bin, '../unit/agent/test_access');
-const seed = Number(process.env.SEED ?? Date.now() % 1000000);
+const seed = seeded();
 const rounds = Number(process.env.ROUNDS ?? 300);
 const codec = new EventStreamCodec(toUtf8, fromUtf8);
 

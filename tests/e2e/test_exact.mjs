@@ -10,12 +10,12 @@ import path from 'node:path';
 import { agree, reconcile } from './lib/bill.mjs';
 import { item, modelsFile, providerKey, tenant } from './lib/fixture.mjs';
 import { Stack } from './lib/stack.mjs';
-import { assert, equal, run, skip, teardown, test } from './lib/tap.mjs';
+import { assert, equal, run, seeded, skip, teardown, test } from './lib/tap.mjs';
 
 const root = process.env.HG_ROOT ?? path.resolve(import.meta.dirname, '../..');
 const reference = path.join(root, 'agent/tokenizer/data/node_modules/gpt-tokenizer');
 const tables = path.join(process.env.HG_BIN ?? path.join(root, 'build/dev/bin'), '../share/headgate');
-const seed = Number(process.env.SEED ?? Date.now() % 1000000);
+const seed = seeded();
 const RUNS = 48;
 const stack = new Stack();
 let agent;

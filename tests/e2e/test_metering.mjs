@@ -13,10 +13,10 @@ import { compare, corrections, isEstimate, ledger } from './lib/bill.mjs';
 import { item, providerKey, tenant } from './lib/fixture.mjs';
 import { until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
-import { assert, equal, run, teardown, test } from './lib/tap.mjs';
+import { assert, equal, run, seeded, teardown, test } from './lib/tap.mjs';
 import { clients, conversation, others, Random, send } from './lib/traffic.mjs';
 
-const seed = Number(process.env.SEED ?? Date.now() % 1000000);
+const seed = seeded();
 const wanted = Number(process.env.REQUESTS ?? 20000);
 const seconds = Number(process.env.TRAFFIC_SECONDS ?? 150);
 const concurrency = Number(process.env.CONCURRENCY ?? 64);
@@ -243,7 +243,7 @@ test('the stack starts: two agents, twelve providers', async () => {
   for (const a of agents)
     await a.start();
   await stack.settled();
-  console.log(`# SEED=${seed}: ${wanted} requests, at most ${seconds} s`);
+  console.log(`# ${wanted} requests, at most ${seconds} s`);
 }, { timeout: 120000 });
 
 test('the traffic', async () => {

@@ -10,12 +10,12 @@ import path from 'node:path';
 import { Sha256 } from '@aws-crypto/sha256-js';
 import { SignatureV4 } from '@smithy/signature-v4';
 
-import { assert, equal, run, skip, test } from './lib/tap.mjs';
+import { assert, equal, run, seeded, skip, test } from './lib/tap.mjs';
 
 const root = process.env.HG_ROOT ?? path.resolve(import.meta.dirname, '../..');
 const bin = process.env.HG_BIN ?? path.join(root, 'build/dev/bin');
 const signer = path.join(bin, '../unit/agent/test_access');
-const seed = Number(process.env.SEED ?? Date.now() % 1000000);
+const seed = seeded();
 const rounds = Number(process.env.ROUNDS ?? 500);
 
 let state = seed;

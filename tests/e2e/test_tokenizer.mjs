@@ -8,14 +8,14 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { equal, run, skip, test } from './lib/tap.mjs';
+import { equal, run, seeded, skip, test } from './lib/tap.mjs';
 
 const root = process.env.HG_ROOT ?? path.resolve(import.meta.dirname, '../..');
 const bin = process.env.HG_BIN ?? path.join(root, 'build/dev/bin');
 const tables = path.join(bin, '../share/headgate');
 const reference = path.join(root, 'agent/tokenizer/data/node_modules/gpt-tokenizer');
 const ENCODINGS = ['o200k_base', 'cl100k_base'];
-const seed = Number(process.env.SEED ?? Date.now() % 1000000);
+const seed = seeded();
 const rounds = Number(process.env.ROUNDS ?? 800);
 
 function need() {

@@ -2,8 +2,11 @@
 // A minimal TAP runner: cases run one after the other in the order of their
 // declaration; a case fails when it throws. skip('why') inside a case skips.
 
+import path from 'node:path';
+
 const cases = [];
 const teardowns = [];
+let seed;
 
 class Skip extends Error {}
 
@@ -18,6 +21,16 @@ export function teardown(fn) {
 
 export function skip(why) {
   throw new Skip(why);
+}
+
+// Where a suite's random numbers begin: SEED, else by the clock, so that runs
+// of people and soaks see new ones. Continuous integration (CI is set) decides
+// about a change: it must not fail by luck, so it always takes the same ones.
+export function seeded() {
+  seed = Number(process.env.SEED || (process.env.CI ? 226813 : Date.now() % 1000000));
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new Error(`SEED is a number, not ${process.env.SEED}`);
+  return seed;
 }
 
 function explain(error) {
@@ -46,6 +59,8 @@ export async function run() {
   let number = 0;
 
   console.log(`1..${chosen.length + 1}`);
+  if (seed !== undefined)
+    console.log(`# SEED=${seed}`);
   for (const { name, fn, timeout } of chosen) {
     const started = Date.now();
     number += 1;
@@ -76,6 +91,8 @@ export async function run() {
     console.log(`not ok ${number} - processes ended cleanly, logs hold no error`);
     console.log(explain(error));
   }
+  if (failed !== 0 && seed !== undefined)
+    console.log(`# again with the same random numbers: SEED=${seed} T=${path.basename(process.argv[1], '.mjs')} make e2e`);
   process.exit(failed === 0 ? 0 : 1);
 }
 
