@@ -3,7 +3,9 @@
  * I10 with agents that rest: plenty of money, a little traffic everywhere but
  * at one agent, until the control plane lets the others be silent. Then that
  * one asks for more than is free, at most what is idle at the others: it must
- * have it before they would report again or return it by themselves.
+ * have it before they would report again or return it by themselves. Where
+ * nobody hears of the recall (one of eight), it is told busy, never exhausted,
+ * and has it when they report again, though they go on.
  */
 #include <inttypes.h>
 
@@ -18,10 +20,22 @@
 #define CALM_ASK_NS    (1500 * NS_PER_MS)
 #define CALM_SERVED_NS (2500 * NS_PER_MS)
 
+/* Deaf: half of a horizon and a little. */
+#define CALM_DEAF_STEPS 80
+#define CALM_DEAF_EVERY (2 * NS_PER_S)
+
 bool
-sim_calm_seed(const struct sim *s)
+sim_calm_deaf(const struct sim *s)
 {
-	return s->seed % 3 == 0;
+	return s->seed % 24 == 6;
+}
+
+int64_t
+sim_calm_ns(const struct sim *s)
+{
+	if (s->seed % 3 != 0)
+		return 0;
+	return sim_calm_deaf(s) ? 230 * NS_PER_S : 45 * NS_PER_S;
 }
 
 /* More than is there now, for everybody. */
@@ -34,7 +48,7 @@ calm_begin(struct sim *s)
 	if (b->deleted || b->soft)
 		return false;
 	sim_budget_now(s, b, sim_control_now(s, s->home), &now);
-	if (now.end - sim_control_now(s, s->home) < SIM_CALM_NS)
+	if (now.end - sim_control_now(s, s->home) < sim_calm_ns(s))
 		return false;
 	s->dueling = false;
 	b->limit += CALM_LIMIT;
@@ -87,13 +101,36 @@ calm_ask(struct sim *s)
 		return false;
 	sim_trace(s, "agent %u asks for %" PRId64 " and half of %" PRId64,
 	    a->index, p->free, idle);
-	s->calm_amount = p->free + idle / 2;
+	s->calm_wants = s->calm_amount = p->free + idle / 2;
 	s->acting = a;
 	s->calm_served = false;
 	s->calm_ask = true;
 	sim_agent_arrive(a, 1, true);
 	s->calm_amount = 0;
 	return true;
+}
+
+/* The others go on, and it asks again and again. */
+static void
+calm_deaf(struct sim *s, uint64_t step)
+{
+	struct sim_agent *a = calm_asker(s);
+
+	if (a == NULL || s->calm_served)
+		return;
+	if (step == CALM_DEAF_STEPS) {
+		sim_fail(s, "I10: what agents that rest hold is not given back "
+			    "though they report again");
+		return;
+	}
+	calm_traffic(s);
+	if (!sim_agent_busy(a)) {
+		s->calm_amount = s->calm_wants;
+		s->acting = a;
+		sim_agent_arrive(a, 1, true);
+		s->calm_amount = 0;
+	}
+	sim_at(s, CALM_DEAF_EVERY, EV_CALM, 0, CALM_STEPS + 2 + step);
 }
 
 void
@@ -108,6 +145,8 @@ sim_calm(struct sim *s, uint64_t step)
 	} else if (step == CALM_STEPS + 1) {
 		if (calm_ask(s))
 			sim_at(s, CALM_SERVED_NS, EV_CALM, 0, step + 1);
+	} else if (sim_calm_deaf(s)) {
+		calm_deaf(s, step - CALM_STEPS - 1);
 	} else if (!s->calm_served && calm_asker(s) != NULL) {
 		sim_fail(s,
 		    "I10: what agents that rest hold is not given back for "

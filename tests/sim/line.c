@@ -160,7 +160,8 @@ line_heartbeat(struct sim_agent *a, bool urgent)
 		    r->want_total, r->rate_per_s, r->w_p99);
 	}
 	if (a->sim->quiet && !a->sim->dueling && a->sim->n_probes == 0 &&
-	    a->sim->now > a->sim->storm_end + SIM_SETTLED_NS)
+	    a->sim->now > a->sim->storm_end + SIM_SETTLED_NS &&
+	    a->sim->now < a->sim->storm_end + SIM_TAIL_NS)
 		a->quiet_beats++;
 	line_call(a, line_msg(a, MSG_BEAT, &h.base));
 	arena_release(&arena);

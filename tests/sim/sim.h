@@ -344,7 +344,7 @@ struct sim {
 	bool quiet; /* the tail: no faults, no load */
 	bool dueling, duel_small;
 	/* calm.c: what each request takes; who asks for more than is free */
-	int64_t calm_amount;
+	int64_t calm_amount, calm_wants;
 	bool calm_ask, calm_served;
 	unsigned duel_key; /* SIM_KEYS: any */
 	int64_t stir;	   /* a request was admitted, settled or refused */
@@ -461,8 +461,10 @@ void sim_duel_refused(
     struct sim *s, struct sim_agent *a, struct sim_flight *f, const char *why);
 
 /* calm.c: the last steps of some seeds; counted from 1 */
-#define SIM_CALM_NS (45 * NS_PER_S)
-bool sim_calm_seed(const struct sim *s);
+/* How long it takes; 0: this seed has none. */
+int64_t sim_calm_ns(const struct sim *s);
+/* Recalls are not heard while somebody asks; agents report by themselves. */
+bool sim_calm_deaf(const struct sim *s);
 void sim_calm(struct sim *s, uint64_t step);
 /* What live agents and nobody have of the budget. */
 int64_t sim_duel_avail(struct sim *s, uint64_t uid);

@@ -233,8 +233,7 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 		sim_at(s, NS_PER_S, EV_FAULT, 0, 0);
 	sim_at(s, s->storm_end, EV_HEAL, 0, 0);
 	s->end = s->storm_end + SIM_TAIL_NS + PROBE_NS + DUEL_NS;
-	if (sim_calm_seed(s))
-		s->end += SIM_CALM_NS;
+	s->end += sim_calm_ns(s);
 }
 
 void
@@ -388,7 +387,7 @@ world_heal(struct sim *s)
 	sim_trace(s, "quiet from here");
 	sim_at(s, SIM_TAIL_NS, EV_ARRIVE, 0, 1);
 	sim_at(s, SIM_TAIL_NS + PROBE_NS, EV_ARRIVE, 0, SIM_DUEL_STEP + 1);
-	if (sim_calm_seed(s))
+	if (sim_calm_ns(s) > 0)
 		sim_at(s, SIM_TAIL_NS + PROBE_NS + DUEL_NS, EV_CALM, 0, 1);
 }
 
@@ -428,6 +427,7 @@ world_tell(struct sim *s)
 		for (unsigned i = 0; i < s->n_agents; i++) {
 			if (!(s->db.told >> b & 1) || !s->agents[i]->up ||
 			    s->agents[i]->cut || s->plant == PLANT_NO_HINT ||
+			    (s->calm_ask && sim_calm_deaf(s)) ||
 			    sim_chance(s, 2 * s->net.drop))
 				continue;
 			s->n_hints++;
