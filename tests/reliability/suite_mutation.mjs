@@ -26,7 +26,7 @@ const MODE = 'dev';
 // that of file calls.
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
-    tests: ['agent/test_lease_edges', 'agent/test_lease', 'money/test_learn', 'money/test_sizing', 'sim 1 300',
+    tests: ['agent/test_lease_edges', 'agent/test_lease', 'agent/test_lease_rest', 'money/test_learn', 'money/test_sizing', 'sim 1 300',
       'agent/test_filter', 'agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
     tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 1 300',

@@ -129,6 +129,30 @@ read_counted(struct io *io, int fd, void *p, size_t n, off_t off)
 	return io_system()->pread(io, fd, p, n, off);
 }
 
+/* A head that was cut, and nothing behind it: nothing is missing. */
+START_TEST(test_only_a_head)
+{
+	char seg[PATH_MAX];
+	int fd;
+
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_crash(&k);
+	ck_assert_int_eq(segment_bytes(1), SEGMENT_HEADER);
+	(void)snprintf(seg, sizeof(seg), "%s/1-0-1.seg", k.dir);
+	fd = open(seg, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, "rot", 3, 0), 3);
+	close(fd);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.torn, 1);
+	ck_assert_uint_eq(k.found.quarantined, 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 0);
+	kit_close(&k);
+}
+END_TEST
+
 /* More rot than is read at once: the records behind it are found, and the file
  * is not read a byte at a time. */
 START_TEST(test_long_rot)
@@ -677,6 +701,7 @@ main(void)
 	UNIT_ADD(s, test_segment_size);
 	UNIT_ADD(s, test_backlog_of_old);
 	UNIT_ADD(s, test_head_lost);
+	UNIT_ADD(s, test_only_a_head);
 	UNIT_ADD(s, test_long_rot);
 	UNIT_ADD(s, test_nonsense_record);
 	UNIT_ADD(s, test_poisoned_while_rotating);
