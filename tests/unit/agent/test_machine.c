@@ -149,6 +149,27 @@ START_TEST(test_stopped_at_once)
 }
 END_TEST
 
+/* As many shards as there can be; each is counted, and no more. */
+START_TEST(test_all_shards)
+{
+	struct journal_backlog b;
+	struct kit k;
+
+	kit_open(&k);
+	k.n_shards = JOURNAL_MAX_SHARDS;
+	ck_assert_int_eq(kit_boot(&k), 0);
+	for (unsigned i = 0; i < k.n_shards; i++)
+		kit_request(&k, i, i + 1, 5);
+	journal_backlog(k.j, &b);
+	ck_assert_uint_eq(b.records, k.n_shards);
+	ck_assert_uint_eq(b.segments, k.n_shards);
+	ck_assert(b.writable);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, k.n_shards);
+	kit_close(&k);
+}
+END_TEST
+
 START_TEST(test_damaged_file_counts_as_absent)
 {
 	struct kit k;
@@ -176,6 +197,7 @@ main(void)
 	UNIT_ADD(s, test_begin_forgets);
 	UNIT_ADD(s, test_power_cut_does_not);
 	UNIT_ADD(s, test_clean_end_survives_power_cut);
+	UNIT_ADD(s, test_all_shards);
 	UNIT_ADD(s, test_dirty_end);
 	UNIT_ADD(s, test_stopped_at_once);
 	UNIT_ADD(s, test_damaged_file_counts_as_absent);
