@@ -553,6 +553,71 @@ START_TEST(test_fenced)
 }
 END_TEST
 
+/* A large request is forgotten bit by bit while nobody comes. */
+START_TEST(test_largest_decays)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, USD), *short_of;
+	struct reservation r;
+	int64_t was = 10000;
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	ck_assert_int_eq(
+	    lease_reserve_path(&c, 1, was, NS_PER_S, &r, &short_of), 0);
+	lease_settle(&r, 1);
+	(void)report(t, NS_PER_S, &a); /* in use until here */
+	ck_assert_int_eq(atomic_load(&c->w_max), was);
+	for (int64_t at = NS_PER_S / 2;
+	     at < lease_tuning_default.idle_return_ns; at += NS_PER_S / 2) {
+		(void)report(t, NS_PER_S + at, &a);
+		ck_assert_int_lt(atomic_load(&c->w_max), was);
+		ck_assert_int_gt(atomic_load(&c->w_max), was / 2);
+		was = atomic_load(&c->w_max);
+	}
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
+static struct lease_shown shown[4];
+static unsigned n_shown;
+
+static void
+show(void *ctx, const struct lease_shown *v)
+{
+	(void)ctx;
+	ck_assert_uint_lt(n_shown, 4);
+	shown[n_shown++] = *v;
+}
+
+/* Status shows every budget, and its older leases behind the current one. */
+START_TEST(test_shown)
+{
+	struct lease_table *t = lease_table_new(NULL);
+
+	(void)cell_with(t, 7, 100);
+	(void)answer(t, 1001, 150, 1000, NS_PER_S);
+	ck_assert_ptr_nonnull(lease_table_cell(t, 8, STR("acme.c")));
+	for (int i = 0; i < 2; i++) {
+		n_shown = 0;
+		lease_table_each(t, NS_PER_S, show, NULL);
+		ck_assert_uint_eq(n_shown, 3);
+	}
+	ck_assert_uint_eq(shown[0].uid, 7);
+	ck_assert_int_eq(shown[0].period_start, 1001);
+	ck_assert_int_eq(shown[0].granted, 150);
+	ck_assert_int_eq(shown[0].left, 150);
+	ck_assert(!shown[0].old && !shown[0].fenced);
+	ck_assert_int_eq(shown[1].period_start, 1000);
+	ck_assert_int_eq(shown[1].granted, 100);
+	ck_assert(shown[1].old && shown[1].fenced);
+	ck_assert_uint_eq(shown[2].uid, 8);
+	ck_assert_int_eq(shown[2].period_start, 0);
+	lease_table_free(t);
+}
+END_TEST
+
 START_TEST(test_idle_instant)
 {
 	struct lease_tuning tuning = lease_tuning_default;
@@ -678,6 +743,8 @@ main(void)
 	UNIT_ADD(s, test_used_again);
 	UNIT_ADD(s, test_woken);
 	UNIT_ADD(s, test_fenced);
+	UNIT_ADD(s, test_largest_decays);
+	UNIT_ADD(s, test_shown);
 	UNIT_ADD(s, test_idle_instant);
 	UNIT_ADD(s, test_least);
 	UNIT_ADD(s, test_going_back);
