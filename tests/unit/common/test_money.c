@@ -158,6 +158,24 @@ START_TEST(test_nothing_behind)
 }
 END_TEST
 
+/* Below nothing is nothing that can be paid, in any class. */
+START_TEST(test_negative)
+{
+	for (int c = 0; c < TC_COUNT; c++) {
+		struct tokens t = {{0}};
+		struct price p = {{0}};
+		int64_t cost;
+
+		ck_assert_int_eq(money_cost(&t, &p, &cost), 0);
+		t.n[c] = -1;
+		ck_assert_int_eq(money_cost(&t, &p, &cost), ERR_INVALID);
+		t.n[c] = 0;
+		p.per_mtok[c] = -2;
+		ck_assert_int_eq(money_cost(&t, &p, &cost), ERR_INVALID);
+	}
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct price p = no_price();
@@ -358,6 +376,7 @@ main(void)
 	UNIT_ADD(s, test_fallback);
 	UNIT_ADD(s, test_units);
 	UNIT_ADD(s, test_nothing_behind);
+	UNIT_ADD(s, test_negative);
 	UNIT_ADD(s, test_limits);
 	UNIT_ADD(s, test_against_reference);
 	UNIT_ADD(s, test_monotonic);

@@ -31,7 +31,8 @@ START_TEST(test_quantiles)
 		ck_assert_int_ge(learn_share(&l, 7, 7, part, 0), (int)part - 1);
 		ck_assert_int_le(learn_share(&l, 7, 7, part, 1), (int)part + 1);
 	}
-	/* Where nothing was reserved or no model is known nothing is learned. */
+	/* Where nothing was reserved or no model is known nothing is learned.
+	 */
 	for (int i = 0; i < 2 * LEARN_MIN; i++) {
 		learn_settled(&l, 8, 8, 5, 0);
 		learn_settled(&l, 0, 8, 5, 10);
