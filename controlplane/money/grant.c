@@ -26,6 +26,7 @@ const struct grant_config grant_default = {
     .horizon_s = 10,
     .horizon_most_s = 300,
     .rest_s = 20,
+    .uncounted_s = 60,
     .tail_factor = 4,
     .fence_ms = 15 * 60 * 1000,
     .recent_ns = INT64_C(5000000000),
@@ -126,11 +127,14 @@ grant_floor(const struct grant_config *cfg, const Hg__LeaseReport *r,
 	return mul64(mul64(add64(most, 1), max64(cfg->tail_factor, 2)), n);
 }
 
+/* Reports each half minute are cheaper than to count many agents for longer
+ * rests. */
 int64_t
 grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r)
 {
-	return grant_floor(
-	    cfg, r, grant_horizon_most(cfg, r), GRANT_AGENTS_MAX);
+	int64_t most = min64(grant_horizon_most(cfg, r), cfg->uncounted_s);
+
+	return grant_floor(cfg, r, most, GRANT_AGENTS_MAX);
 }
 
 /* The horizon that `free` is plenty for. */

@@ -23,6 +23,7 @@ struct grant_config {
 	/* While plenty is free: up to this long, at the steady rate; not less
 	 * than rest_s, which makes a difference. */
 	int64_t horizon_most_s, rest_s;
+	int64_t uncounted_s;  /* agents are not counted to make it longer */
 	int64_t tail_factor;  /* TAIL when free < factor * agents * large w */
 	int64_t fence_ms;     /* admission allowed this long without a reply */
 	int64_t recent_ns;    /* a report within it makes an agent active */

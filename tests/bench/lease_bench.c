@@ -18,7 +18,8 @@
  * second.
  *
  * Environment: FLEET (1000), AGENTS (50), BUDGETS (100), WARM (200), SPAN
- * (600).
+ * (600), LIMIT of each budget in USD (9000000; below some 190000 the agents are
+ * counted).
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -126,14 +127,16 @@ server_seconds(const struct bench *b)
 static void
 bench_budgets(struct bench *b)
 {
-	char name[40];
+	char name[40], spec[200];
 
 	(void)lab_put(&b->l, 1, "acme", "{}");
 	for (unsigned i = 0; i < b->n_budgets; i++) {
 		(void)snprintf(name, sizeof(name), "acme.b%u", i);
-		(void)lab_put(&b->l, 9, name,
-		    "{\"scope\":\"acme\",\"limit_usd\":\"9000000\","
-		    "\"period\":\"year\",\"time_zone\":\"Europe/Berlin\"}");
+		(void)snprintf(spec, sizeof(spec),
+		    "{\"scope\":\"acme\",\"limit_usd\":\"%u\","
+		    "\"period\":\"year\",\"time_zone\":\"Europe/Berlin\"}",
+		    setting("LIMIT", 9000000));
+		(void)lab_put(&b->l, 9, name, spec);
 		b->uids[i] = lab_uid(&b->l, 9, name);
 	}
 }
