@@ -245,6 +245,44 @@ START_TEST(test_limit_published)
 }
 END_TEST
 
+/* What was added to a limit stays when the configured one changes. */
+START_TEST(test_limit_told)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c = cell_with(t, 7, 0);
+	struct budget_setting s = {.cell = c, .limit = 90 * USD};
+
+	atomic_store(&c->told_limit, 120 * USD); /* 20 more for this period */
+	lease_table_publish(t, &s, 1);
+	ck_assert_int_eq(budget_limit(c), 110 * USD);
+	s.limit = 95 * USD;
+	lease_table_publish(t, &s, 1);
+	ck_assert_int_eq(budget_limit(c), 115 * USD);
+	lease_table_free(t);
+}
+END_TEST
+
+/* One heartbeat has room for all budgets. */
+START_TEST(test_many)
+{
+	struct lease_table *t = lease_table_new(NULL);
+	struct budget_cell *c, *short_of;
+	struct reservation r;
+	struct arena a;
+
+	arena_init(&a, 4096, (size_t)1 << 20);
+	for (uint64_t uid = 1; uid <= 12; uid++) {
+		c = cell_with(t, uid, 100);
+		ck_assert_int_eq(
+		    lease_reserve_path(&c, 1, 10, 2, &r, &short_of), 0);
+		lease_settle(&r, 10);
+	}
+	ck_assert_uint_eq(report(t, 3, &a), 12);
+	arena_release(&a);
+	lease_table_free(t);
+}
+END_TEST
+
 /* The rate after one more second in which `spent` was spent. */
 static int64_t
 rate_after(struct lease_table *t, struct budget_cell *c, int64_t *now,
@@ -307,6 +345,9 @@ START_TEST(test_rate_comes_back)
 	was = rate_after(t, c, &now, 100000, false, &a);
 	ck_assert_int_eq(was, 100000);
 	now += tuning.idle_return_ns;
+	(void)report(t, now, &a);
+	ck_assert_int_eq(c->rate_per_s, 0);
+	now += NS_PER_S; /* nobody came */
 	(void)report(t, now, &a);
 	ck_assert_int_eq(c->rate_per_s, 0);
 	now += NS_PER_S;
@@ -733,6 +774,8 @@ main(void)
 	UNIT_ADD(s, test_filters);
 	UNIT_ADD(s, test_generation);
 	UNIT_ADD(s, test_limit_published);
+	UNIT_ADD(s, test_limit_told);
+	UNIT_ADD(s, test_many);
 	UNIT_ADD(s, test_rate);
 	UNIT_ADD(s, test_rate_comes_back);
 	UNIT_ADD(s, test_old_periods);
