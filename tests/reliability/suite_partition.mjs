@@ -131,13 +131,15 @@ class Trial {
     }
   }
 
-  // The line is back: TCP may take as long as it was cut.
+  // The line is back (TCP may take as long as it was cut), and every agent has
+  // rights for five seconds of what it spends. It may have had them all along:
+  // leases of a budget with plenty left rest.
   async granted() {
-    const grants = () => Promise.all(
-      this.stack.agents.map((a) => a.metric('headgate_lease_grants_total')));
-    const before = await grants();
-    await until('every agent to get rights',
-      async () => (await grants()).every((n, i) => n > before[i]), 30000);
+    await until('every agent to get rights', async () => {
+      const all = await Promise.all(this.stack.agents.map((a) => a.status()));
+      return all.every((s) => s.leases.some((l) => l.budget === 'roomy.main' && !l.superseded &&
+        !l.fenced && l.rate_per_s > 0 && l.left >= 5 * l.rate_per_s));
+    }, 60000);
   }
 
   // All agents are connected and serve again.
