@@ -315,7 +315,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	    "SELECT CASE WHEN $5::bigint > 0 AND EXISTS (SELECT 1 FROM agent a "
 	    "WHERE a.id = $3 AND a.boot_epoch > $4) THEN NULL "
 	    "ELSE hg_lease_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, "
-	    "$11, $12, $13, $14, $15) END"};
+	    "$11, $12, $13, $14) END"};
 	struct db_rows *r = NULL;
 	int rc;
 
@@ -324,7 +324,7 @@ store_lease_write(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		DBI(boot_epoch), DBI(w->grant), DBI(w->returned),
 		DBI(w->high_water), DBI(w->r_settled), DBI(w->r_in_use),
 		DBI(w->report_at), DBI(w->fence_at), DBB(w->recall),
-		DBB(w->recall_others), DBI(w->quiet_until), DBI(0)),
+		DBB(w->recall_others), DBI(w->quiet_until)),
 	    &r, e);
 	if (rc == 0 && db_is_null(r, 0, 0))
 		/* This replica has not heard of the newer process yet. */

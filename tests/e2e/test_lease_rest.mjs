@@ -3,9 +3,9 @@
 // A lease that rests: an agent with a little steady traffic is given rights for
 // minutes and falls silent. When another agent's requests need those rights,
 // it is told, and they are served at once, not when it would report again.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { agree, reconcile } from './lib/bill.mjs';
 import { catalog, modelsFile, prompt, providerKey, tenant } from './lib/fixture.mjs';
+import { delay, until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
 import { assert, equal, run, teardown, test } from './lib/tap.mjs';
 
@@ -56,16 +56,10 @@ test('an agent with steady traffic holds rights for minutes', async () => {
       }));
       await r.text();
       failed += r.status !== 200;
-      await sleep(300);
+      await delay(300);
     }
   })();
-  const end = Date.now() + 60000;
-  let now = await lease();
-  while (now.leased < 0.1e9 && Date.now() < end) {
-    await sleep(250);
-    now = await lease();
-  }
-  assert(now.leased >= 0.1e9, JSON.stringify(now));
+  await until('rights for minutes', async () => (await lease()).leased >= 0.1e9, 60000);
 }, { timeout: 90000 });
 
 // Streams that go on for a while, each held at its worst case when it begins,
