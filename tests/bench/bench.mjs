@@ -296,6 +296,8 @@ try {
   console.log(`${os.cpus().length} x ${os.cpus()[0].model}, ${workers} worker each, ${rounds} rounds`);
   if (process.env.ONLY === 'translation') {
     await translation();
+  } else if (process.env.ONLY === 'small') {
+    await smallRequests();
   } else {
     await memory(); // of a fresh process
     const max = await smallRequests();
