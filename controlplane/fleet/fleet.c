@@ -8,13 +8,15 @@
 
 #include "common/log.h"
 #include "controlplane/fleet/fleet_internal.h"
+#include "controlplane/money/grant.h"
 
 #define FLUSH_MS      500
 #define FLUSH_MAX     512
 #define CONNECTED_NS  (5 * NS_PER_S)
-#define KEEP_ACKS     500  /* versions */
-#define PRUNE_FLUSHES 7200 /* once an hour */
-#define POLL_FLUSHES  10   /* look for missed commits every 5 s */
+#define COUNTED_NS    (3600 * NS_PER_S) /* may come back any time */
+#define KEEP_ACKS     500		/* versions */
+#define PRUNE_FLUSHES 7200		/* once an hour */
+#define POLL_FLUSHES  10		/* look for missed commits every 5 s */
 
 /* ---- writing what heartbeats said -------------------------------------------
  */
@@ -65,6 +67,23 @@ flush_prune(struct fleet *f)
 		log_warn("cannot forget old acks", LF("error", e.text));
 }
 
+/* How many agents there may be, for the sizes of grants. */
+static int
+flush_count(struct fleet *f, struct error *e)
+{
+	int64_t since = clock_wall(f->clock) - COUNTED_NS, n = 0;
+	struct db *db = NULL;
+	int rc;
+
+	rc = store_take(f->o.store, &db, e);
+	if (rc == 0)
+		rc = store_agents_count(db, since, &n, e);
+	store_give(db);
+	if (rc == 0)
+		atomic_store(&f->agents_most, grant_agents_most(n));
+	return rc;
+}
+
 /* False when it is time to stop. */
 static bool
 flush_pause(struct fleet *f)
@@ -107,6 +126,9 @@ flusher_main(void *arg)
 		if (round % POLL_FLUSHES == 0 && fleet_catch_up(f, &e) != 0)
 			log_warn("cannot look for new versions",
 			    LF("error", e.text));
+		if (round % POLL_FLUSHES == 0 && flush_count(f, &e) != 0)
+			log_warn(
+			    "cannot count the agents", LF("error", e.text));
 		if (round % PRUNE_FLUSHES == PRUNE_FLUSHES - 1)
 			flush_prune(f);
 	}
@@ -193,6 +215,7 @@ fleet_new(const struct fleet_options *o, struct fleet **ret, struct error *e)
 		return err_set(e, ERR_NOMEM, "no memory for the fleet");
 	f->o = *o;
 	f->clock = o->clock ? o->clock : clock_system();
+	atomic_init(&f->agents_most, GRANT_AGENTS_MAX);
 	f->rng = o->rng ? o->rng : rng_system();
 	if (f->o.n_workers == 0)
 		f->o.n_workers = 8;

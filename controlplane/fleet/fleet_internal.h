@@ -40,6 +40,8 @@ struct fleet {
 	pthread_t flusher;
 	bool has_flusher, stop; /* stop under keys_lock, with wake */
 	pthread_cond_t wake;
+	/* where leases do not count agents; GRANT_AGENTS_MAX until known */
+	atomic_llong agents_most;
 	/* pressure.c */
 	unsigned max_ingests;
 	atomic_uint n_ingests;

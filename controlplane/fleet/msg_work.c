@@ -132,15 +132,17 @@ msg_heartbeat(struct request *rq)
 {
 	struct fleet *f = rq->f;
 	int64_t now = clock_wall(f->clock);
+	struct grant_config cfg = grant_default;
 	struct exchange x = {.agent_id = rq->env.sender,
 	    .boot_epoch = rq->env.boot_epoch,
 	    .now = now,
-	    .cfg = &grant_default};
+	    .cfg = &cfg};
 	uint8_t key[GROUP_KEY_LEN];
 	Hg__HeartbeatReply reply;
 	Hg__Heartbeat *m;
 	int rc;
 
+	cfg.agents_most = atomic_load(&f->agents_most);
 	m = request_unpack(rq, &hg__heartbeat__descriptor);
 	if (m == NULL)
 		return ERR_INVALID;

@@ -16,7 +16,7 @@
  *   free >= max(tail_factor, 2) n need(h)
  * so no lease takes more than 1/n of half of the rest, and what is granted for
  * h seconds shrinks to horizon_s as free does, before a tail begins. Where the
- * agents were not counted n is GRANT_AGENTS_MAX. Until quiet_until the agent
+ * agents were not counted n is agents_most. Until quiet_until the agent
  * counts as one that reported just now: its idle rights can be recalled, and
  * exhausted is not told before they were.
  */
@@ -31,6 +31,7 @@ const struct grant_config grant_default = {
     .fence_ms = 15 * 60 * 1000,
     .recent_ns = INT64_C(5000000000),
     .contested_ns = INT64_C(1000000000),
+    .agents_most = GRANT_AGENTS_MAX,
 };
 
 static int64_t
@@ -127,6 +128,12 @@ grant_floor(const struct grant_config *cfg, const Hg__LeaseReport *r,
 	return mul64(mul64(add64(most, 1), max64(cfg->tail_factor, 2)), n);
 }
 
+int64_t
+grant_agents_most(int64_t known)
+{
+	return min64(add64(mul64(positive(known), 2), 16), GRANT_AGENTS_MAX);
+}
+
 /* Reports each half minute are cheaper than to count many agents for longer
  * rests. */
 int64_t
@@ -134,7 +141,7 @@ grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r)
 {
 	int64_t most = min64(grant_horizon_most(cfg, r), cfg->uncounted_s);
 
-	return grant_floor(cfg, r, most, GRANT_AGENTS_MAX);
+	return grant_floor(cfg, r, most, cfg->agents_most);
 }
 
 /* The horizon that `free` is plenty for. */
@@ -186,7 +193,7 @@ decide_rest(const struct grant_config *cfg, const struct lease_view *v,
     const Hg__LeaseReport *r, int64_t horizon_s, int64_t shortfall,
     struct grant_result *d)
 {
-	int64_t n = v->counted ? v->n_active + 1 : GRANT_AGENTS_MAX;
+	int64_t n = v->counted ? v->n_active + 1 : cfg->agents_most;
 	int64_t floor = grant_floor(cfg, r, horizon_s, n);
 	int64_t free = d->free + d->w.grant;
 
@@ -252,7 +259,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	rights = rights_of(v, &d.w);
 	h = contested ? cfg->horizon_s
 		      : grant_horizon(cfg, v, r,
-			    v->counted ? n : GRANT_AGENTS_MAX, d.free, now);
+			    v->counted ? n : cfg->agents_most, d.free, now);
 	decide_recall(v, r, rights, &d);
 	w = max64(positive(r->w_p99), positive(r->want_min));
 	scarce = mul64(mul64(cfg->tail_factor, n), w);

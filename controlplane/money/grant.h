@@ -28,8 +28,9 @@ struct grant_config {
 	int64_t fence_ms;     /* admission allowed this long without a reply */
 	int64_t recent_ns;    /* a report within it makes an agent active */
 	int64_t contested_ns; /* after a recall only waiters are granted */
+	int64_t agents_most;  /* where they are not counted */
 };
-/* 10 s, up to 5 min from 20 s on; 4, 15 min, 5 s */
+/* 10 s, up to 5 min from 20 s on; 4, 15 min, 5 s; GRANT_AGENTS_MAX */
 extern const struct grant_config grant_default;
 
 struct grant_result {
@@ -51,9 +52,15 @@ struct grant_result {
 	int64_t horizon_ms;
 };
 
-/* With this much free the number of agents (up to GRANT_AGENTS_MAX) and what
- * they hold do not change the decision about the report; > 0. */
+/* The most agents that there may be when not long ago `known` were, whatever
+ * came since: twice as many and some; no more than GRANT_AGENTS_MAX. A fleet
+ * that grows faster takes what is free to where its agents are counted, no
+ * further. */
 #define GRANT_AGENTS_MAX 10000
+int64_t grant_agents_most(int64_t known);
+
+/* With this much free the number of agents (up to cfg->agents_most) and what
+ * they hold do not change the decision about the report; > 0. */
 int64_t grant_plenty(const struct grant_config *cfg, const Hg__LeaseReport *r);
 
 /* Decide about the report `r` on the lease seen as `v` at wall time `now`.

@@ -271,6 +271,20 @@ out:
 }
 
 int
+store_agents_count(struct db *db, int64_t since, int64_t *n, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT count(*) FROM agent WHERE last_seen >= hg_instant($1)"};
+	struct db_rows *r = NULL;
+	int rc = db_query_one(db, &st, DB_ARGS(DBI(since)), &r, e);
+
+	if (rc == 0)
+		*n = db_i64(r, 0, 0);
+	db_rows_free(r);
+	return rc;
+}
+
+int
 store_agent_boot_known(struct db *db, struct str id, uint64_t boot_epoch,
     bool *known, struct error *e)
 {

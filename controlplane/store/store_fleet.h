@@ -108,6 +108,10 @@ struct agent_seen {
 int store_agents_seen(struct db *db, const struct agent_seen *a, size_t n,
     struct error *e) MUST_CHECK;
 
+/* How many agents were heard of at wall time `since` or later. */
+int store_agents_count(
+    struct db *db, int64_t since, int64_t *n, struct error *e) MUST_CHECK;
+
 /* Is this boot epoch one that said hello? For late usage. */
 int store_agent_boot_known(struct db *db, struct str id, uint64_t boot_epoch,
     bool *known, struct error *e) MUST_CHECK;

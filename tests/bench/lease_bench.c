@@ -18,7 +18,7 @@
  * second.
  *
  * Environment: FLEET (1000), AGENTS (50), BUDGETS (100), WARM (200), SPAN
- * (600), LIMIT of each budget in USD (9000000; below some 190000 the agents are
+ * (600), LIMIT of each budget in USD (9000000; below some 8000 free agents are
  * counted).
  */
 #include <dirent.h>
@@ -207,15 +207,17 @@ bench_agents(struct bench *b)
 static void
 beat(struct bench *b, struct bench_agent *a, bool urgent)
 {
+	struct grant_config cfg = grant_default;
 	struct exchange x = {.agent_id = str_of(a->id),
 	    .boot_epoch = 1,
 	    .now = b->wall0 + b->mono,
 	    .lease_only = urgent,
-	    .cfg = &grant_default};
+	    .cfg = &cfg};
 	Hg__LeaseReport **r;
 	struct error e;
 	size_t n;
 
+	cfg.agents_most = grant_agents_most(b->fleet);
 	if (lease_table_report(a->leases, b->mono, urgent, &b->arena, &r, &n) !=
 	    0)
 		die("no memory for reports", NULL);

@@ -36,6 +36,7 @@ algebra_beat(struct sim *s, const struct sim_msg *m, struct arena *a)
 
 	MUST(ask != NULL);
 	cfg.fence_ms = s->fence_ms;
+	cfg.agents_most = s->agents_most;
 	for (size_t i = 0; i < ask->n_leases; i++) {
 		Hg__LeaseReport *r = ask->leases[i];
 

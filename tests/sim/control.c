@@ -132,6 +132,7 @@ control_beat(struct sim *s, const struct sim_msg *m,
 	    s->plant != PLANT_OLD_BOOT)
 		return ERR_VERSION;
 	cfg.fence_ms = s->fence_ms;
+	cfg.agents_most = s->agents_most;
 	x.lease_only = ask->lease_only;
 	s->db.agents[m->agent].last_seen = now;
 	rc = exchange_run(&x, sim_db(s), ask->leases, ask->n_leases, a, &e);

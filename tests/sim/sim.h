@@ -339,6 +339,7 @@ struct sim {
 	unsigned home; /* the replica that agents talk to */
 	bool cp_down;
 	int64_t fence_ms; /* of leases */
+	int64_t agents_most;
 	struct sim_net net;
 	struct sim_algebra algebra;
 	bool quiet; /* the tail: no faults, no load */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent/money/lease_table.h"
+#include "controlplane/money/grant.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -211,6 +212,8 @@ sim_init(struct sim *s, uint64_t seed, enum sim_plant plant, bool trace)
 		    (int64_t)sim_below(s, 201) * NS_PER_MS - 100 * NS_PER_MS;
 	}
 	s->fence_ms = 15 * 60 * 1000;
+	s->agents_most =
+	    s->seed % 4 != 0 ? grant_agents_most(SIM_AGENTS) : GRANT_AGENTS_MAX;
 	if (sim_chance(s, 300))
 		s->fence_ms = 3000 + (int64_t)sim_below(s, 10000);
 	world_budgets(s);

@@ -548,6 +548,22 @@ rollout_row(void *ctx, const struct ack_row *row)
 	return 0;
 }
 
+/* How many agents were heard of since an instant of the only one. */
+static void
+counted(struct lab *l, const char *since, int64_t n)
+{
+	int64_t got = -1;
+	struct db *db = NULL;
+	char sql[96];
+
+	(void)snprintf(
+	    sql, sizeof(sql), "SELECT hg_ns(max(%s)) FROM agent", since);
+	IS(store_take(l->store, &db, &e), 0);
+	IS(store_agents_count(db, pgtest_number(l->store, sql), &got, &e), 0);
+	store_give(db);
+	ck_assert_int_eq(got, n);
+}
+
 START_TEST(test_acks)
 {
 	char reason[] = "bad price", item[] = "m", none[] = "";
@@ -604,6 +620,8 @@ START_TEST(test_acks)
 		poll(NULL, 0, 1);
 	}
 	ck_assert_int_lt(i, 5000);
+	counted(&l, "last_seen", 1); /* and it is one of so many */
+	counted(&l, "last_seen + interval '1 microsecond'", 0);
 	lab_agent_free(&a);
 	lab_close(&l);
 }

@@ -336,6 +336,9 @@ START_TEST(test_horizon)
 	v.free = 4 * INT64_C(10000) * (300 * 100 + 1);
 	d = decide_steady(&v, 100, 300000);
 	ck_assert_int_eq(d.horizon_ms, 300000);
+	v.free--;
+	d = decide_steady(&v, 100, 300000);
+	ck_assert_int_eq(d.horizon_ms, 299000);
 	v.counted = true;
 	v.n_active = 9;
 	v.free = 4 * 10 * (20 * 100 + 1); /* the least that makes sense */
@@ -347,6 +350,38 @@ START_TEST(test_horizon)
 	ck_assert_int_eq(d.w.quiet_until, 0);
 	ck_assert_int_eq(d.w.grant, 10 * 100);
 	ck_assert(d.plenty); /* at ten seconds it is */
+}
+END_TEST
+
+/* Where agents are not counted there may be as many as a little more than were
+ * seen: a small fleet rests with little money. */
+START_TEST(test_uncounted)
+{
+	struct grant_config cfg = grant_default;
+	struct lease_view v = view(4 * 22 * (300 * 100 + 1));
+	struct grant_result d;
+	Hg__LeaseReport r;
+
+	ck_assert_int_eq(grant_agents_most(-1), 16);
+	ck_assert_int_eq(grant_agents_most(0), 16);
+	ck_assert_int_eq(grant_agents_most(3), 22);
+	ck_assert_int_eq(
+	    grant_agents_most(GRANT_AGENTS_MAX / 2 - 8), GRANT_AGENTS_MAX);
+	ck_assert_int_eq(grant_agents_most(INT64_MAX), GRANT_AGENTS_MAX);
+	hg__lease_report__init(&r);
+	r.rate_per_s = r.steady_rate = 100;
+	r.horizon_max_ms = 300000;
+	cfg.agents_most = grant_agents_most(3);
+	ck_assert_int_eq(grant_plenty(&cfg, &r), 4 * 22 * (60 * 100 + 1));
+	ck_assert_int_eq(grant_plenty(CFG, &r),
+	    4 * (int64_t)GRANT_AGENTS_MAX * (60 * 100 + 1));
+	v.exists = true;
+	grant_decide(&cfg, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.horizon_ms, 300000);
+	ck_assert(d.plenty && d.w.floor == v.free);
+	v.free--;
+	grant_decide(&cfg, &v, &r, 1000, &d);
+	ck_assert_int_eq(d.horizon_ms, 299000);
 }
 END_TEST
 
@@ -712,6 +747,7 @@ main(void)
 	UNIT_ADD(s, test_plenty_ends);
 	UNIT_ADD(s, test_plenty);
 	UNIT_ADD(s, test_horizon);
+	UNIT_ADD(s, test_uncounted);
 	UNIT_ADD(s, test_no_horizon);
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_model, 0, 10);
