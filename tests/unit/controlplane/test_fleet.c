@@ -558,8 +558,9 @@ counted(struct lab *l, const char *since, int64_t n)
 
 	(void)snprintf(
 	    sql, sizeof(sql), "SELECT hg_ns(max(%s)) FROM agent", since);
-	IS(store_take(l->store, &db, &e), 0);
-	IS(store_agents_count(db, pgtest_number(l->store, sql), &got, &e), 0);
+	ck_assert_int_eq(store_take(l->store, &db, &e), 0);
+	ck_assert_int_eq(
+	    store_agents_count(db, pgtest_number(l->store, sql), &got, &e), 0);
 	store_give(db);
 	ck_assert_int_eq(got, n);
 }
