@@ -198,7 +198,7 @@ lease_cell_retire(struct budget_cell *c, struct lease *l, int64_t now)
 {
 	atomic_store(&l->fence_mono, 0);
 	l->retired_mono = now;
-	l->told = false;
+	l->told = false; /* what is on its way may be lost */
 	l->next = c->old;
 	c->old = l;
 }
@@ -280,9 +280,9 @@ report_demand(const struct lease_table *t, Hg__LeaseReport *r,
 	min = atomic_load(&c->want_min);
 	r->want_total = total;
 	r->want_min = min < total ? min : total;
-	r->want_least = total > 0 ? cell_least(c) : 0;
+	r->want_least = cell_least(c);
 	if (r->want_least > r->want_min)
-		r->want_least = r->want_min;
+		r->want_least = r->want_min; /* also when nobody waits */
 	/* Whoever waits now will come again; and while the rate is not known
 	 * yet, a handful of requests. The control plane caps what it gives. */
 	room = lease_add_cap(cell_headroom(c, atomic_load(&c->current)), total);
@@ -399,7 +399,6 @@ cell_upkeep(struct lease_table *t, struct budget_cell *c, int64_t now,
 	if (l != NULL && now >= atomic_load(&l->end_mono)) {
 		atomic_store(&c->current, NULL);
 		lease_cell_retire(c, l, now);
-		c->horizon_ns = 0;
 		l = NULL;
 	}
 	if (kind != REPORT_URGENT)

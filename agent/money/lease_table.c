@@ -261,8 +261,6 @@ cell_new_period(struct lease_table *t, struct budget_cell *c,
 		return NULL;
 	l->cell = c;
 	l->period_start = g->period_start;
-	atomic_store(&l->fence_mono, 0);
-	atomic_store(&l->end_mono, 0);
 	if (old != NULL)
 		lease_cell_retire(c, old, now);
 	return l;

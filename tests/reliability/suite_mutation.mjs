@@ -8,7 +8,8 @@
 // that was interrupted goes on there: who was killed is not tried again as long
 // as the file that was changed is the same (FRESH=1 tries all); who survived is.
 // tests/reliability/equivalent.txt names changes that no test can see, each
-// with the reason; they do not count.
+// with the reason; they do not count. QUICK=1 leaves out the slow tests: who
+// survives them is tried by all of them in the next run.
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -21,22 +22,26 @@ export const title = 'mutation: wrong operators in the code of money and journal
 
 const MODE = 'dev';
 
-// What stands for a file, the quick and the likely killers first. NAME is the
-// unit test tests/unit/NAME.c, sim FROM N the simulation of N seeds, torture
-// that of file calls.
+// What stands for a file, the quick and the likely killers first; those in `slow`
+// are left out by QUICK=1. NAME is the unit test tests/unit/NAME.c, sim FROM N
+// the simulation of N seeds, torture that of file calls.
+const QUICK = process.env.QUICK === '1';
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
-    tests: ['agent/test_lease_edges', 'agent/test_lease', 'agent/test_lease_rest', 'money/test_learn', 'money/test_sizing', 'sim 1 300',
-      'agent/test_filter', 'agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
+    tests: ['agent/test_lease_edges', 'agent/test_lease', 'agent/test_lease_rest', 'money/test_learn',
+      'agent/test_filter', 'money/test_sizing', 'sim 1 300'],
+    slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
-    tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 1 300',
-      'agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },
+    tests: ['agent/test_machine', 'agent/test_journal_edges', 'agent/test_journal', 'agent/test_lower', 'sim 1 300'],
+    slow: ['agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
-    tests: ['controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300', 'controlplane/test_lease',
-      'controlplane/test_lease_some', 'controlplane/test_bounded', 'controlplane/test_closing', 'sim 301 900'] },
+    tests: ['controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],
+    slow: ['controlplane/test_lease', 'controlplane/test_lease_some', 'controlplane/test_bounded',
+      'controlplane/test_closing', 'sim 301 900'] },
   { files: /^common\/(money|price)\.c$/,
-    tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'] },
-];
+    tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'],
+    slow: [] },
+].map((a) => ({ files: a.files, tests: QUICK ? a.tests : [...a.tests, ...a.slow] }));
 
 const MEMORY_KIB = 4 << 20; // address space of a program
 // Seconds, and times what the unchanged takes: processor time ends what spins,
@@ -140,23 +145,25 @@ class Tree {
   }
 }
 
-async function prepare(root, dir, jobs) {
+const testsOf = (areas) => [...new Set(areas.flatMap((a) => a.tests))];
+
+async function prepare(root, dir, areas, jobs) {
   const tree = new Tree(dir);
   fs.mkdirSync(dir, { recursive: true });
   const r = await exec('bash', ['-c', `git ls-files -z -co --exclude-standard | ` +
     `xargs -0 tar cf - --ignore-failed-read 2>/dev/null | tar xf - -C '${dir}'`], { cwd: root });
   if (r instanceof Error)
     throw new Error(`cannot copy the tree: ${String(r.stderr).slice(-500)}`);
-  const broken = await tree.make([...new Set(AREAS.flatMap((a) => a.tests.map((t) => program(t).make)))], jobs);
+  const broken = await tree.make([...new Set(testsOf(areas).map((t) => program(t).make))], jobs);
   if (broken !== '')
     throw new Error(`the unchanged tree does not build: ${broken.slice(-1000)}`);
   return tree;
 }
 
 // The tests hold without a change; how many seconds each may take with one.
-async function baseline(trees) {
+async function baseline(trees, areas) {
   const seconds = new Map();
-  const names = [...new Set(AREAS.flatMap((a) => a.tests))];
+  const names = testsOf(areas);
   await Promise.all(trees.map(async (tree) => {
     for (let name = names.pop(); name; name = names.pop()) {
       const why = await tree.test(name, { cpu: 600, wall: 900 });
@@ -199,9 +206,10 @@ export async function run({ soak, dir, root, log }) {
 
   fs.mkdirSync(path.dirname(file), { recursive: true });
   log(`${queue.length} mutants possible, ${want} tried (seed ${seed}); ${known.size} known from before`);
+  const areas = AREAS.filter((a) => queue.some((m) => m.area === a));
   const trees = await Promise.all(Array.from({ length: workers },
-    (_, i) => prepare(root, path.join(dir, `tree-${i}`), Math.ceil(2 / workers))));
-  const seconds = await baseline(trees);
+    (_, i) => prepare(root, path.join(dir, `tree-${i}`), areas, Math.ceil(2 / workers))));
+  const seconds = await baseline(trees, areas);
   const note = (m, why, old = false) => {
     s.out -= old ? 0 : 1;
     if (!old)
