@@ -213,6 +213,7 @@ admit_wait(struct request *r)
 		r->wait_since = f->loop.mono;
 		r->wait_end = r->wait_since + f->lim.lease_wait;
 	}
+	r->parked = f->loop.mono;
 	r->wait_next = NULL;
 	r->wait_prev = f->waiting_last;
 	*(f->waiting != NULL ? &f->waiting_last->wait_next : &f->waiting) = r;
@@ -244,7 +245,7 @@ admit_unpark(struct request *r)
 		lease_wait_done(r->short_of, r->amount);
 	r->short_of = NULL;
 	r->short_limit = NULL;
-	r->waited = f->loop.mono - r->wait_since;
+	r->waited += f->loop.mono - r->parked;
 	timer_cancel(&f->loop.timers, &r->timer);
 	if (r->wait_prev != NULL)
 		r->wait_prev->wait_next = r->wait_next;
@@ -670,7 +671,7 @@ admit_user(struct request *r)
 
 	if (esc.len == 0 || tags_get(&r->tags, STR(TAGS_USER), &none))
 		return;
-	if (str_find(esc, '\\') < 0) {
+	if (r->spool != NULL || str_find(esc, '\\') < 0) {
 		tags_add_user(&r->tags, esc);
 		return;
 	}

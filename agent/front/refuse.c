@@ -158,7 +158,9 @@ refuse_short(const struct request *r, const struct budget_cell *cell)
 void
 refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 {
-	char text[320], extra[640], limit[32], spent[32], reset[40];
+	bool over = code == ERR_BUDGET_EXHAUSTED;
+	bool silent = !over && lease_silent(cell, r->f->loop.mono);
+	char text[512], extra[640], limit[32], spent[32], reset[40];
 	int64_t at =
 	    atomic_load_explicit(&cell->reset_at, memory_order_relaxed);
 	struct str label[2];
@@ -184,12 +186,16 @@ refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 	(void)snprintf(extra, sizeof(extra), "%s", buf_cstr(&b));
 	buf_release(&b);
 	(void)snprintf(text, sizeof(text),
-	    code == ERR_BUDGET_EXHAUSTED
-		? "Budget %.*s is exhausted: %s of %s USD are spent%s%s."
-		: "The rest of budget %.*s is in use by requests in flight: "
-		  "%s of %s USD are spent%s%s. Please try again.",
-	    STR_ARG(cell->name), spent, limit,
-	    reset[0] != '\0' ? "; it resets at " : "", reset);
+	    "%s %.*s %s: %s of %s USD are spent%s%s.%s",
+	    over     ? "Budget"
+	    : silent ? "This gateway holds too little of budget"
+		     : "The rest of budget",
+	    STR_ARG(cell->name),
+	    over     ? "is exhausted"
+	    : silent ? "and its control plane does not answer"
+		     : "is in use by requests in flight",
+	    spent, limit, reset[0] != '\0' ? "; it resets at " : "", reset,
+	    over ? "" : " Please try again.");
 	refuse_prepare(r, code, NULL, text, extra[0] != '\0' ? extra : NULL);
 	(void)snprintf(
 	    r->refused_by, sizeof(r->refused_by), "%.*s", STR_ARG(cell->name));

@@ -112,7 +112,7 @@ struct request {
 
 	struct uuid id;
 	char id_text[37];
-	int64_t started, started_wall, wait_since, waited;
+	int64_t started, started_wall, wait_since, parked, waited;
 	int64_t wait_end; /* no rights after that: refused */
 	int64_t last_io;  /* mono ns of the last progress towards the client */
 

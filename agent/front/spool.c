@@ -16,6 +16,7 @@
 
 #define SPOOL_HEAD_MAX		8192 /* of one part */
 #define SPOOL_VALUE_MAX		128
+#define SPOOL_USER_MAX		4096
 #define SPOOL_PARTS_MAX		256
 #define SPOOL_TOKENS_PER_SECOND 25
 
@@ -34,8 +35,9 @@ struct spool {
 	struct buf window, kept;
 	int fd; /* -1 = all is in kept */
 	int64_t file_len, total, max;
-	unsigned n_parts, n_files, n_models;
+	unsigned n_parts, n_files, n_models, n_users;
 	bool drops;    /* the part at hand is the model */
+	bool is_user;  /* ... the end user's name */
 	char name[64]; /* of the part at hand */
 	bool is_file;
 	bool has_stream, has_n;
@@ -43,6 +45,7 @@ struct spool {
 	size_t value_len;
 	bool value_long;
 	char model[SPOOL_VALUE_MAX + 1];
+	struct buf user;
 	bool stream;
 	int64_t n, text_bytes, file_bytes;
 	struct sound sound; /* the file, where it is one */
@@ -115,6 +118,7 @@ spool_new(
 	s->max = (int64_t)max;
 	s->n = 1;
 	buf_init(&s->window, 1 << 20);
+	buf_init(&s->user, SPOOL_USER_MAX);
 	buf_init(&s->kept, 2 * SPOOL_MEMORY + 65536);
 	(void)buf_addz(&s->window, "\r\n"); /* the first may lack it */
 	*ret = s;
@@ -130,6 +134,7 @@ spool_free(struct spool *s)
 		close(s->fd);
 	buf_release(&s->window);
 	buf_release(&s->kept);
+	buf_release(&s->user);
 	free(s);
 }
 
@@ -290,6 +295,9 @@ spool_part_head(struct spool *s, struct str head)
 	if (strcmp(s->name, "model") == 0 && (s->is_file || ++s->n_models > 1))
 		return ERR_INVALID;
 	s->drops = strcmp(s->name, "model") == 0;
+	s->is_user = strcmp(s->name, "user") == 0;
+	if (s->is_user && (s->is_file || ++s->n_users > 1))
+		return ERR_INVALID;
 	if (s->drops)
 		return 0;
 	rc = spool_keepz(s, s->delimiter + 2);
@@ -304,6 +312,7 @@ static int
 spool_part_data(struct spool *s, const char *p, size_t n)
 {
 	size_t room = SPOOL_VALUE_MAX - s->value_len;
+	int rc;
 
 	if (s->is_file) {
 		s->file_bytes += (int64_t)n;
@@ -314,7 +323,8 @@ spool_part_data(struct spool *s, const char *p, size_t n)
 		memcpy(s->value + s->value_len, p, n < room ? n : room);
 		s->value_len += n < room ? n : room;
 	}
-	return s->drops ? 0 : spool_keep(s, p, n);
+	rc = s->is_user ? buf_add(&s->user, p, n) : 0;
+	return rc != 0 || s->drops ? rc : spool_keep(s, p, n);
 }
 
 static int
@@ -442,6 +452,7 @@ spool_scan(struct spool *s, enum op op, struct str path_model, struct scan *ret,
 	ret->stream = s->stream;
 	ret->n = s->n;
 	ret->n_messages = 1;
+	ret->user = buf_str(&s->user);
 	ret->text_bytes = s->text_bytes;
 	if (op == OP_IMAGE_EDITS) {
 		ret->n_media = s->n_files;

@@ -24,7 +24,8 @@ void spool_free(struct spool *s); /* NULL is fine */
 /* More of the body. ERR_INVALID (no such form), ERR_TOO_LARGE, ERR_NOMEM,
  * ERR_IO. */
 int spool_add(struct spool *s, const char *p, size_t n) MUST_CHECK;
-/* The body is complete: what it asks for. */
+/* The body is complete: what it asks for. ret->user is as it stands in the form
+ * (nothing is escaped there) and valid as long as the spool. */
 int spool_scan(struct spool *s, enum op op, struct str path_model,
     struct scan *ret, struct error *e) MUST_CHECK;
 

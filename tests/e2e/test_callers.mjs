@@ -8,6 +8,7 @@ import { catalog, item, modelsFile, prompt, providerKey, tenant } from './lib/fi
 import { until } from './lib/proc.mjs';
 import { Stack } from './lib/stack.mjs';
 import { assert, equal, rejects, run, teardown, test } from './lib/tap.mjs';
+import { form, wav } from './lib/traffic.mjs';
 
 const stack = new Stack();
 let agents;
@@ -94,6 +95,12 @@ test('alice ends at her budget, named in four ways; others go on', async () => {
     body: JSON.stringify({ ...prompt('Spend it.', { model: 'sim-large' }), user: 'alice' }).replace('alice', '\\u0061lice'),
   });
   equal(escaped.status, 402, await escaped.text());
+  for (const [user, status] of [['alice', 402], ['al', 200], ['\\u0061lice', 200]]) {
+    const f = form({ user, model: 'sim-large' }, { name: 'file', filename: 'a.wav', type: 'audio/wav', data: wav(6) });
+    const r = await fetch(`${agents[0].url}/v1/audio/transcriptions`, { method: 'POST', body: f.body,
+      headers: { authorization: `Bearer ${secrets['acme.team.project.app']}`, 'content-type': f.type } });
+    equal(r.status, status, `form of ${user}: ${await r.text()}`);
+  }
   equal((await send(0, { body: { user: 'alice' }, headers: { 'x-headgate-user': 'carol' } })).status, 200,
     'the header has the say');
   equal((await send(1, { headers: { 'x-headgate-user': 'alice2' } })).status, 200);

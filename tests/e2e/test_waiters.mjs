@@ -26,7 +26,7 @@ test('the stack starts: one agent with three workers', async () => {
   await stack.settled();
 }, { timeout: 60000 });
 
-const ask = (cap, knobs) => agent.chat(key, prompt('wait', { max_completion_tokens: cap, x_sim: { tokens: 5, ...knobs } }));
+const ask = (cap, knobs, more) => agent.chat(key, prompt('wait', { max_completion_tokens: cap, x_sim: { tokens: 5, ...knobs }, ...more }));
 const lease = async () => (await agent.status()).leases.find((l) => l.budget === 'acme.main' && !l.superseded);
 
 test('what one gives back is for those who wait', async () => {
@@ -49,6 +49,32 @@ test('what one gives back is for those who wait', async () => {
   agree(await reconcile(stack));
   const status = await stack.rest.get('/v1/budgets/acme.main/status');
   assert(status.spent_nanousd > 0 && status.spent_nanousd <= status.limit_nanousd);
+}, { timeout: 60000 });
+
+const whole = { response_format: { type: 'json_object' } }; // is not made smaller
+
+test('who finds no rights is told why', async () => {
+  const large = ask(7500, { ttft_ms: 8000 });
+  await until('the large one to be in flight', async () => (await lease())?.in_use > 0);
+  stack.control.proc.signal('SIGSTOP');
+  try {
+    const r = await ask(7500, {}, whole);
+    const text = await r.text();
+    equal(r.status, 429, text);
+    assert(/holds too little of budget acme\.main and its control plane does not answer: 0\.0/.test(text), text);
+  } finally {
+    stack.control.proc.signal('SIGCONT');
+  }
+  let r;
+  await until('the control plane to be heard, and the rest to be in use', async () => {
+    r = await ask(7500, {}, whole);
+    const text = await r.text();
+    equal(r.status, 429, text);
+    return /rest of budget acme\.main is in use by requests in flight: 0\.0/.test(text);
+  });
+  const told = await (await fetch(`${agent.statusUrl}/v1/explain/${r.headers.get('x-request-id')}`)).json();
+  assert(told.waited_us > 1e6 && told.waited_us <= told.duration_us, `waited for ${told.waited_us} us`);
+  equal((await large).status, 200, await (await large).text());
 }, { timeout: 60000 });
 
 await run();

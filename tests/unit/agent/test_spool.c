@@ -33,6 +33,49 @@ begin(void)
 	return s;
 }
 
+/* Whose request it is: any bytes, once, of any split; not without an end. */
+START_TEST(test_user)
+{
+	const char *head = "--xYz\r\nContent-Disposition: form-data; "
+			   "name=\"user\"\r\n\r\n";
+	char name[5000];
+	struct scan sc;
+	struct error e;
+	struct spool *s = begin();
+
+	ck_assert_int_eq(spool_add(s, head, strlen(head)), 0);
+	ck_assert_int_eq(spool_add(s, "a\\u0041 \"", 9), 0);
+	ck_assert_int_eq(spool_add(s, "e\r\n", 3), 0);
+	ck_assert_int_eq(
+	    spool_add(s, FORM + 10, sizeof(FORM) - 1 - 10), 0); /* its rest */
+	ck_assert_int_eq(
+	    spool_scan(s, OP_TRANSCRIPTIONS, STR_NULL, &sc, &e), 0);
+	ck_assert_slice_eq(sc.user, "a\\u0041 \"e");
+	ck_assert(str_find(spool_memory(s), 'A') < 0);
+	spool_free(s);
+	s = begin(); /* nobody */
+	ck_assert_int_eq(spool_add(s, FORM, sizeof(FORM) - 1), 0);
+	ck_assert_int_eq(
+	    spool_scan(s, OP_TRANSCRIPTIONS, STR_NULL, &sc, &e), 0);
+	ck_assert_uint_eq(sc.user.len, 0);
+	spool_free(s);
+	s = begin(); /* twice */
+	ck_assert_int_eq(spool_add(s, head, strlen(head)), 0);
+	ck_assert_int_eq(spool_add(s, "a\r\n", 3), 0);
+	ck_assert_int_eq(spool_add(s, head, strlen(head)), ERR_INVALID);
+	spool_free(s);
+	memset(name, 'x', sizeof(name));
+	for (size_t n = 4096; n <= 4097; n++) {
+		s = begin();
+		ck_assert_int_eq(spool_add(s, head, strlen(head)), 0);
+		ck_assert_int_eq(spool_add(s, name, n), 0);
+		ck_assert_int_eq(spool_add(s, "\r\n--xYz--", 10),
+		    n > 4096 ? ERR_TOO_LARGE : 0);
+		spool_free(s);
+	}
+}
+END_TEST
+
 START_TEST(test_every_split)
 {
 	size_t len = sizeof(FORM) - 1, cut, i;
@@ -217,6 +260,7 @@ main(void)
 	Suite *s = suite_create("spool");
 
 	UNIT_ADD(s, test_every_split);
+	UNIT_ADD(s, test_user);
 	UNIT_ADD(s, test_large);
 	UNIT_ADD(s, test_bad);
 	UNIT_ADD(s, test_ambiguous);
