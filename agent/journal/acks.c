@@ -51,7 +51,7 @@ acks_parse(struct acks *a, struct str text)
 	struct str body = text, line, rest;
 	uint64_t want;
 
-	if (text.len < 5 || text.p[text.len - 1] != '\n')
+	if (text.len == 0 || text.p[text.len - 1] != '\n')
 		return ERR_CORRUPT;
 	body.len--;
 	while (body.len > 0 && body.p[body.len - 1] != '\n')

@@ -80,42 +80,6 @@ intents_grow(struct intent_set *s)
 	return 0;
 }
 
-int
-intents_add(struct intent_set *s, const uint8_t *record, size_t len)
-{
-	const uint8_t *id = record + RECORD_HEADER;
-	struct intent_slot *slot;
-	uint32_t *head, at;
-	int rc;
-
-	MUST(len >= RECORD_HEADER + RECORD_HEAD && len <= RECORD_INTENT_MAX);
-	if (s->free_list == 0 && s->n_slots == s->cap) {
-		rc = intents_grow(s);
-		if (rc != 0)
-			return rc;
-	}
-	head = intents_head(s, id);
-	for (at = *head; at != 0; at = s->slots[at - 1].next)
-		if (memcmp(slot_id(&s->slots[at - 1]), id, RECORD_ID) == 0) {
-			slot_lower(&s->slots[at - 1], record, len);
-			return 0;
-		}
-	if (s->free_list != 0) {
-		at = s->free_list;
-		s->free_list = s->slots[at - 1].next;
-	} else {
-		at = ++s->n_slots;
-	}
-	slot = &s->slots[at - 1];
-	slot->next = *head;
-	slot->turn = s->turn;
-	slot->len = (uint16_t)len;
-	memcpy(slot->record, record, len);
-	*head = at;
-	s->count++;
-	return 0;
-}
-
 static struct intent_slot *
 intents_get(const struct intent_set *s, const uint8_t *id)
 {
@@ -126,6 +90,41 @@ intents_get(const struct intent_set *s, const uint8_t *id)
 		if (memcmp(slot_id(&s->slots[at - 1]), id, RECORD_ID) == 0)
 			return &s->slots[at - 1];
 	return NULL;
+}
+
+int
+intents_add(struct intent_set *s, const uint8_t *record, size_t len)
+{
+	const uint8_t *id = record + RECORD_HEADER;
+	struct intent_slot *slot = intents_get(s, id);
+	uint32_t *head, at;
+	int rc;
+
+	MUST(len >= RECORD_HEADER + RECORD_HEAD && len <= RECORD_INTENT_MAX);
+	if (slot != NULL) {
+		slot_lower(slot, record, len);
+		return 0;
+	}
+	if (s->free_list == 0 && s->n_slots == s->cap) {
+		rc = intents_grow(s);
+		if (rc != 0)
+			return rc;
+	}
+	if (s->free_list != 0) {
+		at = s->free_list;
+		s->free_list = s->slots[at - 1].next;
+	} else {
+		at = ++s->n_slots;
+	}
+	head = intents_head(s, id);
+	slot = &s->slots[at - 1];
+	slot->next = *head;
+	slot->turn = s->turn;
+	slot->len = (uint16_t)len;
+	memcpy(slot->record, record, len);
+	*head = at;
+	s->count++;
+	return 0;
 }
 
 const struct intent_slot *

@@ -12,7 +12,7 @@ machine_path(const char *dir, char path[PATH_MAX])
 {
 	int n = snprintf(path, PATH_MAX, "%s/machine", dir);
 
-	return n > 0 && n < PATH_MAX ? 0 : ERR_TOO_LARGE;
+	return (size_t)n < PATH_MAX ? 0 : ERR_TOO_LARGE;
 }
 
 void
@@ -23,7 +23,7 @@ machine_load(struct machine *m, struct io *io, const char *dir)
 	buf_init(&m->text, MACHINE_FILE_MAX);
 	(void)buf_addc(&m->text, '\n');
 	if (machine_path(dir, path) != 0 ||
-	    io_read_file(io, path, &m->text, NULL) != 0 || m->text.len < 2 ||
+	    io_read_file(io, path, &m->text, NULL) != 0 ||
 	    m->text.data[m->text.len - 1] != '\n')
 		buf_clear(&m->text);
 }

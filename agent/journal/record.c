@@ -267,10 +267,8 @@ static void
 cursor_tags(struct cursor *c, struct tags *t)
 {
 	if (c->bad || tags_decode(t, str_make((const char *)c->p,
-					 (size_t)(c->end - c->p))) != 0) {
-		tags_clear(t);
+					 (size_t)(c->end - c->p))) != 0)
 		c->bad = true;
-	}
 }
 
 static void
@@ -287,7 +285,6 @@ cursor_head(struct cursor *c, struct journal_intent *i, struct tokens *t)
 	if (i->n_charges > BUNDLE_MAX_BUDGETS || p[22] > TC_COUNT ||
 	    p[20] > 1 || p[23] != 0) {
 		c->bad = true;
-		i->n_charges = 0;
 		return;
 	}
 	i->started_at = cursor_i64(c);

@@ -61,7 +61,8 @@ size_t record_encode_lower(uint8_t *dst, const struct journal_intent *i);
 int record_parse(
     const uint8_t *p, size_t n, struct record *ret, size_t *size) MUST_CHECK;
 
-/* The payload of an intent / of a usage record. ERR_CORRUPT. */
+/* The payload of an intent / of a usage record. ERR_CORRUPT: *ret is of no
+ * use. */
 int record_decode_intent(
     struct str payload, struct journal_intent *ret) MUST_CHECK;
 int record_decode_usage(

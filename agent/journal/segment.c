@@ -55,7 +55,7 @@ segment_path(const char *dir, const struct segment_head *h, char *dst)
 	    "%s/%" PRIu64 "-%" PRIu32 "-%" PRIu64 ".seg", dir, h->epoch,
 	    h->shard, h->n);
 
-	return n < 0 || n >= PATH_MAX ? ERR_TOO_LARGE : 0;
+	return (size_t)n < PATH_MAX ? 0 : ERR_TOO_LARGE;
 }
 
 bool
@@ -84,12 +84,9 @@ segment_reader_open(
 
 	memset(r, 0, sizeof(*r));
 	r->fd = io->open(io, path, O_RDONLY | O_CLOEXEC, 0);
-	if (r->fd < 0) {
-		int rc = r->fd == -ENOENT ? ERR_NOT_FOUND : ERR_IO;
-
-		r->fd = 0;
-		return err_set(e, rc, "cannot open %s", path);
-	}
+	if (r->fd < 0)
+		return err_set(e, r->fd == -ENOENT ? ERR_NOT_FOUND : ERR_IO,
+		    "cannot open %s", path);
 	r->io = io;
 	size = io->size(io, r->fd);
 	if (size < 0) { /* not "empty": that would forget what is in it */
@@ -196,7 +193,7 @@ segment_reader_salvage(struct segment_reader *r)
 		rc = reader_fill(r, RECORD_HEADER + RECORD_PAYLOAD_MAX);
 		if (rc != 0)
 			return rc;
-		if (r->len < RECORD_HEADER + RECORD_HEAD)
+		if (r->len == 0)
 			return ERR_END;
 		r->off++;
 		r->start++;

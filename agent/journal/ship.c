@@ -28,7 +28,6 @@ struct ship_cursor {
 	struct segment_reader in;
 	uint64_t sent; /* last seq that was read into a batch */
 	bool ended;    /* `last` was acknowledged */
-	bool stuck;    /* refused for good: a hole or damage; try slowly */
 };
 
 struct shipper {
@@ -97,7 +96,8 @@ shipper_new(struct journal *j, const struct ship_link *link, struct rng *rng,
 	s->j = j;
 	s->link = *link;
 	s->rng = rng;
-	arena_init(&s->arena, (size_t)64 << 10, (size_t)32 << 20);
+	/* What a batch may hold limits it. */
+	arena_init(&s->arena, (size_t)64 << 10, SIZE_MAX / 2);
 	s->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	s->acks = acks_load(j->opt.io, j->dir);
 	if (s->wake_fd < 0 || s->acks == NULL)
@@ -134,7 +134,7 @@ shipper_free(struct shipper *s)
 	}
 	acks_free(s->acks);
 	arena_release(&s->arena);
-	if (s->wake_fd > 0)
+	if (s->wake_fd >= 0)
 		close(s->wake_fd);
 	free(s);
 }
@@ -142,14 +142,15 @@ shipper_free(struct shipper *s)
 /* ---- building a batch -----------------------------------------------------
  */
 
+/* Without memory the parts of a record are missing and its arena says so: see
+ * ship_record(). */
+
 static ProtobufCBinaryData
 ship_bytes(struct arena *a, const void *p, size_t n)
 {
 	ProtobufCBinaryData d = {n, arena_alloc(a, n)};
 
-	if (d.data == NULL)
-		d.len = 0;
-	else
+	if (d.data != NULL)
 		memcpy(d.data, p, n);
 	return d;
 }
@@ -161,20 +162,18 @@ ship_text(struct arena *a, const char *z)
 			    : arena_strdup(a, str_of(z));
 }
 
-static int
+static void
 ship_charges(struct arena *a, Hg__UsageRecord *r,
     const struct journal_intent *h, uint64_t epoch)
 {
-	if (h->n_charges == 0)
-		return 0;
-	r->charges = arena_alloc(a, h->n_charges * sizeof(Hg__Charge *));
-	if (r->charges == NULL)
-		return ERR_NOMEM;
-	for (unsigned i = 0; i < h->n_charges; i++) {
-		Hg__Charge *c = arena_alloc(a, sizeof(*c));
+	Hg__Charge *all = arena_alloc(a, h->n_charges * sizeof(*all));
 
-		if (c == NULL)
-			return ERR_NOMEM;
+	r->charges = arena_alloc(a, h->n_charges * sizeof(Hg__Charge *));
+	if (all == NULL || r->charges == NULL)
+		return;
+	for (unsigned i = 0; i < h->n_charges; i++) {
+		Hg__Charge *c = &all[i];
+
 		hg__charge__init(c);
 		c->budget_uid = h->charges[i].budget_uid;
 		c->period_start = h->charges[i].period_start;
@@ -183,7 +182,6 @@ ship_charges(struct arena *a, Hg__UsageRecord *r,
 		r->charges[i] = c;
 	}
 	r->n_charges = h->n_charges;
-	return 0;
 }
 
 static void
@@ -204,30 +202,25 @@ ship_head(Hg__UsageRecord *r, const struct journal_intent *h)
 	r->streamed = h->streamed;
 }
 
-static int
+static void
 ship_tags(struct arena *a, Hg__UsageRecord *r, const struct tags *t)
 {
+	Hg__Label *l = arena_alloc(a, t->n * sizeof(*l));
 	struct str name, value;
 	size_t at = 0;
-	Hg__Label *l;
 
-	if (t->n == 0)
-		return 0;
 	r->tags = arena_alloc(a, t->n * sizeof(Hg__Label *));
-	while (r->tags != NULL && tags_next(t, &at, &name, &value)) {
-		l = arena_alloc(a, sizeof(*l));
-		if (l == NULL)
-			return ERR_NOMEM;
+	if (l == NULL || r->tags == NULL)
+		return;
+	for (; tags_next(t, &at, &name, &value); l++) {
 		hg__label__init(l);
 		l->key = arena_strdup(a, name);
 		l->value = arena_strdup(a, value);
-		if (l->key == NULL || l->value == NULL)
-			return ERR_NOMEM;
 		r->tags[r->n_tags++] = l;
 	}
-	return r->tags == NULL ? ERR_NOMEM : 0;
 }
 
+/* NULL: no memory. */
 static Hg__UsageRecord *
 ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
     uint64_t epoch)
@@ -245,7 +238,7 @@ ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
 	r->first_byte_us = u->first_byte_us;
 	while (n > 0 && u->tokens.n[n - 1] == 0)
 		n--;
-	r->tokens = n == 0 ? NULL : arena_alloc(a, n * sizeof(int64_t));
+	r->tokens = arena_alloc(a, n * sizeof(int64_t));
 	if (r->tokens != NULL)
 		memcpy(r->tokens, u->tokens.n, n * sizeof(int64_t));
 	r->n_tokens = n;
@@ -256,13 +249,9 @@ ship_record(struct arena *a, const struct journal_usage *u, uint64_t seq,
 	r->upstream_request_id = ship_text(a, u->upstream_request_id);
 	r->error_code = ship_text(a, u->error_code);
 	r->tier = ship_text(a, u->tier);
-	if (r->request_id.len != 16 || (n > 0 && r->tokens == NULL) ||
-	    r->finish_reason == NULL || r->upstream_request_id == NULL ||
-	    r->error_code == NULL || r->tier == NULL ||
-	    ship_tags(a, r, &u->head.tags) != 0 ||
-	    ship_charges(a, r, &u->head, epoch) != 0)
-		return NULL;
-	return r;
+	ship_tags(a, r, &u->head.tags);
+	ship_charges(a, r, &u->head, epoch);
+	return a->failed ? NULL : r;
 }
 
 static struct segment *
@@ -276,10 +265,10 @@ ship_segment_after(struct journal_stream *t, const struct segment *seg)
 	return next;
 }
 
+/* Nothing is read yet: what is not durable must not get into the buffer. */
 static int
 ship_open(struct shipper *s, struct ship_cursor *c)
 {
-	struct segment_head h;
 	char path[PATH_MAX];
 	int rc;
 
@@ -287,7 +276,7 @@ ship_open(struct shipper *s, struct ship_cursor *c)
 	rc = segment_path(s->j->dir, &c->seg->head, path);
 	if (rc == 0)
 		rc = segment_reader_open(&c->in, s->j->opt.io, path, NULL);
-	if (rc == 0 && (segment_reader_head(&c->in, &h) != 0))
+	if (rc == 0)
 		segment_reader_seek(&c->in, SEGMENT_HEADER);
 	return rc;
 }
@@ -522,17 +511,14 @@ ship_forget(struct shipper *s, struct ship_cursor **link)
 static void
 ship_failed(struct shipper *s, int *wait_ms, uint32_t retry_ms)
 {
+	int least = retry_ms < 60000 ? (int)retry_ms : 0;
 	int ms = s->backoff_ms * 2;
 
-	if (ms < SHIP_BACKOFF_MIN_MS)
-		ms = SHIP_BACKOFF_MIN_MS;
-	if (ms > SHIP_BACKOFF_MAX_MS)
-		ms = SHIP_BACKOFF_MAX_MS;
+	ms = ms < SHIP_BACKOFF_MIN_MS ? SHIP_BACKOFF_MIN_MS : ms;
+	ms = ms > SHIP_BACKOFF_MAX_MS ? SHIP_BACKOFF_MAX_MS : ms;
 	s->backoff_ms = ms;
 	ms = ms / 2 + (int)rng_below(s->rng, (uint64_t)ms);
-	if (retry_ms > 0 && retry_ms < 60000 && (int)retry_ms > ms)
-		ms = (int)retry_ms;
-	*wait_ms = ms;
+	*wait_ms = ms < least ? least : ms;
 	atomic_fetch_add(&s->errors, 1);
 	atomic_store(&s->connected, false);
 }

@@ -91,7 +91,7 @@ ballast_path(const struct journal *j, char *dst)
 {
 	int n = snprintf(dst, PATH_MAX, "%s/ballast", j->dir);
 
-	return n < 0 || n >= PATH_MAX ? ERR_TOO_LARGE : 0;
+	return (size_t)n < PATH_MAX ? 0 : ERR_TOO_LARGE;
 }
 
 void
@@ -484,7 +484,7 @@ journal_close(struct journal *j)
 		stream_release(s, j->opt.io);
 		free(s);
 	}
-	if (j->wake_fd > 0)
+	if (j->wake_fd >= 0)
 		close(j->wake_fd);
 	machine_release(&j->machine);
 	pthread_mutex_destroy(&j->old_lock);

@@ -196,7 +196,8 @@ kit_boot(struct kit *k)
 	    .reserve = 4096,
 	    .boot_id = k->boot_id,
 	    .io = k->threads ? quick_io() : &k->io.io,
-	    .clock = &k->clock.clock};
+	    .clock = &k->clock.clock,
+	    .metrics = k->metrics};
 	struct ship_link link = {kit_send, &k->sink};
 	struct error e;
 	int rc;

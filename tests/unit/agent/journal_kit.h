@@ -43,8 +43,9 @@ struct kit {
 	uint64_t epoch;
 	int64_t segment_size;
 	unsigned n_shards;
-	const char *boot_id; /* of the kernel, NULL = not told */
-	bool threads;	     /* no fault injection: it counts without locks */
+	const char *boot_id;	    /* of the kernel, NULL = not told */
+	struct metric_set *metrics; /* the caller's, NULL = none */
+	bool threads; /* no fault injection: it counts without locks */
 };
 
 void kit_open(struct kit *k); /* folder and settings, no journal yet */
