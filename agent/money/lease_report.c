@@ -84,7 +84,7 @@ cell_rate(struct budget_cell *c, int64_t now)
 
 	cell_recall_rate(c, now);
 	if (c->rate_mono == 0) {
-		c->rate_mono = now;
+		c->rate_mono = c->idle_since_mono = now;
 		return;
 	}
 	if (dt < (c->rate_per_s > 0 ? NS_PER_S / 10 : NS_PER_S / 50))
@@ -118,7 +118,7 @@ cell_idle(struct lease_table *t, struct budget_cell *c, int64_t now)
 		    (l != NULL && atomic_load(&l->in_use) > 0);
 	int64_t w = atomic_load(&c->w_max);
 
-	if (used || c->idle_since_mono == 0)
+	if (used)
 		c->idle_since_mono = now;
 	if (now - c->idle_since_mono >= t->tuning.idle_return_ns) {
 		c->rate_per_s = c->steady_rate = c->steady_ns = 0;

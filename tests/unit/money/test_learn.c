@@ -61,6 +61,96 @@ START_TEST(test_fades)
 }
 END_TEST
 
+static void
+settle(unsigned n, int64_t share)
+{
+	while (n-- > 0)
+		learn_settled(&l, 1, 1, share, 1000);
+}
+
+/* A bucket holds its upper end and is never said to be less than it: who waits
+ * for what others give back would wait for money that does not come. */
+START_TEST(test_ends)
+{
+	static const int ends[LEARN_BUCKETS] = {
+	    8, 16, 23, 31, 47, 62, 94, 125, 188, 250, 375, 500, 750, 1000};
+
+	for (int i = 0; i < LEARN_BUCKETS; i++) {
+		memset(&l, 0, sizeof(l));
+		settle(LEARN_MIN, ends[i]);
+		ck_assert_int_eq(learn_share(&l, 1, 1, 1000, 0), ends[i]);
+		ck_assert_int_eq(
+		    learn_share(&l, 1, 1, 1000, 1), i == 0 ? 0 : ends[i - 1]);
+		ck_assert_int_eq(learn_share(&l, 1, 1, 5000, 0), 1000);
+	}
+	/* half of them are half of them */
+	memset(&l, 0, sizeof(l));
+	settle(LEARN_MIN, 0);
+	settle(LEARN_MIN, 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0), 8);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 501, 0), 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 501, 1), 750);
+	/* of one too few, one more settles it */
+	settle(1, 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0), 1000);
+}
+END_TEST
+
+/* At LEARN_MOST all counts are halved: from then on half as many outvote them.
+ */
+START_TEST(test_halves)
+{
+	memset(&l, 0, sizeof(l));
+	settle(LEARN_MOST, 5);
+	settle(LEARN_MOST / 2 - 1, 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 500, 0), 8);
+	memset(&l, 0, sizeof(l));
+	settle(LEARN_MOST, 5);
+	settle(LEARN_MOST / 4, 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 1000 * 2 / 3, 0), 8);
+	settle(1, 1000);
+	ck_assert_int_eq(learn_share(&l, 1, 1, 1000 * 2 / 3, 0), 1000);
+}
+END_TEST
+
+/* Pairs that share a model or a key are different ones, and what one of them
+ * forgets, the others know. */
+START_TEST(test_apart)
+{
+	static bool there[2][100];
+	unsigned n = 0;
+
+	memset(&l, 0, sizeof(l));
+	for (uint64_t i = 0; i < 100; i++)
+		for (int k = 0; k < LEARN_MIN; k++) {
+			learn_settled(&l, 5, 1000 + i, i % 2 ? 5 : 900, 1000);
+			learn_settled(&l, 2000 + i, 5, i % 2 ? 900 : 5, 1000);
+		}
+	for (uint64_t i = 0; i < 100; i++) {
+		int a = learn_share(&l, 5, 1000 + i, 900, 0);
+		int b = learn_share(&l, 2000 + i, 5, 900, 0);
+
+		there[0][i] = a >= 0;
+		there[1][i] = b >= 0;
+		n += there[0][i] + there[1][i];
+		ck_assert(a < 0 || a == (i % 2 ? 8 : 1000));
+		ck_assert(b < 0 || b == (i % 2 ? 1000 : 8));
+	}
+	ck_assert_uint_ge(n, 180);
+	for (uint64_t i = 0; i < 100; i++)
+		for (int k = 0; there[0][i] && k < LEARN_MOST; k++)
+			learn_settled(&l, 5, 1000 + i, 100, 1000);
+	for (uint64_t i = 0; i < 100; i++) {
+		if (there[0][i])
+			ck_assert_int_eq(
+			    learn_share(&l, 5, 1000 + i, 900, 0), 125);
+		if (there[1][i])
+			ck_assert_int_eq(learn_share(&l, 2000 + i, 5, 900, 0),
+			    i % 2 ? 1000 : 8);
+	}
+}
+END_TEST
+
 /* A busy pair keeps its row while thousands of others come and go. */
 START_TEST(test_many)
 {
@@ -140,6 +230,9 @@ main(void)
 
 	UNIT_ADD(s, test_quantiles);
 	UNIT_ADD(s, test_fades);
+	UNIT_ADD(s, test_ends);
+	UNIT_ADD(s, test_halves);
+	UNIT_ADD(s, test_apart);
 	UNIT_ADD(s, test_many);
 	UNIT_ADD(s, test_end_of_table);
 	UNIT_ADD(s, test_verdict);
