@@ -5,10 +5,17 @@
  * private CA pinned. Only moves bytes; what they mean is envelope.h.
  *
  * nng 1.5.2 has bugs around cancelling and closing. Therefore no operation is
- * ever cancelled: a call that ran into its timeout drops the connection (nng
- * dials again with jitter), which ends the call; sockets are closed once,
- * when the object is freed, by a helper thread that is given up on after some
- * seconds. Free channels only when the process (or a test) ends.
+ * ever cancelled: a call that ran into its timeout drops the connection, which
+ * ends the call; what its socket still does is not waited for, a fresh socket
+ * takes its place. Sockets are closed once, by a helper thread that is given
+ * up on after some seconds. Free channels only when the process (or a test)
+ * ends.
+ *
+ * What holds: once a control plane can be reached again, a client has a
+ * connection within CHANNEL_DIAL_MAX_MS (10 s) and the time of a handshake,
+ * whatever happened to its bytes, its dialers or nng's threads before; within
+ * CHANNEL_DIAL_MS (4 s) after an interruption as short as that. What was given
+ * up for it is freed as soon as nng let go of it.
  *
  * Addresses: "tls+tcp://host:port" (production) or "tcp://host:port" (tests).
  */
@@ -68,6 +75,7 @@ struct channel_client_options {
 	const char *ca_pem;	      /* the only CA trusted */
 	const char *server_name;      /* checked against the certificate */
 	unsigned max_calls;	      /* at the same time, 1..64 */
+	int dial_ms; /* until a dialer is given up first; 0 = the usual */
 };
 
 /* Starts dialling in the background; succeeds with the peer away. */
@@ -83,7 +91,8 @@ int channel_client_wait(struct channel_client *c, int timeout_ms) MUST_CHECK;
  * is connected or the connection broke (the request may or may not have been
  * handled: every message is idempotent), ERR_TIMEOUT, ERR_TOO_LARGE,
  * ERR_LIMIT when max_calls are running. timeout_ms should be long
- * (CHANNEL_CALL_TIMEOUT_MS): a timeout drops the connection. */
+ * (CHANNEL_CALL_TIMEOUT_MS), or as long as the line's silence is borne: a
+ * timeout drops the connection and all calls on it. */
 int channel_call(struct channel_client *c, struct str request, int timeout_ms,
     struct buf *reply, struct error *e) MUST_CHECK;
 /* Makes running and later calls end with ERR_UNAVAILABLE (for shutdown). */
@@ -104,6 +113,7 @@ struct channel_sub_options {
 	/* Called on the subscriber's own thread, without the topic. */
 	void (*on_message)(void *ctx, struct str message);
 	void *ctx;
+	int dial_ms; /* as of a client */
 };
 
 int channel_sub_new(const struct channel_sub_options *opt,

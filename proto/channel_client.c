@@ -9,13 +9,15 @@
  * an operation that nng does not end abandons the slot; it comes back when
  * nng ends it.
  *
- * nng 1.5.2 can lose an operation when a TLS connection breaks. Its one
- * thread that takes connections apart then waits for ever, and no dialer of
- * the process dials again. A fresh socket still connects. So the socket, its
- * slots and dialers are a "link", and a link that lost its connection and
- * does not get one within some seconds, or that takes no request any more, is
- * replaced. A link that never had a connection needs none of that: its
- * dialers work without that thread.
+ * nng 1.5.2 can lose an operation when a TLS connection breaks: a call waits
+ * for ever, a dialer never dials again, or its one thread that takes
+ * connections apart waits for ever, and no dialer of the process dials again.
+ * A fresh socket still connects. So the socket, its slots and dialers are a
+ * "link". It is replaced when it has no connection for longer than its dialers
+ * may take, when a call got no answer in time, when a call broke and its
+ * connection stays, or when it takes no request. What was replaced is closed
+ * and freed when nobody is inside any more; where nng hangs it stays, and the
+ * more there are of those, the less readily another is made.
  */
 #include "proto/channel.h"
 
@@ -30,7 +32,6 @@
 #define CLIENT_SEND_MS	 3000 /* connected, yet nng takes no request */
 #define CLIENT_DROP_MS	 3000 /* for the call to end after the drop */
 #define CLIENT_RESET_MS	 300  /* from a broken call to its connection's end */
-#define CLIENT_GATE_MS	 100  /* for calls of nng to return */
 #define CLIENT_SLICE_MS	 100  /* between looks at the link while waiting */
 
 struct call_slot {
@@ -42,13 +43,15 @@ struct call_slot {
 };
 
 struct link {
-	struct link *older; /* retired before; kept, nng may refer to it */
+	struct link *older; /* retired before; nng may refer to it still */
 	struct channel_client *client;
+	unsigned n_users; /* threads inside, under client->lock */
 	nng_socket req;
-	bool has_req;
+	bool has_req; /* open, nobody closes it yet */
+	struct channel_closing *closing;
 	struct channel_gate gate; /* of its contexts */
 	struct channel_pipes pipes;
-	atomic_bool suspect;	  /* took no request though connected */
+	atomic_bool suspect;	  /* took no request, or gave no answer */
 	_Atomic int64_t reset_ms; /* a call broke; 0 = not, or dealt with */
 	pthread_mutex_t lock;
 	unsigned n_slots;
@@ -58,6 +61,7 @@ struct link {
 struct channel_client {
 	char *addresses[CHANNEL_MAX_ADDRESSES];
 	unsigned n_addresses, max_calls;
+	int64_t dial_ms;
 	nng_tls_config *tls;
 	atomic_bool stop;
 	pthread_mutex_t lock; /* of what follows */
@@ -137,25 +141,36 @@ link_open(struct link *l, struct error *e)
 	return rc;
 }
 
-/* False: nng hangs, everything must stay. */
-static bool
-link_free(struct link *l)
+/* Begin to close it unless somebody is inside a call of nng. */
+static void
+link_close(struct link *l, int64_t wait_ms)
 {
+	if (!l->has_req || !channel_gate_shut(&l->gate, wait_ms))
+		return;
+	l->closing = channel_closing_start(l->req);
+	l->has_req = l->closing == NULL;
+}
+
+/* False: nng is not through with it (so far), everything must stay. */
+static bool
+link_free(struct link *l, int64_t wait_ms)
+{
+	int64_t end = channel_now_ms() + wait_ms;
 	unsigned i;
 
-	if (l->has_req && !(channel_gate_shut(&l->gate, CHANNEL_CLOSE_MS) &&
-			      channel_close(l->req)))
+	link_close(l, wait_ms);
+	if (l->has_req || !channel_closing_done(l->closing, wait_ms))
 		return false;
 	for (i = 0; i < l->n_slots; i++) {
 		struct call_slot *slot = &l->slots[i];
 
-		if (slot->op.aio == NULL)
-			continue;
-		if (!channel_op_wait(
-			&slot->op, channel_now_ms() + CLIENT_DROP_MS, NULL))
+		if (slot->op.aio != NULL &&
+		    !channel_op_wait(&slot->op, end, NULL))
 			return false;
-		channel_op_release(&slot->op);
 	}
+	for (i = 0; i < l->n_slots; i++)
+		channel_op_release(&l->slots[i].op);
+	channel_closing_free(l->closing);
 	channel_pipes_release(&l->pipes);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -163,7 +178,8 @@ link_free(struct link *l)
 }
 
 static int
-link_new(struct channel_client *c, struct link **ret, struct error *e)
+link_new(struct channel_client *c, int64_t dial_ms, struct link **ret,
+    struct error *e)
 {
 	struct link *l = calloc(1, sizeof(*l));
 	int rc;
@@ -173,10 +189,10 @@ link_new(struct channel_client *c, struct link **ret, struct error *e)
 	l->client = c;
 	l->n_slots = c->max_calls;
 	pthread_mutex_init(&l->lock, NULL);
-	channel_pipes_init(&l->pipes);
+	channel_pipes_init(&l->pipes, dial_ms);
 	rc = link_open(l, e);
 	if (rc != 0) {
-		(void)link_free(l);
+		(void)link_free(l, CHANNEL_CLOSE_MS);
 		return rc;
 	}
 	*ret = l;
@@ -202,26 +218,72 @@ link_is_past_hope(struct link *l)
 		       CLIENT_RESET_MS);
 }
 
-/* The link in use, replaced first when it is past hope. Never NULL. */
+/* Is nobody inside any more, and no abandoned call to come back? */
+static bool
+link_is_deserted(struct link *l)
+{
+	bool taken = l->n_users > 0;
+	unsigned i;
+
+	pthread_mutex_lock(&l->lock);
+	for (i = 0; i < l->n_slots; i++)
+		taken |= l->slots[i].taken;
+	pthread_mutex_unlock(&l->lock);
+	return !taken;
+}
+
+/* Free the retired links that can be; the number of those that cannot. */
+static unsigned
+client_sweep(struct channel_client *c)
+{
+	struct link **at = &c->link->older, *l;
+	unsigned n = 0;
+
+	while ((l = *at) != NULL) {
+		struct link *older = l->older;
+
+		link_close(l, 0); /* ends what waits there */
+		if (link_is_deserted(l) && link_free(l, 0)) {
+			*at = older;
+			continue;
+		}
+		at = &l->older;
+		n++;
+	}
+	return n;
+}
+
+/* The link in use, replaced first when it is past hope. Never NULL; to be given
+ * back. */
 static struct link *
 client_link(struct channel_client *c)
 {
 	struct link *l, *fresh = NULL;
+	unsigned n_old;
 
 	pthread_mutex_lock(&c->lock);
 	l = c->link;
+	n_old = l->older == NULL ? 0 : client_sweep(c);
 	if (!atomic_load(&c->stop) && link_is_past_hope(l) &&
-	    link_new(c, &fresh, NULL) == 0) {
+	    channel_pipes_may_renew(&l->pipes, n_old) &&
+	    link_new(c, channel_pipes_next(&l->pipes, c->dial_ms), &fresh,
+		NULL) == 0) {
 		fresh->older = l;
 		c->link = fresh;
-		if (channel_gate_shut(&l->gate, CLIENT_GATE_MS)) {
-			channel_close_later(l->req);
-			l->has_req = false;
-		} /* else at the end, if ever */
+		link_close(l, 0);
 		l = fresh;
 	}
+	l->n_users++;
 	pthread_mutex_unlock(&c->lock);
 	return l;
+}
+
+static void
+client_give(struct channel_client *c, struct link *l)
+{
+	pthread_mutex_lock(&c->lock);
+	l->n_users--;
+	pthread_mutex_unlock(&c->lock);
 }
 
 static bool
@@ -266,12 +328,13 @@ channel_client_new(const struct channel_client_options *opt,
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
 	pthread_mutex_init(&c->lock, NULL);
 	c->max_calls = opt->max_calls;
+	c->dial_ms = opt->dial_ms > 0 ? opt->dial_ms : CHANNEL_DIAL_MS;
 	rc = client_addresses(c, opt, e);
 	if (rc == 0)
 		rc = channel_tls_client(
 		    opt->ca_pem, opt->server_name, &c->tls, e);
 	if (rc == 0)
-		rc = link_new(c, &c->link, e);
+		rc = link_new(c, c->dial_ms, &c->link, e);
 	if (rc != 0) {
 		channel_client_free(c);
 		return rc;
@@ -283,7 +346,11 @@ channel_client_new(const struct channel_client_options *opt,
 bool
 channel_client_connected(struct channel_client *c)
 {
-	return link_is_connected(client_link(c));
+	struct link *l = client_link(c);
+	bool yes = link_is_connected(l);
+
+	client_give(c, l);
+	return yes;
 }
 
 int
@@ -295,12 +362,18 @@ channel_client_wait(struct channel_client *c, int timeout_ms)
 		struct link *l = client_link(c);
 		int64_t now = channel_now_ms();
 
-		if (link_is_connected(l))
+		bool yes = link_is_connected(l);
+
+		if (!yes && now < end)
+			channel_pipes_wait(
+			    &l->pipes, end - now < CLIENT_SLICE_MS
+					   ? end
+					   : now + CLIENT_SLICE_MS);
+		client_give(c, l);
+		if (yes)
 			return 0;
 		if (now >= end)
 			return ERR_TIMEOUT;
-		channel_pipes_wait(&l->pipes,
-		    end - now < CLIENT_SLICE_MS ? end : now + CLIENT_SLICE_MS);
 	}
 	return ERR_UNAVAILABLE;
 }
@@ -337,12 +410,12 @@ slot_finish(struct call_slot *slot, int64_t deadline, bool *timed_out)
 		return true;
 	if (!atomic_load(stop)) {
 		*timed_out = true;
+		atomic_store(&l->suspect, true);
 		channel_pipes_drop(&l->pipes);
 		if (!slot->sending &&
 		    channel_op_wait(
 			&slot->op, channel_now_ms() + CLIENT_DROP_MS, stop))
 			return true;
-		atomic_store(&l->suspect, true);
 	}
 	return !channel_op_abandon(&slot->op);
 }
@@ -427,21 +500,15 @@ slot_recv(struct call_slot *slot, int64_t deadline, struct buf *reply,
 	return rc == 0 ? 0 : err_set(e, rc, "reply does not fit");
 }
 
-int
-channel_call(struct channel_client *c, struct str request, int timeout_ms,
+static int
+link_call(struct link *l, struct str request, int64_t deadline,
     struct buf *reply, struct error *e)
 {
-	int64_t deadline = channel_now_ms() + timeout_ms;
 	struct call_slot *slot;
 	bool lost = false;
-	struct link *l;
 	int rc;
 
-	if (request.len > CHANNEL_MESSAGE_MAX)
-		return err_set(
-		    e, ERR_TOO_LARGE, "request of %zu bytes", request.len);
-	l = client_link(c);
-	if (atomic_load(&c->stop) || !link_is_connected(l))
+	if (atomic_load(&l->client->stop) || !link_is_connected(l))
 		return err_set(
 		    e, ERR_UNAVAILABLE, "no control plane is connected");
 	slot = slot_take(l);
@@ -453,6 +520,23 @@ channel_call(struct channel_client *c, struct str request, int timeout_ms,
 		rc = slot_recv(slot, deadline, reply, &lost, e);
 	if (!lost)
 		slot_put(slot);
+	return rc;
+}
+
+int
+channel_call(struct channel_client *c, struct str request, int timeout_ms,
+    struct buf *reply, struct error *e)
+{
+	int64_t deadline = channel_now_ms() + timeout_ms;
+	struct link *l;
+	int rc;
+
+	if (request.len > CHANNEL_MESSAGE_MAX)
+		return err_set(
+		    e, ERR_TOO_LARGE, "request of %zu bytes", request.len);
+	l = client_link(c);
+	rc = link_call(l, request, deadline, reply, e);
+	client_give(c, l);
 	return rc;
 }
 
@@ -486,7 +570,7 @@ channel_client_free(struct channel_client *c)
 	atomic_store(&c->stop, true);
 	while ((l = c->link) != NULL) {
 		c->link = l->older;
-		if (!link_free(l))
+		if (!link_free(l, CHANNEL_CLOSE_MS))
 			return; /* nng hangs: leak rather than crash */
 	}
 	if (c->tls != NULL)

@@ -12,7 +12,6 @@
 
 #define RECONNECT_MIN_MS 50
 #define RECONNECT_MAX_MS 2000
-#define LOST_MS		 4000 /* twice the longest pause of a dialer */
 
 int64_t
 channel_now_ms(void)
@@ -159,42 +158,8 @@ channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
 	return 0;
 }
 
-/* ---- closing ------------------------------------------------------------ */
-
-struct closer {
-	nng_socket sock;
-	pthread_mutex_t lock;
-	pthread_cond_t done_cond;
-	bool done;
-	atomic_int refs;
-};
-
-static void
-closer_unref(struct closer *c)
-{
-	if (atomic_fetch_sub(&c->refs, 1) != 1)
-		return;
-	pthread_cond_destroy(&c->done_cond);
-	pthread_mutex_destroy(&c->lock);
-	free(c);
-}
-
-static void *
-closer_main(void *arg)
-{
-	struct closer *c = arg;
-
-	(void)nng_close(c->sock);
-	pthread_mutex_lock(&c->lock);
-	c->done = true;
-	pthread_cond_signal(&c->done_cond);
-	pthread_mutex_unlock(&c->lock);
-	closer_unref(c);
-	return NULL;
-}
-
-static void
-cond_init_monotonic(pthread_cond_t *cond)
+void
+channel_cond_init(pthread_cond_t *cond)
 {
 	pthread_condattr_t attr;
 
@@ -204,207 +169,10 @@ cond_init_monotonic(pthread_cond_t *cond)
 	pthread_condattr_destroy(&attr);
 }
 
-static struct timespec
-timespec_of_ms(int64_t ms)
+struct timespec
+channel_timespec(int64_t ms)
 {
 	return (struct timespec){ms / 1000, ms % 1000 * 1000000};
-}
-
-/* Started with two references: the thread's and the caller's. */
-static struct closer *
-closer_start(nng_socket sock)
-{
-	struct closer *c = calloc(1, sizeof(*c));
-	pthread_t thread;
-
-	if (c == NULL)
-		return NULL;
-	c->sock = sock;
-	pthread_mutex_init(&c->lock, NULL);
-	cond_init_monotonic(&c->done_cond);
-	atomic_init(&c->refs, 2);
-	if (pthread_create(&thread, NULL, closer_main, c) != 0) {
-		atomic_store(&c->refs, 1);
-		closer_unref(c);
-		return NULL;
-	}
-	pthread_detach(thread);
-	return c;
-}
-
-bool
-channel_close(nng_socket sock)
-{
-	struct timespec until =
-	    timespec_of_ms(channel_now_ms() + CHANNEL_CLOSE_MS);
-	struct closer *c = closer_start(sock);
-	bool done;
-
-	if (c == NULL)
-		return false;
-	pthread_mutex_lock(&c->lock);
-	while (!c->done && pthread_cond_timedwait(
-			       &c->done_cond, &c->lock, &until) != ETIMEDOUT)
-		;
-	done = c->done;
-	pthread_mutex_unlock(&c->lock);
-	closer_unref(c);
-	return done;
-}
-
-void
-channel_close_later(nng_socket sock)
-{
-	struct closer *c = closer_start(sock);
-
-	if (c != NULL)
-		closer_unref(c);
-}
-
-bool
-channel_gate_enter(struct channel_gate *g)
-{
-	atomic_fetch_add(&g->inside, 1);
-	if (!atomic_load(&g->shut))
-		return true;
-	channel_gate_leave(g);
-	return false;
-}
-
-void
-channel_gate_leave(struct channel_gate *g)
-{
-	atomic_fetch_sub(&g->inside, 1);
-}
-
-bool
-channel_gate_shut(struct channel_gate *g, int64_t wait_ms)
-{
-	int64_t end = channel_now_ms() + wait_ms;
-	const struct timespec pause = {0, 1000000};
-
-	atomic_store(&g->shut, true);
-	while (atomic_load(&g->inside) > 0) {
-		if (channel_now_ms() >= end)
-			return false;
-		nanosleep(&pause, NULL);
-	}
-	return true;
-}
-
-/* ---- connections -------------------------------------------------------- */
-
-void
-channel_pipes_init(struct channel_pipes *p)
-{
-	pthread_mutex_init(&p->lock, NULL);
-	cond_init_monotonic(&p->change);
-	p->n_known = 0;
-	p->lost_ms = 0;
-	atomic_init(&p->gone_ms, 0);
-	atomic_init(&p->n, 0);
-}
-
-void
-channel_pipes_release(struct channel_pipes *p)
-{
-	pthread_cond_destroy(&p->change);
-	pthread_mutex_destroy(&p->lock);
-}
-
-static void
-pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
-{
-	struct channel_pipes *p = arg;
-	unsigned i;
-
-	pthread_mutex_lock(&p->lock);
-	if (ev == NNG_PIPE_EV_ADD_POST) {
-		atomic_fetch_add(&p->n, 1);
-		p->lost_ms = 0;
-		if (p->n_known < CHANNEL_MAX_PIPES)
-			p->pipes[p->n_known++] = pipe;
-	} else {
-		for (i = 0; i < p->n_known; i++)
-			if (nng_pipe_id(p->pipes[i]) == nng_pipe_id(pipe))
-				break;
-		if (i < p->n_known)
-			p->pipes[i] = p->pipes[--p->n_known];
-		atomic_store(&p->gone_ms, channel_now_ms());
-		if (atomic_load(&p->n) > 0 && atomic_fetch_sub(&p->n, 1) == 1)
-			p->lost_ms = channel_now_ms();
-	}
-	pthread_cond_broadcast(&p->change);
-	pthread_mutex_unlock(&p->lock);
-}
-
-int
-channel_pipes_watch(struct channel_pipes *p, nng_socket sock, struct error *e)
-{
-	int rv;
-
-	rv = nng_pipe_notify(sock, NNG_PIPE_EV_ADD_POST, pipes_on_event, p);
-	if (rv == 0)
-		rv = nng_pipe_notify(
-		    sock, NNG_PIPE_EV_REM_POST, pipes_on_event, p);
-	return rv == 0 ? 0 : channel_fail(e, rv, "pipe notification");
-}
-
-void
-channel_pipes_drop(struct channel_pipes *p)
-{
-	nng_pipe copy[CHANNEL_MAX_PIPES];
-	unsigned i, n;
-
-	pthread_mutex_lock(&p->lock);
-	n = p->n_known;
-	memcpy(copy, p->pipes, n * sizeof(copy[0]));
-	pthread_mutex_unlock(&p->lock);
-	for (i = 0; i < n; i++)
-		(void)nng_pipe_close(copy[i]);
-}
-
-bool
-channel_pipes_is_lost(struct channel_pipes *p)
-{
-	bool lost;
-
-	pthread_mutex_lock(&p->lock);
-	lost = p->lost_ms != 0 && channel_now_ms() - p->lost_ms > LOST_MS;
-	pthread_mutex_unlock(&p->lock);
-	return lost;
-}
-
-void
-channel_pipes_wait(struct channel_pipes *p, int64_t until_ms)
-{
-	struct timespec until = timespec_of_ms(until_ms);
-
-	pthread_mutex_lock(&p->lock);
-	if (atomic_load(&p->n) == 0)
-		(void)pthread_cond_timedwait(&p->change, &p->lock, &until);
-	pthread_mutex_unlock(&p->lock);
-}
-
-void
-channel_pipes_pause(
-    struct channel_pipes *p, int64_t until_ms, const atomic_bool *stop)
-{
-	struct timespec until = timespec_of_ms(until_ms);
-
-	pthread_mutex_lock(&p->lock);
-	while (!atomic_load(stop) && pthread_cond_timedwait(&p->change,
-					 &p->lock, &until) != ETIMEDOUT)
-		;
-	pthread_mutex_unlock(&p->lock);
-}
-
-void
-channel_pipes_kick(struct channel_pipes *p)
-{
-	pthread_mutex_lock(&p->lock);
-	pthread_cond_broadcast(&p->change);
-	pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- operations --------------------------------------------------------- */
@@ -436,7 +204,7 @@ channel_op_init(struct channel_op *op, struct error *e)
 		return channel_fail(e, rv, "aio");
 	nng_aio_set_timeout(op->aio, NNG_DURATION_INFINITE);
 	pthread_mutex_init(&op->lock, NULL);
-	cond_init_monotonic(&op->done_cond);
+	channel_cond_init(&op->done_cond);
 	return 0;
 }
 
@@ -465,7 +233,7 @@ bool
 channel_op_wait(
     struct channel_op *op, int64_t deadline_ms, const atomic_bool *stop)
 {
-	struct timespec until = timespec_of_ms(deadline_ms);
+	struct timespec until = channel_timespec(deadline_ms);
 	bool done;
 
 	pthread_mutex_lock(&op->lock);

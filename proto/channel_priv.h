@@ -52,19 +52,31 @@ void channel_gate_leave(struct channel_gate *g);
 /* False: somebody does not leave in time; do not close. May be repeated. */
 bool channel_gate_shut(struct channel_gate *g, int64_t wait_ms) MUST_CHECK;
 
-/* Close in a helper thread, waiting at most CHANNEL_CLOSE_MS: nng's close can
- * hang. True when it ended; else everything the socket refers to must stay
- * allocated. */
+/* Closing in a helper thread, because nng's close can hang. Until it is done
+ * everything the socket refers to must stay allocated. */
+struct channel_closing;
+/* NULL: no memory or no thread, the socket is still open. */
+struct channel_closing *channel_closing_start(nng_socket sock);
+/* Wait at most so long. True for NULL. */
+bool channel_closing_done(struct channel_closing *c, int64_t wait_ms);
+/* Forget about it, done or not. NULL is fine. */
+void channel_closing_free(struct channel_closing *c);
+/* All of it, waiting at most CHANNEL_CLOSE_MS; false: it hangs. */
 bool channel_close(nng_socket sock);
-
-/* The same without waiting. */
-void channel_close_later(nng_socket sock);
 
 /* Published on this topic every CHANNEL_KEEPALIVE_MS, so that a subscriber
  * that hears nothing for CHANNEL_SILENCE_MS knows that it is cut off. */
 #define CHANNEL_KEEPALIVE    "\001keepalive"
 #define CHANNEL_KEEPALIVE_MS 5000
 #define CHANNEL_SILENCE_MS   20000
+
+/* How long a socket's dialers may take to make a connection before it is given
+ * up for a fresh one. A dialer that waits for a handshake whose bytes were
+ * swallowed, or that nng lost, never ends and never dials again (1.5.2). The
+ * time doubles while no connection is made at all, so that a control plane to
+ * which a whole fleet comes back is not asked for ever more handshakes. */
+#define CHANNEL_DIAL_MS	    4000 /* twice the longest pause of a dialer */
+#define CHANNEL_DIAL_MAX_MS 10000
 
 /* The connections of a socket, kept by its pipe callbacks. */
 #define CHANNEL_MAX_PIPES 64
@@ -75,17 +87,24 @@ struct channel_pipes {
 	unsigned n_known;
 	atomic_uint n;		 /* all */
 	_Atomic int64_t gone_ms; /* when one went last */
-	int64_t lost_ms; /* when the last one went; 0 = never had one, or has
-			    one now */
+	int64_t lost_ms; /* since when there is none; 0 = there is one */
+	int64_t patience_ms, born_ms;
+	bool had_one;
 };
-void channel_pipes_init(struct channel_pipes *p);
+void channel_pipes_init(struct channel_pipes *p, int64_t patience_ms);
 void channel_pipes_release(struct channel_pipes *p);
 int channel_pipes_watch(
     struct channel_pipes *p, nng_socket sock, struct error *e) MUST_CHECK;
 /* Close all known connections; the dialers make new ones. */
 void channel_pipes_drop(struct channel_pipes *p);
-/* Had a connection, has none, and the dialers had time to make a new one. */
+/* There is none, and the dialers had their time to make one. */
 bool channel_pipes_is_lost(struct channel_pipes *p);
+/* The patience of a socket in place of this one: base_ms when this one had a
+ * connection, else twice its own, up to 2.5 times base_ms. */
+int64_t channel_pipes_next(struct channel_pipes *p, int64_t base_ms);
+/* May this socket be replaced, with so many replaced ones that nng has not let
+ * go of? Where its closing hangs, sockets are made at an ever slower pace. */
+bool channel_pipes_may_renew(const struct channel_pipes *p, unsigned n_hanging);
 /* Wait for a change until then; channel_pipes_kick() ends it early. */
 void channel_pipes_wait(struct channel_pipes *p, int64_t until_ms);
 /* Wait until then, or until kicked with stop set. */
@@ -115,6 +134,8 @@ bool channel_op_wait(
 bool channel_op_abandon(struct channel_op *op);
 void channel_op_kick(struct channel_op *op); /* re-check stop */
 
-int64_t channel_now_ms(void); /* CLOCK_MONOTONIC */
+int64_t channel_now_ms(void);		      /* CLOCK_MONOTONIC */
+void channel_cond_init(pthread_cond_t *cond); /* waits on CLOCK_MONOTONIC */
+struct timespec channel_timespec(int64_t ms);
 
 #endif

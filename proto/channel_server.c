@@ -227,7 +227,7 @@ channel_server_new(const struct channel_server_options *opt,
 	s->handle = opt->handle;
 	s->ctx = opt->ctx;
 	s->n_workers = opt->n_workers;
-	channel_pipes_init(&s->pipes);
+	channel_pipes_init(&s->pipes, CHANNEL_DIAL_MS);
 	rc = server_open(s, opt, e);
 	for (i = 0; rc == 0 && i < s->n_workers; i++)
 		rc = server_start_worker(s, i, e);

@@ -2,8 +2,8 @@
 /*
  * Subscriber: a SUB socket and a thread that hands on what arrives. The
  * server publishes a keep-alive every few seconds; a socket on which nothing
- * arrives for long, or that lost its connection for good, is replaced (why:
- * channel_client.c).
+ * arrives for long, or whose dialers make no connection in time, is replaced
+ * (why: channel_client.c).
  */
 #include "proto/channel.h"
 
@@ -16,11 +16,13 @@
 #define SUB_QUEUE    256
 #define SUB_SLICE_MS 1000 /* between looks at the socket */
 
-/* A socket with its receive operation; a replaced one stays allocated. */
+/* A socket with its receive operation; a replaced one stays until nng is
+ * through with it. */
 struct feed {
 	struct feed *older;
 	nng_socket sub;
-	bool has_sub;
+	bool has_sub; /* open, nobody closes it yet */
+	struct channel_closing *closing;
 	struct channel_pipes pipes;
 	struct channel_op op;
 	int64_t heard_ms; /* thread only */
@@ -29,6 +31,7 @@ struct feed {
 struct channel_sub {
 	char *addresses[CHANNEL_MAX_ADDRESSES];
 	unsigned n_addresses;
+	int64_t dial_ms;
 	char *topic;
 	nng_tls_config *tls;
 	atomic_bool stop;
@@ -71,35 +74,41 @@ feed_open(struct channel_sub *s, struct feed *f, struct error *e)
 	return rc;
 }
 
-/* False: nng hangs, everything must stay. */
+/* False: nng is not through with it (so far), everything must stay. */
 static bool
-feed_free(struct feed *f)
+feed_free(struct feed *f, int64_t wait_ms)
 {
-	if (f->has_sub && !channel_close(f->sub))
-		return false;
-	if (f->op.aio != NULL) {
-		if (!channel_op_wait(&f->op, channel_now_ms() + 3000, NULL))
-			return false;
-		channel_op_release(&f->op);
+	if (f->has_sub) {
+		f->closing = channel_closing_start(f->sub);
+		f->has_sub = f->closing == NULL;
 	}
+	if (f->has_sub || !channel_closing_done(f->closing, wait_ms) ||
+	    (f->op.aio != NULL &&
+		!channel_op_wait(&f->op, channel_now_ms() + wait_ms, NULL)))
+		return false;
+	if (f->op.aio != NULL && nng_aio_get_msg(f->op.aio) != NULL)
+		nng_msg_free(nng_aio_get_msg(f->op.aio)); /* came too late */
+	channel_op_release(&f->op);
+	channel_closing_free(f->closing);
 	channel_pipes_release(&f->pipes);
 	free(f);
 	return true;
 }
 
 static int
-feed_new(struct channel_sub *s, struct feed **ret, struct error *e)
+feed_new(
+    struct channel_sub *s, int64_t dial_ms, struct feed **ret, struct error *e)
 {
 	struct feed *f = calloc(1, sizeof(*f));
 	int rc;
 
 	if (f == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
-	channel_pipes_init(&f->pipes);
+	channel_pipes_init(&f->pipes, dial_ms);
 	f->heard_ms = channel_now_ms();
 	rc = feed_open(s, f, e);
 	if (rc != 0) {
-		(void)feed_free(f);
+		(void)feed_free(f, CHANNEL_CLOSE_MS);
 		return rc;
 	}
 	*ret = f;
@@ -132,13 +141,35 @@ feed_is_lost(struct feed *f)
 	       channel_now_ms() - f->heard_ms > CHANNEL_SILENCE_MS;
 }
 
+/* Free the retired feeds that can be; the number of those that cannot. The
+ * thread only. */
+static unsigned
+sub_sweep(struct channel_sub *s)
+{
+	struct feed **at = &s->feed->older, *f;
+	unsigned n = 0;
+
+	while ((f = *at) != NULL) {
+		struct feed *older = f->older;
+
+		if (feed_free(f, 0)) {
+			*at = older;
+			continue;
+		}
+		at = &f->older;
+		n++;
+	}
+	return n;
+}
+
 /* Replaces the feed; keeps the old one when there is no memory. */
 static struct feed *
 sub_renew(struct channel_sub *s, struct feed *old)
 {
 	struct feed *fresh = NULL;
 
-	if (feed_new(s, &fresh, NULL) != 0) {
+	if (feed_new(s, channel_pipes_next(&old->pipes, s->dial_ms), &fresh,
+		NULL) != 0) {
 		old->heard_ms = channel_now_ms();
 		return old;
 	}
@@ -146,8 +177,6 @@ sub_renew(struct channel_sub *s, struct feed *old)
 	fresh->older = old;
 	s->feed = fresh;
 	pthread_mutex_unlock(&s->lock);
-	channel_close_later(old->sub);
-	old->has_sub = false;
 	return fresh;
 }
 
@@ -156,6 +185,7 @@ sub_main(void *arg)
 {
 	struct channel_sub *s = arg;
 	struct feed *f = s->feed;
+	unsigned n_hanging;
 	bool waiting = false;
 
 	while (!atomic_load(&s->stop)) {
@@ -167,7 +197,9 @@ sub_main(void *arg)
 		}
 		waiting = !channel_op_wait(
 		    &f->op, channel_now_ms() + SUB_SLICE_MS, &s->stop);
-		if (waiting && feed_is_lost(f)) {
+		n_hanging = sub_sweep(s);
+		if (waiting && feed_is_lost(f) &&
+		    channel_pipes_may_renew(&f->pipes, n_hanging)) {
 			f = sub_renew(s, f);
 			waiting = f->op.busy;
 		}
@@ -202,9 +234,10 @@ sub_open(struct channel_sub *s, const struct channel_sub_options *opt,
 	}
 	if (s->topic == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
+	s->dial_ms = opt->dial_ms > 0 ? opt->dial_ms : CHANNEL_DIAL_MS;
 	rc = channel_tls_client(opt->ca_pem, opt->server_name, &s->tls, e);
 	if (rc == 0)
-		rc = feed_new(s, &s->feed, e);
+		rc = feed_new(s, s->dial_ms, &s->feed, e);
 	if (rc != 0)
 		return rc;
 	if (pthread_create(&s->thread, NULL, sub_main, s) != 0)
@@ -266,7 +299,7 @@ channel_sub_free(struct channel_sub *s)
 	}
 	while ((f = s->feed) != NULL) {
 		s->feed = f->older;
-		if (!feed_free(f))
+		if (!feed_free(f, CHANNEL_CLOSE_MS))
 			return; /* nng hangs: leak rather than crash */
 	}
 	if (s->tls != NULL)

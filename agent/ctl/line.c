@@ -19,6 +19,37 @@ line_count(struct line *l, Hg__MessageType type, int rc)
 	    rc != ERR_UNAVAILABLE && rc != ERR_TIMEOUT);
 }
 
+/* Is its answer a matter of milliseconds? */
+static bool
+line_is_short(Hg__MessageType type)
+{
+	return type == HG__MESSAGE_TYPE__MSG_HELLO ||
+	       type == HG__MESSAGE_TYPE__MSG_HEARTBEAT ||
+	       type == HG__MESSAGE_TYPE__MSG_PULL;
+}
+
+static int
+line_patience(struct line *l)
+{
+	int ms = atomic_load(&l->patience_ms);
+
+	return ms < LINE_PATIENCE_MIN_MS ? LINE_PATIENCE_MIN_MS : ms;
+}
+
+static void
+line_learn(struct line *l, int waited_ms, int rc)
+{
+	int ms = waited_ms;
+
+	if (rc == ERR_TIMEOUT)
+		ms *= 2;
+	else if (rc == 0)
+		ms -= ms / 8;
+	if (ms > CHANNEL_CALL_TIMEOUT_MS)
+		ms = CHANNEL_CALL_TIMEOUT_MS;
+	atomic_store(&l->patience_ms, ms);
+}
+
 static int
 line_exchange(struct line *l, Hg__MessageType type,
     const ProtobufCMessage *request, struct buf *out, struct buf *in,
@@ -29,13 +60,16 @@ line_exchange(struct line *l, Hg__MessageType type,
 	    .boot_epoch = l->boot_epoch,
 	    .seq = atomic_fetch_add(&l->seq, 1) + 1,
 	    .sender = str_of(l->identity->agent_id)};
-	int rc;
+	bool is_short = line_is_short(type);
+	int rc, wait = is_short ? line_patience(l) : CHANNEL_CALL_TIMEOUT_MS;
 
 	rc = envelope_pack_message(&ask, request, l->identity->secret, out);
 	if (rc != 0)
 		return err_set(
 		    e, rc, "cannot pack a message: %s", err_text(rc));
-	rc = l->transport.call(l->transport.ctx, buf_str(out), in, e);
+	rc = l->transport.call(l->transport.ctx, buf_str(out), wait, in, e);
+	if (is_short)
+		line_learn(l, wait, rc);
 	if (rc != 0)
 		return rc;
 	return envelope_open_reply(buf_str(in), l->identity->control_key,
@@ -66,10 +100,10 @@ line_call(struct line *l, Hg__MessageType type, const ProtobufCMessage *request,
 }
 
 static int
-line_channel_call(
-    void *ctx, struct str request, struct buf *reply, struct error *e)
+line_channel_call(void *ctx, struct str request, int timeout_ms,
+    struct buf *reply, struct error *e)
 {
-	return channel_call(ctx, request, CHANNEL_CALL_TIMEOUT_MS, reply, e);
+	return channel_call(ctx, request, timeout_ms, reply, e);
 }
 
 static bool

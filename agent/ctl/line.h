@@ -4,6 +4,15 @@
  * envelope, moves the bytes, checks that the reply is the control plane's and
  * answers this question. The transport is behind a pointer, so that tests and
  * the simulation answer by hand. Any thread.
+ *
+ * How long an answer is waited for: bytes can vanish without the connection
+ * noticing, and then only the end of the wait gives the line up for a fresh
+ * one. So the control thread's own messages, which are answered in milliseconds
+ * and come every second, wait LINE_PATIENCE_MIN_MS. Where answers are truly
+ * that slow the patience doubles with each wait in vain, up to that of all
+ * other messages, and falls back slowly. Every message may be sent again: usage
+ * is told apart by its sequence numbers, reports of leases are totals, HELLO
+ * names the instance, PULL says where to go on.
  */
 #ifndef AGENT_CTL_LINE_H
 #define AGENT_CTL_LINE_H
@@ -15,10 +24,12 @@
 #include "common/metric.h"
 #include "proto/headgate.pb-c.h"
 
+#define LINE_PATIENCE_MIN_MS 5000
+
 struct line_transport {
 	/* As channel_call(). */
-	int (*call)(
-	    void *ctx, struct str request, struct buf *reply, struct error *e);
+	int (*call)(void *ctx, struct str request, int timeout_ms,
+	    struct buf *reply, struct error *e);
 	bool (*connected)(void *ctx);
 	void *ctx;
 };
@@ -27,6 +38,7 @@ struct line {
 	const struct identity *identity;
 	uint64_t boot_epoch;
 	_Atomic uint64_t seq;
+	_Atomic int patience_ms; /* 0 = LINE_PATIENCE_MIN_MS */
 	struct line_transport transport;
 	struct metric_set *metrics; /* may be NULL */
 };

@@ -25,8 +25,10 @@ struct plane {
 	struct buf bundle; /* SignedBundle to be pulled */
 	uint64_t version;
 	struct clock *clock;
-	int refuse; /* ErrorReply with this code */
-	bool away;  /* nobody answers */
+	int refuse;  /* ErrorReply with this code */
+	bool away;   /* nobody is there */
+	bool silent; /* the answer does not come in time */
+	int waited_ms;
 	bool forge; /* sign replies with another key */
 	bool lose;  /* handle the request, lose the reply */
 	int64_t horizon_ms;
@@ -157,14 +159,18 @@ plane_usage(struct plane *p, const struct envelope *ask, struct buf *out)
 }
 
 static int
-plane_call(void *ctx, struct str request, struct buf *out, struct error *e)
+plane_call(void *ctx, struct str request, int timeout_ms, struct buf *out,
+    struct error *e)
 {
 	struct plane *p = ctx;
 	Hg__ErrorReply refusal;
 	struct envelope ask;
 
+	p->waited_ms = timeout_ms;
 	if (p->away)
 		return err_set(e, ERR_UNAVAILABLE, "nobody there");
+	if (p->silent)
+		return err_set(e, ERR_TIMEOUT, "no answer");
 	arena_clear(&p->arena);
 	ck_assert_int_eq(envelope_open(request, &ask, e), 0);
 	ck_assert_int_eq(envelope_verify(&ask, p->agent_key), 0);
@@ -387,6 +393,33 @@ START_TEST(test_away_and_back)
 	run(8000);
 	ck_assert(!view().stale);
 	ck_assert_int_eq(atomic_load(&r.agent.ready), 1);
+}
+END_TEST
+
+/* A line that swallows is given up after seconds; where answers are that slow,
+ * the patience grows, and falls back when they come. */
+START_TEST(test_patience)
+{
+	struct plane *p = &r.plane;
+	int waits[4] = {5000, 10000, 20000, 30000};
+
+	run(3000);
+	ck_assert_int_eq(p->waited_ms, 5000);
+	p->silent = true;
+	for (int i = 0; i < 4; i++) {
+		p->waited_ms = 0;
+		while (p->waited_ms == 0)
+			run(1);
+		ck_assert_int_eq(p->waited_ms, waits[i]);
+		ck_assert(!view().connected);
+	}
+	p->silent = false;
+	run(10000); /* the longest pause of a HELLO */
+	ck_assert(view().connected);
+	ck_assert_int_lt(p->waited_ms, 30000);
+	ck_assert_int_gt(p->waited_ms, 5000);
+	run(30000);
+	ck_assert_int_eq(p->waited_ms, 5000);
 }
 END_TEST
 
@@ -730,6 +763,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_start);
 	tcase_add_test(t, test_away_and_back);
+	tcase_add_test(t, test_patience);
 	tcase_add_test(t, test_lost_replies);
 	tcase_add_test(t, test_forged);
 	tcase_add_test(t, test_reject_and_recover);
