@@ -60,7 +60,7 @@ add64(int64_t a, int64_t b)
 
 	if (!__builtin_add_overflow(a, b, &r))
 		return r;
-	return a > 0 ? INT64_MAX : INT64_MIN;
+	return b > 0 ? INT64_MAX : INT64_MIN;
 }
 
 static int64_t
@@ -70,7 +70,7 @@ sub64(int64_t a, int64_t b)
 
 	if (!__builtin_sub_overflow(a, b, &r))
 		return r;
-	return a > 0 ? INT64_MAX : INT64_MIN;
+	return b < 0 ? INT64_MAX : INT64_MIN;
 }
 
 static int64_t
@@ -157,9 +157,9 @@ grant_horizon(const struct grant_config *cfg, const struct lease_view *v,
 		return cfg->horizon_s;
 	if (v->soft || free >= grant_floor(cfg, r, most, n))
 		return most;
-	more = sub64(free, grant_floor(cfg, r, cfg->horizon_s, n));
-	if (more < 0 || r->steady_rate <= 0)
+	if (r->steady_rate <= 0)
 		return cfg->horizon_s;
+	more = sub64(free, grant_floor(cfg, r, cfg->horizon_s, n));
 	h = cfg->horizon_s +
 	    more / mul64(mul64(r->steady_rate, max64(cfg->tail_factor, 2)), n);
 	h = min64(h, most);
@@ -197,7 +197,7 @@ decide_rest(const struct grant_config *cfg, const struct lease_view *v,
 	int64_t floor = grant_floor(cfg, r, horizon_s, n);
 	int64_t free = d->free + d->w.grant;
 
-	if (!v->is_current || d->recall_to >= 0 || d->w.recall || v->recall)
+	if (!v->is_current || d->recall_to >= 0 || v->recall)
 		return;
 	d->plenty = !v->soft && !v->moved && !v->stale && free >= floor &&
 		    shortfall <= free;
