@@ -37,7 +37,7 @@ const AREAS = [
       'agent/test_lower', 'agent/test_journal_edges', 'agent/test_journal', 'sim 1 300'],
     slow: ['agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
-    tests: ['money/test_grant_borders', 'controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],
+    tests: ['money/test_grant_borders', 'money/test_exchange', 'controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],
     slow: ['controlplane/test_lease', 'controlplane/test_lease_some', 'controlplane/test_bounded',
       'controlplane/test_closing', 'sim 301 900'] },
   { files: /^common\/(money|price)\.c$/,

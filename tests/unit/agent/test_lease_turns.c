@@ -274,6 +274,30 @@ START_TEST(test_due)
 }
 END_TEST
 
+/* Who may not rest is told of with each heartbeat anyway, and takes nobody
+ * along. */
+START_TEST(test_no_rest)
+{
+	struct budget_cell *a, *b;
+	Hg__LeaseGrant g = kit_grant(2, 1, 1000);
+
+	kit_start(&kit, NULL);
+	a = kit_cell(&kit, 1, false);
+	b = kit_cell(&kit, 2, false);
+	g.horizon_ms = 40000;
+	(void)kit_answer(&kit, g);
+	for (int i = 1; i < 10; i++) {
+		kit.now += 2 * S;
+		(void)kit_answer(&kit, kit_grant(1, 1, 1000 * i));
+		kit_spend(&kit, a, 10, 10);
+		kit_spend(&kit, b, 10, 10);
+		ck_assert_uint_eq(kit_report(&kit, 0, false), 1);
+		ck_assert_uint_eq(kit.v[0]->budget_uid, 1);
+	}
+	kit_end(&kit);
+}
+END_TEST
+
 /* Who has nothing to say makes no round, however long ago his rest ended. */
 START_TEST(test_nothing_due)
 {
@@ -411,6 +435,7 @@ main(void)
 	UNIT_ADD(s, test_old_ones_later);
 	UNIT_ADD(s, test_round);
 	UNIT_ADD(s, test_due);
+	UNIT_ADD(s, test_no_rest);
 	UNIT_ADD(s, test_nothing_due);
 	UNIT_ADD(s, test_published);
 	UNIT_ADD(s, test_done);
