@@ -132,6 +132,28 @@ START_TEST(test_units)
 }
 END_TEST
 
+/* A base price of nothing is a price: what falls back to it is free. */
+START_TEST(test_free_base)
+{
+	struct price p = no_price();
+
+	p.per_mtok[TC_AUDIO_IN] = 9;
+	p.per_mtok[TC_AUDIO_OUT] = 8;
+	p.per_mtok[TC_CACHE_READ] = 0;
+	ck_assert_int_eq(price_effective(&p, TC_AUDIO_CACHE_READ), 0);
+	ck_assert_int_eq(price_effective(&p, TC_INPUT), 9);
+	ck_assert_int_eq(price_effective(&p, TC_CACHE_WRITE_5M), 9);
+	p.per_mtok[TC_INPUT] = 0;
+	ck_assert_int_eq(price_effective(&p, TC_INPUT), 0);
+	ck_assert_int_eq(price_effective(&p, TC_CACHE_WRITE_5M), 0);
+	ck_assert_int_eq(price_effective(&p, TC_AUDIO_IN), 9);
+	ck_assert_int_eq(price_effective(&p, TC_REASONING), 8);
+	p.per_mtok[TC_OUTPUT] = 0;
+	ck_assert_int_eq(price_effective(&p, TC_REASONING), 0);
+	ck_assert_int_eq(price_effective(&p, TC_IMAGES), 0);
+}
+END_TEST
+
 /* What lies behind the classes is no token and no price. */
 START_TEST(test_nothing_behind)
 {
@@ -375,6 +397,7 @@ main(void)
 	UNIT_ADD(s, test_rounding);
 	UNIT_ADD(s, test_fallback);
 	UNIT_ADD(s, test_units);
+	UNIT_ADD(s, test_free_base);
 	UNIT_ADD(s, test_nothing_behind);
 	UNIT_ADD(s, test_negative);
 	UNIT_ADD(s, test_limits);

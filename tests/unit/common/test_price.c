@@ -115,6 +115,108 @@ START_TEST(test_bound)
 }
 END_TEST
 
+/* Without input tokens (an image, a search) the lines hold that hold from the
+ * first token on; those above 0 of nothing else. */
+START_TEST(test_no_input)
+{
+	struct price p;
+
+	ck_assert_int_eq(input_at(50, "", 0), 110);
+	ck_assert(price_bound(lines, N(lines), 50, STR("flex"), 0, true, &p));
+	ck_assert_int_eq(p.per_mtok[TC_OUTPUT], 1000);
+}
+END_TEST
+
+/* The border of large inputs, in both. */
+START_TEST(test_above)
+{
+	const struct price_line v[] = {
+	    {TC_INPUT, 100, 0, INT64_MAX, STR(""), 0},
+	    {TC_INPUT, 900, 0, INT64_MAX, STR(""), 200},
+	};
+	struct price p;
+
+	for (int64_t n = 199; n <= 201; n++) {
+		ck_assert(price_at(v, 2, 0, STR(""), n, false, &p));
+		ck_assert_int_eq(p.per_mtok[TC_INPUT], n > 200 ? 900 : 100);
+		ck_assert(price_bound(v, 2, 0, STR(""), n, false, &p));
+		ck_assert_int_eq(p.per_mtok[TC_INPUT], n > 200 ? 900 : 100);
+	}
+	ck_assert(price_at(v, 1, 0, STR(""), 201, false, &p)); /* one line */
+	ck_assert_int_eq(p.per_mtok[TC_INPUT], 100);
+	ck_assert(price_bound(v, 1, 0, STR(""), 201, false, &p));
+	ck_assert_int_eq(p.per_mtok[TC_INPUT], 100);
+}
+END_TEST
+
+/* A line holds from its first instant until before its last. */
+START_TEST(test_instants)
+{
+	const struct price_line v[] = {
+	    {TC_INPUT, 100, 10, 20, STR(""), 0},
+	    {TC_INPUT, 300, 20, 30, STR(""), 0},
+	};
+	static const struct {
+		int64_t at, price;
+	} t[] = {{9, -1}, {10, 100}, {19, 100}, {20, 300}, {29, 300}, {30, -1}};
+
+	for (size_t i = 0; i < N(t); i++) {
+		struct price p;
+
+		ck_assert(price_at(v, 2, t[i].at, STR(""), 1, false, &p) ==
+			  (t[i].price >= 0));
+		ck_assert_int_eq(p.per_mtok[TC_INPUT], t[i].price);
+		ck_assert(price_bound(v, 2, t[i].at, STR(""), 1, false, &p) ==
+			  (t[i].price >= 0));
+		ck_assert_int_eq(p.per_mtok[TC_INPUT], t[i].price);
+	}
+}
+END_TEST
+
+/* Input that is only priced in another tier costs the dearest of its side
+ * where an answer is of the standard one: that is reserved. */
+START_TEST(test_base_elsewhere)
+{
+	const struct price_line v[] = {
+	    {TC_CACHE_READ, 300, 0, INT64_MAX, STR(""), 0},
+	    {TC_INPUT, 100, 0, INT64_MAX, STR("flex"), 0},
+	    {TC_OUTPUT, 10, 0, INT64_MAX, STR(""), 0},
+	    {TC_REASONING, 5, 0, INT64_MAX, STR("flex"), 0},
+	    {TC_AUDIO_OUT, 7, 0, INT64_MAX, STR(""), 100},
+	};
+	struct price p;
+
+	ck_assert(price_bound(v, N(v), 0, STR("flex"), 1000, true, &p));
+	ck_assert_int_eq(p.per_mtok[TC_INPUT], 300);
+	ck_assert_int_eq(p.per_mtok[TC_CACHE_READ], 300);
+	ck_assert_int_eq(p.per_mtok[TC_REASONING], 10);
+	ck_assert_int_eq(p.per_mtok[TC_AUDIO_OUT], 10); /* up to 100 */
+	ck_assert_int_eq(p.per_mtok[TC_OUTPUT], 10);
+}
+END_TEST
+
+/* Each class is written, whatever was there before, and nothing behind. */
+START_TEST(test_all_written)
+{
+	struct {
+		struct price p;
+		int64_t behind;
+	} ret;
+
+	for (int bound = 0; bound < 2; bound++) {
+		memset(&ret, 0x11, sizeof(ret));
+		ck_assert((bound ? price_bound : price_at)(
+		    lines, N(lines), 50, STR("priority"), 1, true, &ret.p));
+		ck_assert_int_eq(ret.p.per_mtok[TC_INPUT], 200);
+		ck_assert_int_eq(ret.p.per_mtok[TC_OUTPUT], 1000);
+		for (int c = 0; c < TC_COUNT; c++)
+			if (c != TC_INPUT && c != TC_OUTPUT)
+				ck_assert_int_eq(ret.p.per_mtok[c], -1);
+		ck_assert_int_eq(ret.behind, INT64_C(0x1111111111111111));
+	}
+}
+END_TEST
+
 static const char *const tiers[] = {"", "priority", "flex", "us", "fast",
     "fast+us", "priority+us", "ultrafast"};
 
@@ -185,6 +287,11 @@ main(void)
 	UNIT_ADD(s, test_at);
 	UNIT_ADD(s, test_same_start);
 	UNIT_ADD(s, test_bound);
+	UNIT_ADD(s, test_no_input);
+	UNIT_ADD(s, test_above);
+	UNIT_ADD(s, test_instants);
+	UNIT_ADD(s, test_base_elsewhere);
+	UNIT_ADD(s, test_all_written);
 	UNIT_ADD(s, test_bound_holds);
 	return unit_run(s);
 }
