@@ -125,8 +125,7 @@ acks_put(struct acks *a, uint64_t epoch, uint32_t shard, uint64_t mark)
 		k = &a->v[a->n++];
 		*k = (struct ack){.epoch = epoch, .shard = shard};
 	}
-	if (mark > k->mark)
-		k->mark = mark;
+	k->mark = mark > k->mark ? mark : k->mark;
 }
 
 void

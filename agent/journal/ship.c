@@ -60,9 +60,9 @@ ship_add_cursor(struct shipper *s, struct ship_cursor ***tail,
 		return ERR_NOMEM;
 	c->stream = stream;
 	mark = acks_get(s->acks, stream->epoch, stream->shard);
-	if (mark > atomic_load(&stream->watermark))
-		atomic_store(&stream->watermark, mark);
 	c->sent = atomic_load(&stream->watermark);
+	c->sent = mark > c->sent ? mark : c->sent;
+	atomic_store(&stream->watermark, c->sent);
 	**tail = c;
 	*tail = &c->next;
 	return 0;
@@ -306,9 +306,7 @@ ship_next(struct shipper *s, struct ship_cursor *c, struct record *rec)
 		sealed =
 		    sealed && (atomic_load(&seg->poisoned) ||
 				  c->in.limit == atomic_load(&seg->flushed));
-		rc = c->in.off >= c->in.limit
-			 ? ERR_END
-			 : segment_reader_next(&c->in, rec);
+		rc = segment_reader_next(&c->in, rec);
 		if (rc == 0 && rec->type == RECORD_USAGE && rec->seq > c->sent)
 			return 0;
 		if (rc == 0)

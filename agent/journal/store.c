@@ -111,7 +111,7 @@ journal_make_ballast(struct journal *j)
 	struct io *io = j->opt.io;
 	char path[PATH_MAX];
 	char *zero;
-	int64_t left = j->opt.reserve;
+	int64_t left = j->opt.reserve, was;
 	int fd, rc;
 	size_t done;
 
@@ -123,8 +123,11 @@ journal_make_ballast(struct journal *j)
 		return ERR_NOMEM;
 	fd = io->open(io, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	rc = fd < 0 ? fd : 0;
-	if (rc == 0 && io->size(io, fd) == left)
-		left = 0; /* of the last run */
+	was = rc == 0 ? io->size(io, fd) : 0;
+	if (was > left) /* of a run with a larger reserve */
+		rc = io->ftruncate(io, fd, left);
+	if (was >= left)
+		left = 0;
 	while (rc == 0 && left > 0) {
 		size_t n = left > (int64_t)BALLAST_CHUNK ? BALLAST_CHUNK
 							 : (size_t)left;

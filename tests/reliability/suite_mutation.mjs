@@ -34,7 +34,7 @@ const AREAS = [
     slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
     tests: ['agent/test_intents', 'agent/test_segment', 'agent/test_ship', 'agent/test_ship_files', 'agent/test_machine',
-      'agent/test_lower', 'agent/test_journal_edges', 'agent/test_journal', 'sim 1 300'],
+      'agent/test_shard', 'agent/test_lower', 'agent/test_store', 'agent/test_journal_edges', 'agent/test_journal', 'sim 1 300'],
     slow: ['agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
     tests: ['money/test_grant_borders', 'money/test_exchange', 'controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],

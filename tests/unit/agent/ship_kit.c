@@ -2,6 +2,8 @@
 #include "tests/unit/agent/ship_kit.h"
 
 #include <check.h>
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,4 +111,29 @@ ship_now(void)
 
 	shipper_stats(sk.s, &s);
 	return s;
+}
+
+unsigned
+ship_threads(const char *name)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *ent;
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((ent = readdir(d)) != NULL) {
+		char path[300], comm[32] = "";
+		FILE *f;
+
+		(void)snprintf(
+		    path, sizeof(path), "/proc/self/task/%s/comm", ent->d_name);
+		f = fopen(path, "r");
+		if (f == NULL)
+			continue;
+		if (fgets(comm, sizeof(comm), f) != NULL)
+			n += strncmp(comm, name, strlen(name)) == 0;
+		(void)fclose(f);
+	}
+	closedir(d);
+	return n;
 }

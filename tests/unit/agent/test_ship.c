@@ -158,14 +158,18 @@ START_TEST(test_no_memory_for_batch)
 	enum { MANY = 120, STARTS = 60 };
 	struct journal_usage u;
 	unsigned failed = 0;
+	uint32_t random = 1;
 
 	ship_begin();
 	ship_boot();
 	whole_usage(&u);
 	for (unsigned i = 0; i < MANY; i++) {
 		/* Blocks of memory end in another part of each. */
+		random = random * 1103515245 + 12345;
 		memset(u.upstream_request_id, 0, 64);
-		memset(u.upstream_request_id, 'x', 1 + i % 63);
+		memset(u.upstream_request_id, 'x', 1 + (random >> 16) % 63);
+		memset(u.finish_reason, 0, 24);
+		memset(u.finish_reason, 'x', 1 + (random >> 24) % 23);
 		memcpy(u.head.request_id, &i, sizeof(i));
 		put_usage(&u);
 	}
@@ -186,6 +190,10 @@ START_TEST(test_no_memory_for_batch)
 			ck_assert_int_gt(wait, 0);
 			ck_assert_uint_eq(line.n, before + !hit);
 			failed += hit;
+			if (hit && at % 8 == 0) { /* there is memory again */
+				(void)shipper_turn(sk.s);
+				ck_assert_uint_eq(line.n, before + 1);
+			}
 			ship_connect();
 		}
 		ck_assert_uint_eq(line.got->n_records, MANY - at);
@@ -309,10 +317,11 @@ END_TEST
 /* Large records: a batch is full when it has its bytes. */
 START_TEST(test_batch_bytes)
 {
-	enum { MANY = 2 * 3500 };
+	enum { MANY = 2 * 1500 };
 	struct journal_shard *s;
 	struct journal_usage u;
-	size_t each, most;
+	size_t each = 0, most;
+	char user[TAGS_USER_MAX];
 
 	ship_begin();
 	sk.segment_size = (int64_t)64 << 20;
@@ -320,15 +329,27 @@ START_TEST(test_batch_bytes)
 	s = &sk.j->shards[0];
 	whole_usage(&u);
 	u.head.n_charges = BUNDLE_MAX_BUDGETS;
-	journal_usage(s, &u);
-	each = s->usage.len - RECORD_HEADER;
-	for (unsigned i = 1; i < MANY; i++)
+	memset(user, 'u', sizeof(user));
+	tags_add_user(&u.head.tags, str_make(user, 100));
+	for (size_t n = 0; n < 4; n++)
+		ck_assert_int_eq(tags_add(&u.head.tags, str_make("wxyz" + n, 1),
+				     str_make(user, 60)),
+		    0);
+	/* A record that counts for 1 KiB, with its charges. */
+	for (size_t n = 1; n < 64 && each != 1024; n++) {
+		u.upstream_request_id[n - 1] = 'x';
+		journal_usage(s, &u);
+		each = s->usage.len - RECORD_HEADER + 32 * u.head.n_charges;
+		s->usage.len = 0;
+		s->next_seq = 1;
+	}
+	ck_assert_uint_eq(each, 1024);
+	for (unsigned i = 0; i < MANY; i++)
 		journal_usage(s, &u);
 	ck_assert_int_eq(journal_flush(s), 0);
 	journal_sync_turn(sk.j);
 	ck_assert_int_eq(shipper_turn(sk.s), 0);
-	each += 32 * BUNDLE_MAX_BUDGETS;
-	most = (SHIP_MAX_BYTES + each - 1) / each;
+	most = SHIP_MAX_BYTES / each;
 	ck_assert_uint_lt(most, SHIP_MAX_RECORDS);
 	ck_assert_uint_eq(line.got->n_records, most);
 	line.next_seq = most + 1;

@@ -204,6 +204,87 @@ START_TEST(test_removed_but_not_durable)
 }
 END_TEST
 
+/* Removed, but not durably, and the reader has to begin again: what is not
+ * there any more holds up nothing. */
+START_TEST(test_removed_and_read_again)
+{
+	ship_begin();
+	segments(3);
+	line.mark = 3;
+	sk.io.io.fsync_dir = fsync_dir_fails;
+	(void)shipper_turn(sk.s);
+	ck_assert(!there(1, 1));
+	line.mark = 5;
+	(void)shipper_turn(sk.s); /* the marks are on disk */
+	dir_fails = 2;
+	line.mark = 6;
+	(void)shipper_turn(sk.s);
+	dir_fails = 1;
+	ck_assert(!there(1, 2) || there(1, 3));
+	line.rc = ERR_UNAVAILABLE;
+	kit_request(&sk, 0, 50, 1);
+	(void)shipper_turn(sk.s); /* begins again */
+	dir_fails = 0;
+	line.rc = 0;
+	line.mark = 8;
+	for (unsigned i = 0; i < 4; i++)
+		(void)shipper_turn(sk.s);
+	ck_assert_uint_eq(ship_now().unshipped, 0);
+	ck_assert(!there(1, 2) && there(1, 3));
+	ship_end();
+}
+END_TEST
+
+/* The file that a full batch ended with goes, and reading goes on behind it. */
+START_TEST(test_read_to_its_end)
+{
+	ship_begin();
+	sk.segment_size = 100;
+	ship_boot();
+	sk.j->opt.segment_size = (int64_t)8 << 20;
+	for (unsigned n = 1; n <= SHIP_MAX_RECORDS; n++)
+		kit_usage(&sk, 0, n, 1);
+	ck_assert_int_eq(kit_flush(&sk, 0), 0);
+	sk.j->opt.segment_size = 100;
+	kit_usage(&sk, 0, 5000, 1);
+	ck_assert_int_eq(kit_flush(&sk, 0), 0);
+	journal_sync_turn(sk.j);
+	ck_assert_int_eq(shipper_turn(sk.s), 0);
+	ck_assert_uint_eq(line.got->n_records, SHIP_MAX_RECORDS);
+	ck_assert(!there(1, 1) && there(1, 2));
+	line.next_seq = SHIP_MAX_RECORDS + 1;
+	ck_assert_int_eq(shipper_turn(sk.s), 0);
+	ck_assert_uint_eq(ship_now().unshipped, 0);
+	ship_end();
+}
+END_TEST
+
+static unsigned zero_closed;
+
+static int
+count_zero(struct io *io, int fd)
+{
+	(void)io;
+	zero_closed += fd == 0;
+	return fd == 0 ? 0 : io_system()->close(io_system(), fd);
+}
+
+/* A file that goes is closed if it is open, be it descriptor 0. */
+START_TEST(test_closed_when_gone)
+{
+	ship_begin();
+	segments(2);
+	ck_assert_int_eq(sk.j->shards[0].stream.first->fd, -1);
+	sk.j->shards[0].stream.first->fd = 0;
+	sk.io.io.close = count_zero;
+	zero_closed = 0;
+	ck_assert_int_eq(shipper_turn(sk.s), 0);
+	ck_assert(!there(1, 1));
+	ck_assert_uint_eq(zero_closed, 1);
+	ship_end();
+}
+END_TEST
+
 /* Marks are written at most once a second, and then all. */
 START_TEST(test_marks_now_and_then)
 {
@@ -282,7 +363,8 @@ START_TEST(test_old_streams_leave)
 }
 END_TEST
 
-/* Nobody is told of records once the shipper is gone. */
+/* Nobody is told of records once the shipper is gone, and its thread is gone
+ * with it; what it heard is kept. */
 START_TEST(test_gone)
 {
 	ship_begin();
@@ -294,19 +376,27 @@ START_TEST(test_gone)
 	shipper_free(NULL);
 	shipper_stop(NULL);
 	kit_request(&sk, 0, 1, 1);
-	/* One whose thread runs is stopped first, its marks are kept. */
-	ship_connect();
-	clock_fake_advance(&sk.clock, NS_PER_S / 2);
-	ck_assert_int_eq(shipper_start(sk.s, NULL), 0);
-	while (!shipper_done(sk.s))
-		continue;
-	shipper_free(sk.s);
-	sk.s = NULL;
+	for (unsigned i = 0; i < 2; i++) {
+		ship_connect();
+		shipper_stop(sk.s); /* not started */
+		ck_assert_int_eq(shipper_start(sk.s, NULL), 0);
+		while (!shipper_done(sk.s) || ship_threads("hg-ship") == 0)
+			continue;
+		if (i == 0) {
+			shipper_stop(sk.s);
+			ck_assert_uint_eq(ship_threads("hg-ship"), 0);
+			shipper_stop(sk.s);
+			kit_request(&sk, 0, 2, 1);
+		}
+		shipper_free(sk.s);
+		ck_assert_uint_eq(ship_threads("hg-ship"), 0);
+		sk.s = NULL;
+	}
 	kit_crash(&sk);
 	ship_boot();
 	ck_assert_int_ge(shipper_turn(sk.s), -1);
 	ck_assert_uint_eq(line.got->n_records, 0);
-	ck_assert_uint_eq(line.got->first_seq, 2);
+	ck_assert_uint_eq(line.got->first_seq, 3);
 	ship_end();
 }
 END_TEST
@@ -321,6 +411,9 @@ main(void)
 	UNIT_ADD(s, test_not_in_use);
 	UNIT_ADD(s, test_deleting_fails);
 	UNIT_ADD(s, test_removed_but_not_durable);
+	UNIT_ADD(s, test_removed_and_read_again);
+	UNIT_ADD(s, test_read_to_its_end);
+	UNIT_ADD(s, test_closed_when_gone);
 	UNIT_ADD(s, test_marks_now_and_then);
 	UNIT_ADD(s, test_old_streams_leave);
 	UNIT_ADD(s, test_gone);

@@ -1,0 +1,820 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker's side of the journal, turn by turn: what one write holds and in
+ * which order, when a segment is full, what is carried into the next one and
+ * what is repeated of one that may lose it, and that nothing that was admitted
+ * is ever dropped for want of memory.
+ */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/metrics.h"
+#include "tests/unit/agent/journal_kit.h"
+#include "tests/unit/support/oom.h"
+#include "tests/unit/support/unit.h"
+
+static struct kit k;
+static struct journal_shard *s; /* the first of k */
+
+static void
+begin(void)
+{
+	kit_open(&k);
+	k.metrics = metric_set_new(agent_metric_defs, AM_COUNT);
+	ck_assert_ptr_nonnull(k.metrics);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	s = &k.j->shards[0];
+}
+
+static void
+end(void)
+{
+	kit_close(&k);
+	metric_set_free(k.metrics);
+}
+
+static int64_t
+metric(size_t m)
+{
+	return metric_sum(k.metrics, m);
+}
+
+static void
+inject(enum io_op op, int errnum)
+{
+	k.io.op = op;
+	k.io.countdown = 1;
+	k.io.errnum = errnum;
+}
+
+/* ---- what is in a file --------------------------------------------------- */
+
+static struct {
+	struct segment_head head;
+	struct {
+		uint32_t type;
+		unsigned n; /* request */
+		int64_t amount;
+		uint64_t seq;
+	} rec[64];
+	unsigned n;
+	int64_t bytes;
+} file;
+
+static void
+read_segment(unsigned n)
+{
+	struct segment_reader r;
+	struct record rec;
+	char path[PATH_MAX];
+
+	memset(&file, 0, sizeof(file));
+	(void)snprintf(path, sizeof(path), "%s/1-0-%u.seg", k.dir, n);
+	ck_assert_int_eq(segment_reader_open(&r, io_system(), path, NULL), 0);
+	file.bytes = (int64_t)r.limit;
+	ck_assert_int_eq(segment_reader_head(&r, &file.head), 0);
+	while (segment_reader_next(&r, &rec) == 0) {
+		struct journal_usage u;
+		struct journal_intent i;
+
+		ck_assert_uint_lt(file.n, 64);
+		if (rec.type == RECORD_USAGE) {
+			ck_assert_int_eq(
+			    record_decode_usage(rec.payload, &u), 0);
+			i = u.head;
+			i.reserved = u.cost;
+		} else if (rec.type == RECORD_INTENT) {
+			ck_assert_int_eq(
+			    record_decode_intent(rec.payload, &i), 0);
+		} else {
+			ck_assert_int_eq(
+			    record_decode_lower(rec.payload, &i), 0);
+		}
+		file.rec[file.n].type = rec.type;
+		memcpy(&file.rec[file.n].n, i.request_id, sizeof(unsigned));
+		file.rec[file.n].amount = i.reserved;
+		file.rec[file.n].seq = rec.seq;
+		file.n++;
+	}
+	ck_assert_uint_eq(r.off, r.limit);
+	segment_reader_close(&r);
+}
+
+/* The segment holds these, e.g. "u1 i2 l2": type and request. */
+static void
+ck_segment(unsigned n, const char *want)
+{
+	static const char type[] = "?iul";
+	char got[512] = "";
+	size_t at = 0;
+
+	read_segment(n);
+	for (unsigned i = 0; i < file.n; i++)
+		at += (size_t)snprintf(got + at, sizeof(got) - at, "%s%c%u",
+		    i == 0 ? "" : " ", type[file.rec[i].type], file.rec[i].n);
+	ck_assert_str_eq(got, want);
+}
+
+static void
+intent(unsigned n)
+{
+	ck_assert_int_eq(kit_intent(&k, 0, n), 0);
+}
+
+static void
+flush(void)
+{
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+}
+
+/* The segment is full as it is: the next turn begins another. */
+static void
+fill(void)
+{
+	k.j->opt.segment_size = (int64_t)atomic_load(&s->cur->flushed);
+}
+
+static void
+empty(void)
+{
+	k.j->opt.segment_size = 1 << 20;
+}
+
+/* ---- a turn -------------------------------------------------------------- */
+
+/* One write a turn, usage first: if the write is torn, it is an intent that
+ * was not admitted yet that is lost. */
+START_TEST(test_one_write)
+{
+	uint64_t at;
+
+	begin();
+	ck_assert(!journal_pending(s));
+	flush();
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 0);
+	intent(1);
+	intent(2);
+	ck_assert(journal_pending(s));
+	flush();
+	ck_assert(!journal_pending(s));
+	intent(3);
+	kit_usage(&k, 0, 2, 20);
+	intent(4);
+	kit_usage(&k, 0, 1, 10);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 0);
+	flush();
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
+	ck_segment(1, "i1 i2 u2 u1 i3 i4");
+	ck_assert_uint_eq(file.rec[2].seq, 1);
+	ck_assert_int_eq(file.rec[2].amount, 20);
+	ck_assert_uint_eq(file.rec[3].seq, 2);
+	at = atomic_load(&s->cur->flushed);
+	ck_assert_int_eq((int64_t)at, file.bytes);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 2);
+	ck_assert_uint_eq(atomic_load(&s->stream.last_seq), 2);
+	ck_assert_uint_eq(s->open.count, 2);
+	flush();
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
+	end();
+}
+END_TEST
+
+/* Who sleeps is woken, once; who does not is not. */
+START_TEST(test_wakes)
+{
+	struct pollfd p;
+	uint64_t v;
+
+	begin();
+	p = (struct pollfd){.fd = k.j->wake_fd, .events = POLLIN};
+	journal_sync_turn(k.j);
+	ck_assert(!atomic_load(&k.j->dirty));
+	intent(1);
+	flush();
+	ck_assert(atomic_load(&k.j->dirty));
+	ck_assert_int_eq(poll(&p, 1, 0), 0);
+	atomic_store(&k.j->sleeping, true);
+	for (unsigned n = 2; n < 4; n++) {
+		intent(n);
+		flush();
+		ck_assert(!atomic_load(&k.j->sleeping));
+	}
+	ck_assert_int_eq(poll(&p, 1, 0), 1);
+	ck_assert_int_eq(read(p.fd, &v, sizeof(v)), sizeof(v));
+	ck_assert_uint_eq(v, 1);
+	end();
+}
+END_TEST
+
+/* A request that ends in its first turn leaves its usage only; those of the
+ * turn around it stay. */
+START_TEST(test_withdrawn)
+{
+	for (unsigned gone = 1; gone <= 3; gone++) {
+		static const char *const want[] = {
+		    "", "u1 i2 i3", "u2 i1 i3", "u3 i1 i2"};
+
+		begin();
+		for (unsigned n = 1; n <= 3; n++)
+			intent(n);
+		kit_usage(&k, 0, gone, 5);
+		flush();
+		ck_segment(1, want[gone]);
+		ck_assert_uint_eq(s->open.count, 2);
+		end();
+	}
+	/* An earlier one of the same turn number is not looked for. */
+	begin();
+	intent(1);
+	flush();
+	intent(2);
+	kit_usage(&k, 0, 1, 5);
+	kit_usage(&k, 0, 9, 5); /* nobody's */
+	flush();
+	ck_segment(1, "i1 u1 u9 i2");
+	end();
+}
+END_TEST
+
+/* ---- room in memory ------------------------------------------------------ */
+
+/* As long as records get. */
+static void
+longest(struct journal_usage *u, unsigned n)
+{
+	char text[TAGS_USER_MAX];
+
+	memset(u, 0, sizeof(*u));
+	memset(text, 'x', sizeof(text));
+	kit_intent_of(&u->head, n);
+	u->head.n_charges = BUNDLE_MAX_BUDGETS;
+	u->head.worst.n[TC_COUNT - 1] = 1;
+	u->tokens.n[TC_COUNT - 1] = 1;
+	tags_add_user(&u->head.tags, str_make(text, sizeof(text)));
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(
+		    tags_add(&u->head.tags, str_make("abcd" + i, 1),
+			str_make(text, 59)),
+		    0);
+	memset(u->finish_reason, 'f', sizeof(u->finish_reason) - 1);
+	memset(u->error_code, 'e', sizeof(u->error_code) - 1);
+	memset(u->upstream_request_id, 'u', sizeof(u->upstream_request_id) - 1);
+	memset(u->tier, 't', sizeof(u->tier) - 1);
+}
+
+/* The usage of all that is in flight, and intents of the same turn, find room
+ * that was kept for them: no memory is asked for when requests end. */
+START_TEST(test_room_is_kept)
+{
+	static struct journal_usage u[100];
+	unsigned long before, after;
+	int rc;
+
+	for (unsigned n = 1; n <= 100; n += n < 40 ? 1 : 7) {
+		unsigned late = n / 3; /* in the turn in which all end */
+
+		begin();
+		for (unsigned i = 0; i < n; i++) {
+			longest(&u[i], i);
+			ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
+			if (i + late + 1 == n)
+				flush();
+		}
+		before = oom_allocations();
+		for (unsigned i = 0; i + late < n; i++)
+			journal_usage(s, &u[i]);
+		rc = journal_flush(s);
+		after = oom_allocations();
+		ck_assert_uint_eq(after, before);
+		ck_assert_int_eq(rc, 0);
+		ck_assert_uint_eq(s->open.count, late);
+		end();
+	}
+}
+END_TEST
+
+/* The same with reservations that fell meanwhile, and usage that nobody
+ * announced. */
+START_TEST(test_room_for_more)
+{
+	static struct journal_usage u[40];
+	unsigned long before;
+	uint64_t ticket;
+	bool hit;
+
+	begin();
+	for (unsigned i = 0; i < 40; i++) {
+		longest(&u[i], i);
+		ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
+	}
+	flush();
+	for (unsigned i = 0; i < 40; i++) {
+		struct journal_intent low = u[i].head;
+
+		low.reserved--;
+		ck_assert_int_eq(journal_lower(s, &low, &ticket), 0);
+		ck_assert_uint_eq(ticket, i + 1);
+	}
+	before = oom_allocations();
+	for (unsigned i = 0; i < 40; i++)
+		journal_usage(s, &u[i]);
+	ck_assert_uint_eq(oom_allocations(), before);
+	/* No room for another: it is not counted as one, and the next is. */
+	longest(&u[0], 77);
+	do {
+		oom_arm(1, NULL);
+		journal_usage(s, &u[0]);
+		hit = oom_hit();
+		u[0].head.request_id[5]++;
+	} while (!hit);
+	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	ck_assert_int_eq(s->usage.error, 0);
+	journal_usage(s, &u[0]);
+	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	flush();
+	ck_assert_uint_eq(atomic_load(&s->stream.last_seq), s->next_seq - 1);
+	end();
+}
+END_TEST
+
+/* An intent that finds no memory was never there. */
+START_TEST(test_no_memory_for_intent)
+{
+	struct journal_intent i;
+	unsigned failed = 0;
+	int rc;
+
+	for (unsigned n = 1; n < 10; n++) {
+		bool hit;
+
+		begin();
+		kit_intent_of(&i, 1);
+		oom_arm(n, NULL);
+		rc = journal_intent(s, &i);
+		hit = oom_hit();
+		failed += hit;
+		ck_assert_int_eq(rc, hit ? ERR_NOMEM : 0);
+		ck_assert_uint_eq(s->open.count, hit ? 0 : 1);
+		ck_assert(journal_pending(s) == !hit);
+		intent(2);
+		flush();
+		ck_segment(1, hit ? "i2" : "i1 i2");
+		end();
+	}
+	ck_assert_uint_ge(failed, 3); /* room, table, collected */
+}
+END_TEST
+
+/* Usage of requests that nobody announced is kept up to a limit while the disk
+ * is full; what is beyond is dropped and counted, has no number, and what was
+ * announced is never dropped. */
+START_TEST(test_usage_kept)
+{
+	const size_t most = (size_t)64 << 20;
+	struct journal_usage u;
+	uint64_t seq;
+
+	begin();
+	intent(1);
+	flush();
+	longest(&u, 2);
+	journal_usage(s, &u);
+	while (s->usage.len <= most - RECORD_USAGE_MAX)
+		journal_usage(s, &u);
+	/* Up to the limit to the byte, as the length of a record allows. */
+	memset(u.tier, 0, sizeof(u.tier));
+	memset(&u.head.tags, 0, sizeof(u.head.tags));
+	while (s->usage.len <= most) {
+		seq = s->next_seq;
+		journal_usage(s, &u);
+		ck_assert_uint_eq(s->next_seq, seq + 1);
+	}
+	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 0);
+	seq = s->next_seq;
+	journal_usage(s, &u);
+	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	ck_assert_uint_eq(s->next_seq, seq);
+	kit_usage(&k, 0, 1, 5);
+	ck_assert_uint_eq(s->next_seq, seq + 1);
+	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	end();
+}
+END_TEST
+
+/* ---- the next segment ---------------------------------------------------- */
+
+/* A turn that fills the segment to its last byte stays in it; one more byte
+ * begins the next. A turn larger than a segment has one of its own. */
+START_TEST(test_full_segment)
+{
+	for (int64_t more = -1; more <= 1; more++) {
+		int64_t at, size;
+
+		begin();
+		intent(1);
+		flush();
+		at = (int64_t)atomic_load(&s->cur->flushed);
+		kit_usage(&k, 0, 1, 5);
+		intent(2);
+		size = (int64_t)(s->usage.len + s->intents.len);
+		k.j->opt.segment_size = at + size + more;
+		flush();
+		ck_assert_uint_eq(kit_files(&k, ".seg"), more < 0 ? 2 : 1);
+		if (more < 0) {
+			ck_segment(1, "i1");
+			ck_segment(2, "u1 i2");
+		} else {
+			ck_segment(1, "i1 u1 i2");
+		}
+		end();
+	}
+	begin();
+	k.j->opt.segment_size = SEGMENT_HEADER + 1;
+	intent(1);
+	flush();
+	ck_segment(1, "i1");
+	kit_usage(&k, 0, 1, 5);
+	flush();
+	ck_segment(2, "u1");
+	ck_assert_uint_eq(kit_files(&k, ".seg"), 2);
+	end();
+}
+END_TEST
+
+/* What is open goes along, lowered if it was; what is of this turn comes behind
+ * it, once. The files are numbered in a row and say where they begin. */
+START_TEST(test_carried)
+{
+	struct journal_intent i;
+	struct segment *old;
+	uint64_t ticket;
+
+	begin();
+	for (unsigned n = 1; n <= 4; n++)
+		intent(n);
+	flush();
+	kit_usage(&k, 0, 2, 5);
+	flush();
+	kit_intent_of(&i, 3);
+	i.reserved = 9;
+	ck_assert_int_eq(journal_lower(s, &i, &ticket), 0);
+	flush();
+	old = s->cur;
+	ck_assert(!atomic_load(&old->sealed));
+	atomic_store(&k.j->dirty, false);
+	fill();
+	kit_usage(&k, 0, 4, 6);
+	intent(5);
+	flush();
+	ck_assert_ptr_eq(old->next, s->cur);
+	ck_assert(atomic_load(&old->sealed));
+	ck_assert(!atomic_load(&s->cur->sealed));
+	ck_assert(atomic_load(&k.j->dirty));
+	ck_segment(1, "i1 i2 i3 i4 u2 l3");
+	ck_segment(2, "i1 i3 u4 i5");
+	ck_assert_int_eq(file.rec[1].amount, 9);
+	ck_assert_uint_eq(file.head.first_seq, 2);
+	ck_assert_uint_eq(file.head.n, 2);
+	ck_assert_uint_eq(file.rec[2].seq, 2);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 2);
+	ck_assert_uint_eq(atomic_load(&old->last_seq), 1);
+	fill();
+	intent(6);
+	flush();
+	ck_segment(3, "i1 i3 i5 i6");
+	ck_assert_uint_eq(file.head.first_seq, 3);
+	ck_assert_uint_eq(file.head.n, 3);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 2);
+	/* Nothing is open: nothing goes along. */
+	for (unsigned n = 1; n <= 6; n++)
+		if (n != 2 && n != 4)
+			kit_usage(&k, 0, n, 5);
+	empty();
+	flush();
+	fill();
+	intent(7);
+	flush();
+	ck_segment(4, "i7");
+	end();
+}
+END_TEST
+
+/* No next segment to be had: the old one grows on. The half of one that was
+ * made is not left behind. */
+START_TEST(test_no_next)
+{
+	static const struct {
+		enum io_op op;
+		long at; /* open; header; what is carried */
+	} faults[] = {{IO_OPEN, 1}, {IO_WRITE, 1}, {IO_WRITE, 2}};
+
+	for (unsigned f = 0; f < 3; f++) {
+		struct segment *old;
+
+		begin();
+		intent(1);
+		flush();
+		old = s->cur;
+		fill();
+		inject(faults[f].op, EMFILE);
+		k.io.countdown = faults[f].at;
+		intent(2);
+		flush();
+		ck_assert_ptr_eq(s->cur, old);
+		ck_assert_uint_eq(kit_files(&k, ".seg"), 1);
+		ck_segment(1, "i1 i2");
+		ck_assert_ptr_eq(s->stream.last, old);
+		kit_usage(&k, 0, 1, 5); /* and then it can */
+		flush();
+		ck_assert_ptr_ne(s->cur, old);
+		ck_assert_uint_eq(kit_files(&k, ".seg"), 2);
+		ck_assert(journal_writable(s));
+		end();
+	}
+	begin(); /* no memory for what is carried */
+	intent(1);
+	flush();
+	fill();
+	intent(2);
+	for (unsigned n = 1; n < 4; n++) {
+		struct segment *old = s->cur;
+		bool hit;
+		int rc;
+
+		oom_arm(n, NULL);
+		rc = kit_flush(&k, 0);
+		hit = oom_hit();
+		ck_assert_int_eq(rc, 0);
+		if (!hit)
+			break;
+		ck_assert_ptr_eq(s->cur, old);
+		ck_assert_uint_eq(kit_files(&k, ".seg"), 1);
+		intent(2 + n);
+		fill();
+	}
+	end();
+}
+END_TEST
+
+/* ---- a disk that fails --------------------------------------------------- */
+
+/* What was collected in a turn that could not be written: usage waits or goes
+ * alone, intents are refused. */
+START_TEST(test_turn_fails)
+{
+	for (unsigned both = 0; both < 2; both++) {
+		begin();
+		intent(1);
+		intent(2);
+		flush();
+		ck_assert_int_eq(kit_files(&k, "ballast"), 1);
+		kit_usage(&k, 0, 1, 5);
+		intent(3);
+		inject(IO_WRITE, ENOSPC);
+		k.io.sticky = (int)both;
+		ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+		ck_assert_uint_eq(kit_files(&k, "ballast"), 0);
+		ck_assert_uint_eq(s->open.count, 1);
+		ck_assert(journal_pending(s)); /* it says so again */
+		ck_assert(atomic_load(&s->stuck) == (both == 1));
+		ck_assert(atomic_load(&k.j->full));
+		ck_assert_int_eq(kit_intent(&k, 0, 4), ERR_JOURNAL_FULL);
+		ck_segment(1, both == 1 ? "i1 i2" : "i1 i2 u1");
+		k.io.countdown = -1;
+		k.io.sticky = 0;
+		flush();
+		ck_assert(!journal_pending(s));
+		ck_assert(!atomic_load(&s->stuck));
+		ck_segment(1, "i1 i2 u1");
+		ck_assert(!journal_writable(s)); /* until there is room */
+		clock_fake_advance(&k.clock, NS_PER_S);
+		journal_sync_turn(k.j);
+		ck_assert(journal_writable(s));
+		/* The refused one's turn is over. */
+		intent(3);
+		flush();
+		kit_usage(&k, 0, 3, 7);
+		flush();
+		ck_segment(1, "i1 i2 u1 i3 u3");
+		end();
+	}
+}
+END_TEST
+
+/* Without usage a failed turn leaves nothing to write, but says so once. */
+START_TEST(test_only_intents_fail)
+{
+	begin();
+	intent(1);
+	inject(IO_WRITE, EIO);
+	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 1);
+	ck_assert_int_eq(metric(AM_JOURNAL_ERRORS), 1);
+	ck_assert_uint_eq(s->open.count, 0);
+	ck_assert(journal_pending(s));
+	flush();
+	ck_assert(!journal_pending(s));
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 1);
+	ck_segment(1, "");
+	end();
+}
+END_TEST
+
+/* What a failed sync may have lost is repeated in order in the next segment,
+ * before anything new, and once; what was durable is not. */
+START_TEST(test_rescued)
+{
+	struct segment *seg;
+
+	begin();
+	kit_request(&k, 0, 1, 10); /* durable */
+	intent(2);
+	flush();
+	kit_usage(&k, 0, 3, 30);
+	flush();
+	fill(); /* two segments that are not */
+	kit_usage(&k, 0, 4, 40);
+	intent(5);
+	flush();
+	empty();
+	inject(IO_FSYNC, EIO);
+	journal_sync_turn(k.j);
+	for (seg = s->stream.first; seg != NULL; seg = seg->next)
+		ck_assert(atomic_load(&seg->poisoned) && !seg->rescued);
+	ck_assert(journal_pending(s));
+	intent(6);
+	flush();
+	ck_segment(1, "i1 u1 i2 u3");
+	ck_segment(2, "i2 u4 i5");
+	ck_segment(3, "i2 u3 i2 u4 i5 i2 i5 i6");
+	ck_assert_uint_eq(file.head.first_seq, 2);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 3);
+	for (seg = s->stream.first; seg != s->cur; seg = seg->next)
+		ck_assert(seg->rescued && atomic_load(&seg->sealed));
+	ck_assert(!journal_pending(s));
+	journal_sync_turn(k.j);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 3);
+	fill(); /* not again */
+	intent(7);
+	flush();
+	ck_segment(4, "i2 i5 i6 i7");
+	ck_assert_uint_eq(file.head.first_seq, 4);
+	end();
+}
+END_TEST
+
+/* A poisoned segment that lost nothing has nothing to be repeated; that it
+ * cannot be read back is counted. */
+START_TEST(test_nothing_to_rescue)
+{
+	struct str op = STR("rescue");
+
+	begin();
+	kit_request(&k, 0, 1, 10);
+	atomic_store(&s->cur->poisoned, true);
+	ck_assert(journal_pending(s));
+	flush();
+	ck_segment(2, "");
+	ck_assert_uint_eq(file.head.first_seq, 2);
+	intent(2);
+	flush();
+	kit_usage(&k, 0, 3, 30);
+	flush();
+	inject(IO_FSYNC, EIO);
+	journal_sync_turn(k.j);
+	inject(IO_PREAD, EIO);
+	flush();
+	ck_segment(3, "i2");
+	ck_assert_int_eq(
+	    metric_value(metric_series(k.metrics, AM_JOURNAL_ERRORS, &op, 1)),
+	    1);
+	end();
+}
+END_TEST
+
+static unsigned n_interrupted;
+
+static ssize_t
+pread_interrupted(struct io *io, int fd, void *p, size_t n, off_t off)
+{
+	(void)io;
+	if (n_interrupted++ % 2 == 0)
+		return -EINTR;
+	return io_system()->pread(io_system(), fd, p, n < 10 ? n : 10, off);
+}
+
+/* Reading back goes on after a signal, and after a part. */
+START_TEST(test_rescue_in_parts)
+{
+	begin();
+	intent(1);
+	flush();
+	kit_usage(&k, 0, 2, 20);
+	flush();
+	inject(IO_FSYNC, EIO);
+	journal_sync_turn(k.j);
+	k.io.io.pread = pread_interrupted;
+	flush();
+	ck_segment(2, "i1 u2 i1");
+	ck_assert_uint_eq(file.head.first_seq, 1);
+	end();
+}
+END_TEST
+
+/* The next segment cannot be made and the old one must not be used: nothing is
+ * admitted, usage waits. */
+START_TEST(test_poisoned_and_no_next)
+{
+	begin();
+	intent(1);
+	flush();
+	atomic_store(&s->cur->poisoned, true);
+	kit_usage(&k, 0, 1, 5);
+	intent(2);
+	inject(IO_OPEN, EMFILE);
+	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
+	ck_assert(atomic_load(&s->stuck));
+	ck_assert(!journal_writable(s));
+	ck_assert_uint_eq(kit_files(&k, ".seg"), 1);
+	flush();
+	ck_assert(journal_writable(s));
+	ck_segment(1, "i1");
+	ck_segment(3, "i1 u1"); /* 2 is not tried again */
+	ck_assert_uint_eq(s->open.count, 0);
+	end();
+}
+END_TEST
+
+static int
+open_and_poison(struct io *io, const char *path, int flags, mode_t mode)
+{
+	inject(IO_FSYNC, EIO);
+	journal_sync_turn(k.j);
+	(void)io;
+	return io_system()->open(io_system(), path, flags, mode);
+}
+
+/* The sync of the old segment fails while the new one is made: the new one is
+ * not durable before what the old one lost is. */
+START_TEST(test_poisoned_meanwhile)
+{
+	int (*was)(struct io *, const char *, int, mode_t);
+
+	begin();
+	intent(1);
+	flush();
+	kit_usage(&k, 0, 2, 20);
+	flush();
+	fill();
+	was = k.io.io.open;
+	k.io.io.open = open_and_poison;
+	kit_usage(&k, 0, 3, 30);
+	flush();
+	k.io.io.open = was;
+	empty();
+	ck_assert(atomic_load(&s->cur->poisoned));
+	ck_assert(!s->stream.first->rescued);
+	ck_segment(2, "i1 u3");
+	journal_sync_turn(k.j);
+	ck_assert_uint_eq(atomic_load(&s->cur->synced), 0);
+	flush();
+	ck_segment(3, "i1 u2 i1 u3 i1");
+	journal_sync_turn(k.j);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_int_ge(kit_row(&k, 2), 0);
+	ck_assert_int_ge(kit_row(&k, 3), 0);
+	end();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("agent/shard");
+
+	UNIT_ADD(suite, test_one_write);
+	UNIT_ADD(suite, test_wakes);
+	UNIT_ADD(suite, test_withdrawn);
+	UNIT_ADD(suite, test_room_is_kept);
+	UNIT_ADD(suite, test_room_for_more);
+	UNIT_ADD(suite, test_no_memory_for_intent);
+	UNIT_ADD(suite, test_usage_kept);
+	UNIT_ADD(suite, test_full_segment);
+	UNIT_ADD(suite, test_carried);
+	UNIT_ADD(suite, test_no_next);
+	UNIT_ADD(suite, test_turn_fails);
+	UNIT_ADD(suite, test_only_intents_fail);
+	UNIT_ADD(suite, test_rescued);
+	UNIT_ADD(suite, test_nothing_to_rescue);
+	UNIT_ADD(suite, test_rescue_in_parts);
+	UNIT_ADD(suite, test_poisoned_and_no_next);
+	UNIT_ADD(suite, test_poisoned_meanwhile);
+	return unit_run(suite);
+}
