@@ -319,6 +319,53 @@ shard_check_old(
 	pthread_mutex_unlock(&s->stream.lock);
 }
 
+static void
+shard_wake_sync(struct journal *j)
+{
+	const uint64_t one = 1;
+
+	atomic_store_explicit(&j->dirty, true, memory_order_seq_cst);
+	if (atomic_load_explicit(&j->sleeping, memory_order_seq_cst) &&
+	    atomic_exchange(&j->sleeping, false) &&
+	    write(j->wake_fd, &one, sizeof(one)) < 0)
+		(void)0; /* full counter: it is awake */
+}
+
+/* All of the usage buffer is in the current segment, which is in the list: the
+ * sync thread takes lowers_flushed for what it finds there. */
+static void
+shard_written(struct journal_shard *s)
+{
+	uint64_t last_seq = s->next_seq - 1;
+
+	atomic_store_explicit(
+	    &s->cur->last_seq, last_seq, memory_order_release);
+	atomic_store_explicit(
+	    &s->stream.last_seq, last_seq, memory_order_release);
+	atomic_store_explicit(
+	    &s->lowers_flushed, s->n_lowers, memory_order_release);
+	s->usage.len = 0;
+	shard_wake_sync(s->j);
+}
+
+/* What the old segments hold and is still needed, repeated in the current one:
+ * what they may lose, open intents, and the usage that waits to be written. Its
+ * intents are not open any more, so that nothing but the old segments says that
+ * these requests are owed, and they are deleted once this one is durable. */
+static int
+shard_carry(struct journal_shard *s, const struct buf *again)
+{
+	int rc = 0;
+
+	if (again->len > 0)
+		rc = shard_append(s, again->data, again->len);
+	if (rc == 0)
+		rc = shard_carry_intents(s);
+	if (rc == 0 && s->usage.len > 0)
+		rc = shard_append(s, s->usage.data, s->usage.len);
+	return rc == 0 ? 0 : ERR_JOURNAL_FULL;
+}
+
 /* Start the next segment. When that fails the old one stays in use. */
 static int
 shard_rotate(struct journal_shard *s)
@@ -338,10 +385,7 @@ shard_rotate(struct journal_shard *s)
 		goto out;
 	atomic_store(&seg->last_seq, next - 1);
 	s->cur = seg;
-	if (again.len > 0 && shard_append(s, again.data, again.len) != 0)
-		rc = ERR_JOURNAL_FULL;
-	if (rc == 0)
-		rc = shard_carry_intents(s);
+	rc = shard_carry(s, &again);
 	if (rc != 0) {
 		s->cur = old;
 		shard_discard(s, seg);
@@ -352,40 +396,21 @@ shard_rotate(struct journal_shard *s)
 	stream_push(&s->stream, seg);
 	shard_check_old(s, old, seg);
 	atomic_store(&old->sealed, true);
-	atomic_store(&s->j->dirty, true);
+	shard_written(s);
 out:
 	buf_release(&again);
 	return rc;
 }
 
-static void
-shard_wake_sync(struct journal *j)
-{
-	const uint64_t one = 1;
-
-	atomic_store_explicit(&j->dirty, true, memory_order_seq_cst);
-	if (atomic_load_explicit(&j->sleeping, memory_order_seq_cst) &&
-	    atomic_exchange(&j->sleeping, false) &&
-	    write(j->wake_fd, &one, sizeof(one)) < 0)
-		(void)0; /* full counter: it is awake */
-}
-
-/* Write n bytes of the usage buffer, which hold usage up to last_seq. */
+/* Write n bytes of the usage buffer: all usage, and perhaps intents. */
 static int
-shard_write(struct journal_shard *s, size_t n, uint64_t last_seq)
+shard_write(struct journal_shard *s, size_t n)
 {
-	struct segment *seg = s->cur;
 	int rc = shard_append(s, s->usage.data, n);
 
 	if (rc != 0)
 		return rc;
-	atomic_store_explicit(&seg->last_seq, last_seq, memory_order_release);
-	atomic_store_explicit(
-	    &s->stream.last_seq, last_seq, memory_order_release);
-	/* It was the whole usage buffer; before the sync thread is woken. */
-	atomic_store_explicit(
-	    &s->lowers_flushed, s->n_lowers, memory_order_release);
-	shard_wake_sync(s->j);
+	shard_written(s);
 	return 0;
 }
 
@@ -406,30 +431,29 @@ shard_make_room(struct journal_shard *s, size_t n)
 
 /* Everything in one write; if that fails, the usage alone. */
 static int
-shard_write_turn(struct journal_shard *s, uint64_t last_seq)
+shard_write_turn(struct journal_shard *s)
 {
-	size_t usage = s->usage.len, all = usage + s->intents.len;
-	int rc;
+	size_t usage;
+	int rc = shard_make_room(s, s->usage.len + s->intents.len);
 
-	rc = shard_make_room(s, all);
-	if (rc != 0 || all == 0)
+	if (rc != 0)
 		return rc;
+	usage = s->usage.len; /* a new segment has it already */
 	/* journal_intent kept room for them. */
 	if (buf_add(&s->usage, s->intents.data, s->intents.len) != 0)
 		return ERR_NOMEM;
-	rc = shard_write(s, all, last_seq);
-	s->usage.len = usage;
+	if (s->usage.len > 0)
+		rc = shard_write(s, s->usage.len);
 	if (rc == 0) {
-		s->usage.len = 0;
 		buf_clear(&s->intents);
 		s->open.turn++;
 		return 0;
 	}
+	s->usage.len = usage;
 	atomic_store(&s->j->full, true);
 	journal_drop_ballast(s->j);
-	if (usage > 0 && !atomic_load(&s->cur->poisoned) &&
-	    shard_write(s, usage, last_seq) == 0)
-		s->usage.len = 0;
+	if (usage > 0 && !atomic_load(&s->cur->poisoned))
+		(void)!shard_write(s, usage);
 	return ERR_JOURNAL_FULL;
 }
 
@@ -440,7 +464,7 @@ journal_flush(struct journal_shard *s)
 
 	s->report_again = false;
 	if (journal_pending(s))
-		rc = shard_write_turn(s, s->next_seq - 1);
+		rc = shard_write_turn(s);
 	if (rc != 0) {
 		shard_drop_intents(s);
 		s->usage.error = 0;
