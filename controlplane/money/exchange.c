@@ -11,6 +11,15 @@ struct asked {
 	Hg__LeaseReport report;
 };
 
+/* Another period has begun since the report was read: what it says was spent
+ * and returned is not of this one, where the agent may have a lease, too. */
+static bool
+exchange_other(const struct asked *q, const struct lease_view *v)
+{
+	return v->found && q->key.period_start != 0 &&
+	       v->period_start != q->key.period_start;
+}
+
 /* Under the lock: decide on fresh numbers and write. A period that is over for
  * other replicas grants nothing (clocks differ): what was said of it is noted
  * all the same, and the agent's other budgets do not suffer. */
@@ -23,13 +32,17 @@ exchange_locked(struct exchange *x, struct db *db, const struct asked *q,
 
 	for (tries = 0; tries < EXCHANGE_TRIES; tries++) {
 		struct lease_key key = {.budget_uid = q->key.budget_uid,
-		    .period_start = v->is_current ? 0 : v->period_start,
+		    .period_start = exchange_other(q, v) ? q->key.period_start
+				    : v->is_current	 ? 0
+							 : v->period_start,
 		    .plenty = grant_plenty(x->cfg, &r)};
 
 		rc = db_begin(db, e);
 		if (rc == 0)
 			rc = store_lease_lock(db, x->agent_id, x->boot_epoch,
 			    key, x->now, x->now - x->cfg->recent_ns, v, e);
+		if (rc == 0 && exchange_other(q, v))
+			rc = err_set(e, ERR_AGAIN, "another period has begun");
 		if (rc == 0 && v->found) {
 			grant_decide(x->cfg, v, &r, x->now, d);
 			if (d->move || (d->report && !x->lease_only))

@@ -248,7 +248,8 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	    .high_water = max64(v->high_water, positive(r->high_water)),
 	    .r_settled =
 		max64(v->r_settled, min64(positive(r->settled), v->granted)),
-	    .r_in_use = positive(r->in_use),
+	    /* more would be absurd, and spoil sums over all agents */
+	    .r_in_use = min64(positive(r->in_use), v->granted),
 	    .report_at = now,
 	    .version = v->version,
 	    .seen_granted = v->exists ? v->granted : -1,
