@@ -199,12 +199,12 @@ front_look_around(struct front *f)
 }
 
 static void
-front_start_calls(struct front *f, bool durable)
+front_start_calls(struct request *list, bool durable)
 {
 	struct request *r;
 
-	while ((r = f->start) != NULL) {
-		f->start = r->start_next;
+	while ((r = list) != NULL) {
+		list = r->start_next;
 		r->in_start = false;
 		if (r->state != REQ_INTENT) /* its client left meanwhile */
 			continue;
@@ -220,12 +220,12 @@ front_start_calls(struct front *f, bool durable)
 }
 
 static void
-front_finish_answers(struct front *f)
+front_finish_answers(struct request *list)
 {
 	struct request *r;
 
-	while ((r = f->finish) != NULL) {
-		f->finish = r->finish_next;
+	while ((r = list) != NULL) {
+		list = r->finish_next;
 		r->in_finish = false;
 		if (r->state == REQ_USAGE)
 			call_release(r);
@@ -236,10 +236,13 @@ front_finish_answers(struct front *f)
  * One write for all that was collected. A usage record that could not be
  * written stays in the journal's memory and is tried again; its answer is
  * released all the same, since the intent on disk bills it after a crash.
+ * A call that fails at once may go on with another target: that intent, and the
+ * usage of the failure, were collected behind the write and wait for the next.
  */
 static void
 front_flush(struct front *f)
 {
+	struct request *start = f->start, *finish = f->finish;
 	bool durable = true;
 
 	if (journal_pending(f->shard) &&
@@ -249,8 +252,9 @@ front_flush(struct front *f)
 		f->flush_failed = !durable;
 		f->next_retry = f->loop.mono + FRONT_FLUSH_RETRY;
 	}
-	front_start_calls(f, durable);
-	front_finish_answers(f);
+	f->start = f->finish = NULL;
+	front_start_calls(start, durable);
+	front_finish_answers(finish);
 }
 
 /* Add to a metric what changed since last time; gauges are sums over the

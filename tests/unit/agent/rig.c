@@ -226,8 +226,13 @@ rig_describe(struct rig_items *t, const struct rig_config *c)
 		i = rig_item(
 		    t, HG__ITEM_KIND__ITEM_PROVIDER, (uint64_t)(10 + k), name);
 		i->provider = RIG_NEW(Hg__Provider, hg__provider);
-		i->provider->dialect = rig_text("openai");
 		i->provider->base_url = rig_text(c->url[k]);
+		if (c->keyless && k == 0) {
+			i->provider->dialect = rig_text("bedrock");
+			i->provider->region = rig_text("us-east-1");
+			continue;
+		}
+		i->provider->dialect = rig_text("openai");
 		i->provider->credential = rig_text("sk-provider-canary-0001");
 	}
 	rig_model(t, 20, "m1", true, c);
@@ -553,9 +558,12 @@ rig_stop(struct rig *r)
 	rig_remove_dir(r->dir);
 }
 
+/* cap 0: count intents of that attempt. */
 static size_t
-rig_usage_file(const char *path, struct journal_usage *dst, size_t cap)
+rig_read_file(
+    const char *path, struct journal_usage *dst, size_t cap, uint32_t attempt)
 {
+	struct journal_intent in;
 	struct segment_reader rd;
 	struct segment_head head;
 	struct record rec;
@@ -566,8 +574,12 @@ rig_usage_file(const char *path, struct journal_usage *dst, size_t cap)
 		return 0;
 	rd.limit = UINT64_MAX;
 	if (segment_reader_head(&rd, &head) == 0) {
-		while (n < cap && segment_reader_next(&rd, &rec) == 0) {
-			if (rec.type == RECORD_USAGE &&
+		while ((cap == 0 || n < cap) &&
+		       segment_reader_next(&rd, &rec) == 0) {
+			if (cap == 0 && rec.type == RECORD_INTENT &&
+			    record_decode_intent(rec.payload, &in) == 0)
+				n += in.attempt == attempt;
+			if (cap != 0 && rec.type == RECORD_USAGE &&
 			    record_decode_usage(rec.payload, &dst[n]) == 0)
 				n++;
 		}
@@ -576,8 +588,8 @@ rig_usage_file(const char *path, struct journal_usage *dst, size_t cap)
 	return n;
 }
 
-size_t
-rig_usage(struct rig *r, struct journal_usage *dst, size_t cap)
+static size_t
+rig_read(struct rig *r, struct journal_usage *dst, size_t cap, uint32_t attempt)
 {
 	char path[512];
 	struct dirent **names;
@@ -588,13 +600,28 @@ rig_usage(struct rig *r, struct journal_usage *dst, size_t cap)
 		if (str_ends(str_of(names[i]->d_name), STR(".seg"))) {
 			(void)snprintf(path, sizeof(path), "%s/%s", r->dir,
 			    names[i]->d_name);
-			n += rig_usage_file(path, dst + n, cap - n);
+			if (cap == 0)
+				n += rig_read_file(path, NULL, 0, attempt);
+			else if (n < cap)
+				n += rig_read_file(path, dst + n, cap - n, 0);
 		}
 		free(names[i]);
 	}
 	if (k >= 0)
 		free(names);
 	return n;
+}
+
+size_t
+rig_usage(struct rig *r, struct journal_usage *dst, size_t cap)
+{
+	return rig_read(r, dst, cap, 0);
+}
+
+size_t
+rig_intents(struct rig *r, uint32_t attempt)
+{
+	return rig_read(r, NULL, 0, attempt);
 }
 
 int64_t

@@ -40,6 +40,7 @@ struct rig_config {
 	int64_t places[AGENT_PLACES]; /* of the agent, 0 = no bound */
 	unsigned queue_max;	      /* for them; 0 = 100 */
 	int64_t queue_wait;	      /* ms */
+	bool keyless; /* the first provider cannot even be called */
 };
 
 /* The system's time; a test may set the wall clock forward. */
@@ -77,6 +78,8 @@ void rig_start(struct rig *r, const struct rig_config *c);
 void rig_stop(struct rig *r);
 /* Usage records of the journal so far, oldest first. */
 size_t rig_usage(struct rig *r, struct journal_usage *dst, size_t cap);
+/* How many intents of that attempt are in the journal's files. */
+size_t rig_intents(struct rig *r, uint32_t attempt);
 int64_t rig_metric(struct rig *r, enum agent_metric m, const char *label);
 
 #endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a turn of the worker promises: no provider is called before the intent
+ * of just that attempt is written, whatever failed before it in the same turn.
+ */
+#include "tests/unit/agent/scene.h"
+
+static atomic_size_t seen; /* intents of second attempts, when asked last */
+
+static bool
+serve_looking(struct fake *f, int fd, const char *request, int n)
+{
+	(void)f;
+	(void)request;
+	(void)n;
+	atomic_store(&seen, rig_intents(&rig, 2));
+	send_answer(fd, "200 OK", "", ANSWER);
+	return true;
+}
+
+/* The first target has no credential and fails within the turn. The second is
+ * asked over a connection that is there already, so that nothing else happens
+ * until it answers. */
+START_TEST(test_fails_at_once)
+{
+	struct rig_config c = {.budget = 1000000000, .keyless = true};
+	const struct journal_usage *u;
+
+	c.url[1] = fake.url;
+	begin(serve_looking, &c);
+	for (size_t i = 1; i <= 3; i++) {
+		ck_assert_int_eq(ask(RIG_KEY, "", BODY), 200);
+		ck_assert_msg(atomic_load(&seen) == i,
+		    "request %zu: called with %zu intents written", i,
+		    atomic_load(&seen));
+	}
+	u = usage(6);
+	for (size_t i = 0; i < 6; i += 2) {
+		ck_assert_int_eq(u[i].cost, 0);
+		ck_assert_uint_eq(u[i].head.attempt, 1);
+		ck_assert_int_gt(u[i + 1].cost, 0);
+		ck_assert_uint_eq(u[i + 1].head.attempt, 2);
+	}
+	end();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("agent/turn");
+
+	ADD(s, test_fails_at_once);
+	return unit_run(s);
+}
