@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/dialect/sound.h"
 #include "agent/front/count.h"
 #include "agent/front/front.h"
 #include "agent/front/lower.h"
@@ -18,9 +19,10 @@
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
 
-#define SETTLE_PER_MESSAGE 16	/* tokens of chat framing */
-#define SETTLE_FIXED	   64	/* tokens of any request */
-#define SETTLE_PER_MEDIA   4096 /* tokens of an image, a sound, a file */
+#define SETTLE_PER_MESSAGE 16	 /* tokens of chat framing */
+#define SETTLE_FIXED	   64	 /* tokens of any request */
+#define SETTLE_PER_MEDIA   4096	 /* tokens of an image, a sound, a file */
+#define SETTLE_SOUND_RATE  16000 /* bytes of a second, for estimates */
 
 /* Units that are not tokens, as far as the request tells them. */
 static void
@@ -97,11 +99,31 @@ settle_one_side(const struct ir_usage *told, struct tokens *t)
 		t->n[TC_OUTPUT] = told->output_total;
 }
 
+/* Units as the request tells them, which may be all that its model has a price
+ * for. Of sound its bytes are known; their bound is far above what is usual. */
+static void
+settle_asked(const struct request *r, struct tokens *t)
+{
+	struct tokens units;
+
+	memset(&units, 0, sizeof(units));
+	settle_units(&r->scan, &units);
+	if (units.n[TC_AUDIO_SECONDS] > 0)
+		units.n[TC_AUDIO_SECONDS] =
+		    units.n[TC_AUDIO_SECONDS] /
+			(SETTLE_SOUND_RATE / SOUND_MIN_RATE) +
+		    1;
+	for (int c = 0; c < TC_COUNT; c++)
+		if (token_class_is_unit((enum token_class)c))
+			t->n[c] = settle_min(units.n[c], r->worst.n[c]);
+}
+
 static void
 settle_estimate(
     struct request *r, bool with_output, bool complete, struct tokens *t)
 {
 	memset(t, 0, sizeof(*t));
+	settle_asked(r, t);
 	t->n[TC_INPUT] =
 	    settle_min(count_prompt(r, r->att.dep->model, SETTLE_EXACT_MAX),
 		r->worst.n[TC_INPUT]);
@@ -229,6 +251,7 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 	}
 	if (status != 0 && att->billed) { /* and charges the prompt */
 		settle_estimate(r, false, false, t);
+		t->n[TC_IMAGES] = 0;
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 	}
 	if (status != 0) /* the provider refused */

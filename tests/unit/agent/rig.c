@@ -127,6 +127,11 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 
 		p->token_class = (uint32_t)prices[k % n][0];
 		p->per_mtok = prices[k % n][1];
+		if (chat && c->unit != 0) { /* input 0, output 0, the unit */
+			p->per_mtok = k % n < 2 ? 0 : 10000000000;
+			if (k % n == 2)
+				p->token_class = (uint32_t)c->unit;
+		}
 		if (k < n) {
 			p->to = c->dearer_at;
 		} else {

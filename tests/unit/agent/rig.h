@@ -41,6 +41,8 @@ struct rig_config {
 	unsigned queue_max;	      /* for them; 0 = 100 */
 	int64_t queue_wait;	      /* ms */
 	bool keyless; /* the first provider cannot even be called */
+	/* "m1" has a price for this alone, 10 USD per million; 0 = see below */
+	enum token_class unit;
 };
 
 /* The system's time; a test may set the wall clock forward. */
