@@ -127,6 +127,27 @@ START_TEST(test_comes_back)
 }
 END_TEST
 
+/* What comes to an idle budget and is recalled at once is told of, and not
+ * asked for: nobody is there. */
+START_TEST(test_nobody_came)
+{
+	struct budget_cell *c = measured(NULL);
+	Hg__LeaseGrant g = kit_grant(7, 1, INT64_C(2) << 40);
+
+	beat(c, S, 1000);
+	for (int k = 0; k < 7; k++)
+		(void)kit_report(&kit, S, false);
+	(void)kit_answer(&kit, kit_grant(7, 1, INT64_C(1) << 40));
+	g.recall_to = 0;
+	(void)kit_answer(&kit, g);
+	ck_assert_uint_eq(kit_report(&kit, 50 * MS, true), 1);
+	ck_assert_int_eq(kit.v[0]->returned, (INT64_C(2) << 40) - 1000);
+	ck_assert_int_eq(kit.v[0]->rate_per_s, 0);
+	ck_assert_int_eq(c->rate_per_s, 0);
+	kit_end(&kit);
+}
+END_TEST
+
 /* A pause of idle_return_ns forgets rates, the largest request and the swing
  * of concurrency: nothing is asked for by who is not there. */
 START_TEST(test_forgets)
@@ -355,6 +376,7 @@ main(void)
 	UNIT_ADD(s, test_smooth);
 	UNIT_ADD(s, test_blocked);
 	UNIT_ADD(s, test_comes_back);
+	UNIT_ADD(s, test_nobody_came);
 	UNIT_ADD(s, test_forgets);
 	UNIT_ADD(s, test_none_yet);
 	UNIT_ADD(s, test_peak);

@@ -203,8 +203,12 @@ START_TEST(test_all_written)
 		int64_t behind;
 	} ret;
 
-	for (int bound = 0; bound < 2; bound++) {
+	for (int i = 0; i < 4; i++) {
+		bool bound = i % 2 == 1;
+		int64_t behind = i < 2 ? 0 : INT64_C(0x1111111111111111);
+
 		memset(&ret, 0x11, sizeof(ret));
+		ret.behind = behind;
 		ck_assert((bound ? price_bound : price_at)(
 		    lines, N(lines), 50, STR("priority"), 1, true, &ret.p));
 		ck_assert_int_eq(ret.p.per_mtok[TC_INPUT], 200);
@@ -212,7 +216,7 @@ START_TEST(test_all_written)
 		for (int c = 0; c < TC_COUNT; c++)
 			if (c != TC_INPUT && c != TC_OUTPUT)
 				ck_assert_int_eq(ret.p.per_mtok[c], -1);
-		ck_assert_int_eq(ret.behind, INT64_C(0x1111111111111111));
+		ck_assert_int_eq(ret.behind, behind);
 	}
 }
 END_TEST
