@@ -39,7 +39,7 @@ const AREAS = [
   { files: /^controlplane\/money\/(exchange|grant)\.c$/,
     tests: ['money/test_grant_borders', 'money/test_exchange', 'controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],
     slow: ['controlplane/test_lease', 'controlplane/test_lease_some', 'controlplane/test_bounded',
-      'controlplane/test_closing', 'sim 301 900'] },
+      'controlplane/test_closing', 'controlplane/test_money_edges', 'sim 301 900'] },
   { files: /^common\/(money|price)\.c$/,
     tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'],
     slow: [] },

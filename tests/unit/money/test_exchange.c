@@ -19,6 +19,7 @@ static struct fake {
 	size_t n_rows;
 	int read_rc, some_rc, commit_rc;
 	int lock_rc[8], write_rc[8]; /* of the n-th call */
+	bool begins;		     /* a period, before the lock */
 	uint64_t gone;		     /* not found any more under the lock */
 	uint64_t refused;	     /* write_some finds its row changed */
 	bool in_tx;
@@ -83,7 +84,7 @@ store_lease_lock(struct db *db, struct str agent_id, uint64_t boot_epoch,
     struct lease_key key, int64_t now, int64_t recent, struct lease_view *view,
     struct error *e)
 {
-	struct lease_view *v = row_of(key.budget_uid, key.period_start);
+	struct lease_view *v;
 	int rc = f.lock_rc[f.n_lock++];
 
 	(void)db, (void)agent_id, (void)boot_epoch, (void)e;
@@ -91,6 +92,17 @@ store_lease_lock(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	ck_assert_int_eq(now, NOW);
 	ck_assert_int_eq(recent, f.recent);
 	ck_assert_int_gt(key.plenty, 0);
+	if (f.begins) {
+		v = row_of(key.budget_uid, 0);
+		v->is_current = false;
+		v = &f.row[f.n_rows++];
+		*v = v[-1];
+		v->is_current = true;
+		v->period_start++;
+		v->free = 1000;
+		f.begins = false;
+	}
+	v = row_of(key.budget_uid, key.period_start);
 	if (rc != 0)
 		return rc;
 	if (v == NULL || v->budget_uid == f.gone) {
@@ -279,7 +291,7 @@ START_TEST(test_one_by_one)
 	b = row(3, 2, 100);
 	(void)report(0, 1, 2, 0);
 	(void)report(1, 2, 2, 60);
-	(void)report(2, 3, 2, 40);
+	(void)report(2, 3, 0, 40);
 	ck_assert_int_eq(run(3), 0);
 	ck_assert_uint_eq(f.n_wrote, 1);
 	ck_assert_uint_eq(f.wrote[0].budget_uid, 1);
@@ -458,6 +470,28 @@ START_TEST(test_conflict)
 	ck_assert_int_eq(answer(1, 2)->granted, 50);
 	ck_assert_uint_eq(x.n_given, 0);
 	ck_assert_int_eq(x.given, 0);
+}
+END_TEST
+
+/* A period begins between the look and the lock: what is reported of the old
+ * one is written there, and who waits is given of the new one. */
+START_TEST(test_period_begins)
+{
+	begin();
+	row(1, 2, 100)->granted = 50;
+	(void)report(0, 1, 2, 60);
+	reports[0].granted = 50;
+	reports[0].returned = 20;
+	f.begins = true;
+	ck_assert_int_eq(run(1), 0);
+	ck_assert_uint_eq(f.n_rollback, 1);
+	ck_assert_int_eq(row_of(1, 2)->returned, 20);
+	ck_assert_int_eq(row_of(1, 2)->granted, 50);
+	ck_assert_int_eq(row_of(1, 3)->returned, 0);
+	ck_assert_int_eq(row_of(1, 3)->granted, 50 + 10);
+	ck_assert_uint_eq(x.n_grants, 2);
+	ck_assert_int_eq(answer(1, 2)->valid_ms, 0);
+	ck_assert_int_gt(answer(1, 3)->valid_ms, 0);
 }
 END_TEST
 
@@ -667,6 +701,7 @@ main(void)
 	UNIT_ADD(s, test_gone);
 	UNIT_ADD(s, test_tried_again);
 	UNIT_ADD(s, test_conflict);
+	UNIT_ADD(s, test_period_begins);
 	UNIT_ADD(s, test_fails);
 	UNIT_ADD(s, test_renewed);
 	UNIT_ADD(s, test_not_renewed_twice);

@@ -106,6 +106,12 @@ START_TEST(test_written)
 	ck_assert_int_eq(d.w.returned, 400);
 	ck_assert_int_eq(d.w.r_settled, 500);
 	ck_assert_int_eq(d.w.high_water, 90);
+	r.in_use = 500;
+	decide();
+	ck_assert_int_eq(d.w.r_in_use, 500);
+	r.in_use++; /* absurd */
+	decide();
+	ck_assert_int_eq(d.w.r_in_use, 500);
 	r.returned = 49; /* an older report */
 	r.settled = 79;
 	decide();
