@@ -106,6 +106,9 @@ store_budget_transfer(struct db *db, const struct budget_move *m,
 	if (rc == 0 && str_eqz(db_str(r, 0, 0), "short"))
 		rc = err_set_field(e, ERR_CONFLICT, "/amount_usd",
 		    "less than that is free in the current period");
+	else if (rc == 0 && str_eqz(db_str(r, 0, 0), "closed"))
+		rc = err_set(e, ERR_CONFLICT,
+		    "the current period of one of the budgets was closed");
 	else if (rc == 0 && str_eqz(db_str(r, 0, 0), "gone"))
 		rc = err_set(e, ERR_NOT_FOUND, "no such budget");
 	else if (rc == 0 && !str_eqz(db_str(r, 0, 0), "ok"))

@@ -138,11 +138,12 @@ store_lease_charge(struct db *db, struct str agent_id,
     const struct lease_charge *c, size_t n, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT count(hg_charge(uid, start, $1, boot, cost, at, held)) "
-	    "FROM ("
+	    "SELECT count(hg_charge(uid, start, $1, boot, cost, at, "
+	    "hg_held_left(uid, start, held, booked))) FROM ("
 	    "SELECT * FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], "
-	    "$5::bigint[], $6::bigint[], $7::bigint[]) WITH ORDINALITY "
-	    "AS t(uid, start, boot, cost, at, held, ord) ORDER BY ord) q"};
+	    "$5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]) "
+	    "WITH ORDINALITY AS t(uid, start, boot, cost, at, held, booked, "
+	    "ord) ORDER BY ord) q"};
 	struct db_rows *r = NULL;
 	struct columns k;
 	size_t i;
@@ -150,7 +151,7 @@ store_lease_charge(struct db *db, struct str agent_id,
 
 	if (n == 0)
 		return 0;
-	if (columns_new(&k, 6, n) != 0)
+	if (columns_new(&k, 7, n) != 0)
 		return err_set(e, ERR_NOMEM, "no memory for charges");
 	for (i = 0; i < n; i++) {
 		k.v[0][i] = (int64_t)c[i].budget_uid;
@@ -159,11 +160,12 @@ store_lease_charge(struct db *db, struct str agent_id,
 		k.v[3][i] = c[i].cost;
 		k.v[4][i] = c[i].last_at;
 		k.v[5][i] = c[i].held;
+		k.v[6][i] = c[i].booked_at;
 	}
 	rc = db_query(db, &st,
 	    DB_ARGS(DBS(agent_id), DBIA(k.v[0], n), DBIA(k.v[1], n),
 		DBIA(k.v[2], n), DBIA(k.v[3], n), DBIA(k.v[4], n),
-		DBIA(k.v[5], n)),
+		DBIA(k.v[5], n), DBIA(k.v[6], n)),
 	    &r, e);
 	db_rows_free(r);
 	free(k.v[0]);

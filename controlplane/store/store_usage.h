@@ -42,7 +42,8 @@ int store_usage_ingest(struct store *s, struct str agent_id,
  * store_lease.c:
  *   int store_lease_charge(struct db *db, struct str agent_id,
  *       const struct lease_charge *c, size_t n, struct error *e);
- * Sorted by (budget_uid, period_start, boot_epoch), each key once. */
+ * Sorted by (budget_uid, period_start, boot_epoch, booked_at), each key once.
+ */
 struct lease_charge {
 	uint64_t budget_uid;
 	int64_t period_start; /* ns */
@@ -51,6 +52,8 @@ struct lease_charge {
 	int64_t cost;	      /* nano-USD; negative only in corrections */
 	int64_t last_at;      /* started_at of the youngest record, ns */
 	int64_t held;	      /* behind estimates, see proto/held.h */
+	int64_t booked_at;    /* of a correction: when the estimate was booked;
+				 ns, else 0 */
 };
 
 struct usage_watermark {

@@ -85,6 +85,7 @@ enum {
 	C_CHARGES,
 	C_TAGS,
 	C_TIER,
+	C_BOOKED,
 	C_TOKENS
 };
 
@@ -92,7 +93,8 @@ static const struct db_stmt correct_rows = {
     "SELECT kind, source, agent_id, boot_epoch, shard, seq, started_at, "
     "tenant_uid, team_uid, project_uid, key_uid, route_uid, deployment_uid, "
     "provider_uid, model_uid, config_version, price_version, cost, "
-    "http_status, streamed, charges, tags, tier, " USAGE_TOKEN_COLUMNS
+    "http_status, streamed, charges, tags, tier, (SELECT b.at "
+    "FROM usage_batch b WHERE b.id = batch_id), " USAGE_TOKEN_COLUMNS
     " FROM usage WHERE request_id = $1 AND attempt = $2 "
     "ORDER BY kind, batch_id"};
 
@@ -193,6 +195,8 @@ correct_difference(struct correct *c, const struct usage_evidence *ev,
 	if (db_rows_count(r) == 1 && en->n_charges > 0)
 		en->held = -usage_held((uint32_t)db_i64(r, 0, C_SOURCE),
 		    correct_reserved(en), booked_cost);
+	if (en->held != 0 && !db_is_null(r, 0, C_BOOKED))
+		en->booked_at = db_time(r, 0, C_BOOKED);
 	if (en->held == 0 && en->cost == 0 &&
 	    memcmp(&en->tokens, &none, sizeof(none)) == 0) {
 		c->r->unchanged++;

@@ -61,7 +61,8 @@ struct usage_entry {
 	int64_t config_version, price_version;
 	struct tokens tokens; /* a difference in corrections */
 	int64_t cost;
-	int64_t held; /* proto/held.h; negative: a correction lets go */
+	int64_t held;	   /* proto/held.h; negative: a correction lets go */
+	int64_t booked_at; /* then: when the estimate was booked, ns */
 	int32_t shard, attempt;
 	int16_t kind, source, http_status;
 	bool streamed;

@@ -262,6 +262,8 @@ charge_sort(const void *pa, const void *pb)
 		return a->period_start < b->period_start ? -1 : 1;
 	if (a->boot_epoch != b->boot_epoch)
 		return a->boot_epoch < b->boot_epoch ? -1 : 1;
+	if (a->booked_at != b->booked_at)
+		return a->booked_at < b->booked_at ? -1 : 1;
 	return 0;
 }
 
@@ -297,6 +299,7 @@ usage_charge(struct db *db, struct str agent_id, bool correction,
 			    .cost = en->cost,
 			    .held = en->held,
 			    .last_at = en->started_at,
+			    .booked_at = en->booked_at,
 			};
 	}
 	qsort(c, total, sizeof(*c), charge_sort);

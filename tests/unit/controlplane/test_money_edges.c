@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "controlplane/money/exchange.h"
+#include "controlplane/store/store_budget.h"
 #include "tests/unit/controlplane/support/asker.h"
 
 static struct error e;
@@ -172,6 +173,152 @@ START_TEST(test_absurd_report)
 }
 END_TEST
 
+/* Money leaves a period only while the period is open: what a closed one had
+ * left may have been carried over already. */
+START_TEST(test_transfer_from_closed)
+{
+	struct budget_move m = {.amount = 400, .author = STR("me")};
+	struct budget_closing c;
+	struct asker a;
+	uint64_t to;
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	(void)lab_put(&a.l, 9, "acme.w",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+	    "\"period\":\"once\"}");
+	to = lab_uid(&a.l, 9, "acme.w");
+	a.now = BEGIN + HOUR;
+	(void)asker_ask(&a, 0);
+	a.now = BEGIN + DAY + BUDGET_CLOSE_SKEW_NS + 1000;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 1);
+	ck_assert_int_eq(c.carried, 1000);
+	/* a replica whose clock is a minute behind */
+	m.budget_uid = a.uid;
+	m.now = BEGIN + DAY - NS_PER_S;
+	IS(db_begin(a.db, &e), 0);
+	IS(store_budget_transfer(a.db, &m, to, &e), ERR_CONFLICT);
+	db_rollback(a.db);
+	ck_assert_int_eq(
+	    pgtest_number(
+		a.l.store, "SELECT sum(limit_nano)::bigint FROM budget_period"),
+	    1000 + 2000);
+	asker_close(&a);
+}
+END_TEST
+
+/* A process died with requests in flight, its journal came completely: nothing
+ * is out, so its period closes and carries without waiting for three days. */
+START_TEST(test_close_after_crash)
+{
+	struct budget_closing c;
+	struct asker a;
+	Hg__LeaseReport r, *list = &r;
+	struct exchange x = {.boot_epoch = 1, .cfg = &grant_default};
+	int64_t released;
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	x.agent_id = str_of(a.id);
+	a.now = x.now = BEGIN + HOUR;
+	(void)asker_ask(&a, 400);
+	hg__lease_report__init(&r);
+	r.budget_uid = a.uid;
+	r.period_start = a.period;
+	r.granted = 400;
+	r.in_use = 300;
+	IS(exchange_run(&x, a.db, &list, 1, &a.arena, &e), 0);
+	ck_assert_int_eq(of_lease(&a, "r_in_use", a.id, BEGIN), 300);
+	asker_charge(&a, a.period, 250);
+	pgtest_sql(a.l.store,
+	    "INSERT INTO usage_watermark (agent_id, boot_epoch, shard, seq, "
+	    "closed) VALUES ('01890000-0000-7000-8000-000000000001', 1, 0, 1, "
+	    "true)");
+	IS(store_lease_release(a.l.store, str_of(a.id), 2, &released, &e), 0);
+	ck_assert_int_eq(released, 150);
+	a.now = BEGIN + DAY + BUDGET_CLOSE_SKEW_NS + 1000;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 1);
+	ck_assert_int_eq(c.carried, 750);
+	asker_close(&a);
+}
+END_TEST
+
+static void
+bill(struct lab *l, char seq)
+{
+	struct usage_evidence ev = {.attempt = 1,
+	    .absent = true,
+	    .request_id = "000?0100-0000-0000-0000-000000000000"};
+	struct correction_result cr;
+	struct db *db = NULL;
+
+	ev.request_id[3] = seq;
+	IS(store_take(l->store, &db, &e), 0);
+	IS(db_begin(db, &e), 0);
+	IS(store_usage_correct(db, &ev, 1, STR("bill"), &cr, &e), 0);
+	IS(db_commit(db, &e), 0);
+	store_give(db);
+	ck_assert_int_eq((int64_t)cr.corrected, 1);
+}
+
+#define HELD(l) pgtest_number((l)->store, "SELECT held FROM budget_period")
+
+/* Somebody decided about what estimates held; the bills that come later let go
+ * of nothing that younger estimates hold by then. */
+START_TEST(test_held_after_decision)
+{
+	struct doubt_decision d = {
+	    .release = true, .author = STR("root"), .reason = STR("no")};
+	struct lab_agent a;
+	Hg__LeaseReport r;
+	Hg__LeaseGrant g;
+	Hg__UsageAck ack;
+	struct db *db = NULL;
+	int64_t amount = 0, wrong = -1;
+	struct lab l;
+
+	lab_open(&l);
+	lab_config(&l);
+	(void)lab_put(&l, 9, "acme.b",
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+	    "\"period\":\"month\"}");
+	d.budget_uid = lab_uid(&l, 9, "acme.b");
+	lab_agent(&l, "eu", &a);
+	hg__lease_report__init(&r);
+	r.budget_uid = d.budget_uid;
+	r.want_min = r.want_total = 700;
+	IS(lab_beat(&a, &r, &g), 0);
+	d.period_start = g.period_start;
+	a.estimated = 90;
+	IS(lab_usage(
+	       &a, 1, 0, 1, 3, 40, d.budget_uid, g.period_start, false, &ack),
+	    0);
+	ck_assert_int_eq(HELD(&l), 150);
+	IS(store_take(l.store, &db, &e), 0);
+	IS(store_doubt_decide(db, &d, &amount, &e), 0);
+	ck_assert_int_eq(amount, 150);
+	IS(lab_usage(
+	       &a, 1, 0, 4, 2, 40, d.budget_uid, g.period_start, false, &ack),
+	    0);
+	ck_assert_int_eq(HELD(&l), 100);
+	bill(&l, '1');
+	bill(&l, '3');
+	ck_assert_int_eq(HELD(&l), 100);
+	bill(&l, '5'); /* its own */
+	ck_assert_int_eq(HELD(&l), 50);
+	bill(&l, '2');
+	bill(&l, '4');
+	ck_assert_int_eq(HELD(&l), 0);
+	ck_assert_int_eq(
+	    pgtest_number(l.store, "SELECT settled FROM budget_period"), 0);
+	IS(store_lease_check(db, &wrong, &e), 0);
+	ck_assert_int_eq(wrong, 0);
+	store_give(db);
+	lab_agent_free(&a);
+	lab_close(&l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -179,5 +326,8 @@ main(void)
 
 	UNIT_ADD(s, test_report_meets_next_bucket);
 	UNIT_ADD(s, test_absurd_report);
+	UNIT_ADD(s, test_transfer_from_closed);
+	UNIT_ADD(s, test_close_after_crash);
+	UNIT_ADD(s, test_held_after_decision);
 	return pgtest_run(s);
 }
