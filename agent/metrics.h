@@ -129,6 +129,8 @@
 	    "Active configuration version.")                                   \
 	X(AM_CONFIG_APPLIES, "headgate_config_applies_total", C, "outcome", 8, \
 	    NONE, "Configuration bundles handled, by outcome.")                \
+	X(AM_CONFIG_PUSHES, "headgate_config_pushes_total", C, "outcome", 8,   \
+	    NONE, "Configuration changes pushed to this agent, by outcome.")   \
 	X(AM_CTL_REQUESTS, "headgate_control_requests_total", C,               \
 	    "type,outcome", 64, NONE, "Requests to the control plane.")        \
 	X(AM_CTL_CONNECTED, "headgate_control_connected", G, "", 1, NONE,      \

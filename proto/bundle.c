@@ -228,3 +228,23 @@ delta_open(struct str sealed_delta, const char *group,
 	out->len += (size_t)n;
 	return 0;
 }
+
+int
+delta_publish(const struct delta_publication *p,
+    const uint8_t secret[SIGN_SECRET_LEN], struct rng *rng, struct buf *out)
+{
+	struct envelope env = {.type = HG__MESSAGE_TYPE__MSG_BUNDLE,
+	    .seq = p->version,
+	    .sender = STR(ENVELOPE_CONTROL)};
+	struct buf sealed;
+	int rc;
+
+	buf_init(&sealed, ENVELOPE_PAYLOAD_MAX);
+	rc = delta_seal(
+	    p->group, p->key_id, p->key, rng, p->signed_bundle, &sealed);
+	env.payload = buf_str(&sealed);
+	if (rc == 0)
+		rc = envelope_pack(&env, secret, out);
+	buf_release(&sealed);
+	return rc;
+}

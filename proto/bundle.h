@@ -74,4 +74,17 @@ int delta_open(struct str sealed_delta, const char *group,
     const uint8_t key[GROUP_KEY_LEN], struct buf *out,
     struct error *e) MUST_CHECK;
 
+/* What is published to a group: a signed envelope around a SealedDelta. */
+struct delta_publication {
+	const char *group;
+	uint32_t key_id;
+	const uint8_t *key; /* GROUP_KEY_LEN bytes */
+	uint64_t version;
+	struct str signed_bundle;
+};
+/* Append the wire bytes to `out`. ERR_TOO_LARGE, ERR_NOMEM. */
+int delta_publish(const struct delta_publication *p,
+    const uint8_t secret[SIGN_SECRET_LEN], struct rng *rng,
+    struct buf *out) MUST_CHECK;
+
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The configuration of the running agent: takes signed bundles from whoever
- * received them (the subscriber or a pull), applies, compiles, publishes to
+ * received them (pushed or pulled), applies, compiles, publishes to
  * the workers, keeps the disk cache, and remembers what to acknowledge.
  *
- * Thread-safe: applying is serialised by a lock, so a pushed revocation never
- * waits for a slow exchange of the control thread. Disk writes happen on a
- * thread of their own.
+ * The control thread applies; views and acknowledgements are for any thread.
+ * Disk writes happen on a thread of their own.
  */
 #ifndef AGENT_CONFIG_CONFIG_H
 #define AGENT_CONFIG_CONFIG_H

@@ -23,6 +23,7 @@
 #define FENCED_RETRY_MS 5000
 #define SETTLE_NS	(2 * NS_PER_S) /* for the first contact */
 #define PULL_FAILURES	3
+#define PUSH_GRACE_NS	(100 * NS_PER_MS) /* for a push to come in */
 
 static const char *const ctl_names[CTL_N_STATES] = {
 #define X(e, name) [e] = name,
@@ -178,8 +179,16 @@ ctl_wants_pull(struct ctl *c)
 	config_view(c->opt.config, &v);
 	if (atomic_exchange(&c->pull_wanted, false))
 		return true;
-	return (c->latest_version > v.version || v.version == 0) &&
-	       c->latest_version > v.rejected;
+	if ((c->latest_version <= v.version && v.version != 0) ||
+	    c->latest_version <= v.rejected) {
+		c->behind_at = 0;
+		return false;
+	}
+	/* A heartbeat can tell of it an instant before it is pushed. */
+	if (c->behind_at == 0)
+		c->behind_at = ctl_now(c);
+	return !c->hears_pushes || v.version == 0 ||
+	       ctl_now(c) - c->behind_at >= PUSH_GRACE_NS;
 }
 
 /* Does somebody wait for rights, or have any to give back? */
@@ -255,8 +264,10 @@ ctl_do_pull(struct ctl *c)
 		c->pull.full = false;
 		return CTL_RUN;
 	}
-	if (done)
+	if (done) {
 		atomic_store(&c->acks_wanted, true);
+		c->hears_pushes = false; /* it was not pushed, or in vain */
+	}
 	if (rc == 0) {
 		c->pull.failures = 0;
 		return done && !c->pull.full ? CTL_RUN : CTL_PULL;
@@ -330,6 +341,8 @@ ctl_wait_ms(struct ctl *c)
 	int64_t now = ctl_now(c), at = c->next_heartbeat;
 	int64_t hint = atomic_load(&c->hint_at);
 
+	if (ctl_has_pushes(c))
+		return 0;
 	switch (c->state) {
 	case CTL_PULL:
 		return 0;
@@ -355,14 +368,18 @@ ctl_wait_ms(struct ctl *c)
 	}
 	if (hint != 0 && hint < at)
 		at = hint;
+	if (c->behind_at != 0 && c->behind_at + PUSH_GRACE_NS < at)
+		at = c->behind_at + PUSH_GRACE_NS;
 	return ms_until(at, now);
 }
 
 int
 ctl_step(struct ctl *c)
 {
-	enum ctl_state next = ctl_do[c->state](c);
+	enum ctl_state next;
 
+	ctl_apply_pushes(c);
+	next = ctl_do[c->state](c);
 	if (atomic_load(&c->stop))
 		next = CTL_STOPPED;
 	c->state = next;
@@ -397,6 +414,8 @@ ctl_wait(struct ctl *c, int ms)
 			if (!lost)
 				return;
 		}
+		if (ctl_has_pushes(c))
+			return;
 		if (lost && !before && t->connected(t->ctx)) {
 			c->retry_at = 0;
 			return;
@@ -483,6 +502,7 @@ ctl_free(struct ctl *c)
 	}
 	if (c->wake_fd > 0)
 		close(c->wake_fd);
+	ctl_drop_pushes(c);
 	arena_release(&c->arena);
 	buf_release(&c->pull.data);
 	pthread_mutex_destroy(&c->lock);

@@ -11,8 +11,9 @@
  *   DRAIN    return all rights, wait for the last usage to be shipped
  *   STOPPED
  *
- * Bundles also come in by push: the subscriber's thread applies them at once
- * (agent/config/config.h locks) and kicks this thread to acknowledge.
+ * Bundles also come in by push: the subscriber's thread opens them and hands
+ * them to this one, which applies and acknowledges them (push.c). Only this
+ * thread changes the configuration.
  */
 #ifndef AGENT_CTL_CTL_H
 #define AGENT_CTL_CTL_H
@@ -73,7 +74,7 @@ int ctl_step(struct ctl *c);
 int ctl_start(struct ctl *c, struct error *e) MUST_CHECK;
 /* Any thread, cheap: look now (somebody waits for rights). */
 void ctl_kick(void *ctl);
-/* A SealedDelta was pushed. Subscriber's thread. */
+/* A message was published: a delta or a recall. Subscriber's thread. */
 void ctl_pushed(void *ctl, struct str message);
 /* struct ship_link.send; ctx is the ctl. Shipper's thread. */
 int ctl_ship(void *ctl, const Hg__UsageBatch *batch, Hg__UsageAck *ack);

@@ -3,8 +3,6 @@
  * The messages of the control thread: hello, heartbeat, pull; and usage
  * batches for the shipper. What is asked when is decided in ctl.c.
  */
-#include <sodium.h>
-
 #include "agent/ctl/ctl_priv.h"
 #include "agent/metrics.h"
 #include "common/log.h"
@@ -229,8 +227,8 @@ ctl_heartbeat(struct ctl *c, bool urgent, struct error *e)
 /* ---- pull
  * ------------------------------------------------------------------------- */
 
-static void
-pull_reset(struct pull *p)
+void
+ctl_pull_reset(struct pull *p)
 {
 	buf_clear(&p->data);
 	p->version = p->total = 0;
@@ -241,7 +239,7 @@ pull_apply(struct ctl *c, struct error *e)
 {
 	int rc = config_receive(c->opt.config, buf_str(&c->pull.data), e);
 
-	pull_reset(&c->pull);
+	ctl_pull_reset(&c->pull);
 	if (rc == ERR_VERSION && !c->pull.full) {
 		c->pull.full = true; /* ask again, for a snapshot */
 		return 0;
@@ -258,7 +256,7 @@ pull_take(struct ctl *c, const Hg__PullReply *r, bool *done, struct error *e)
 	if (r->total == 0)
 		return ERR_END;
 	if (r->version != p->version || r->total != p->total) {
-		pull_reset(p); /* another version: from its start */
+		ctl_pull_reset(p); /* another version: from its start */
 		p->version = r->version;
 		p->total = r->total;
 	}
@@ -267,7 +265,7 @@ pull_take(struct ctl *c, const Hg__PullReply *r, bool *done, struct error *e)
 	if (r->total > BUNDLE_MAX || r->data.len == 0 ||
 	    r->data.len > r->total - p->data.len ||
 	    buf_add(&p->data, r->data.data, r->data.len) != 0) {
-		pull_reset(p);
+		ctl_pull_reset(p);
 		p->data.error = 0;
 		return err_set(e, ERR_CORRUPT, "malformed part of a bundle");
 	}
@@ -330,41 +328,4 @@ ctl_ship(void *ctl, const Hg__UsageBatch *batch, Hg__UsageAck *ack)
 	}
 	arena_release(&a);
 	return rc;
-}
-
-/* ---- push
- * ------------------------------------------------------------------------- */
-
-void
-ctl_pushed(void *ctl, struct str message)
-{
-	struct ctl *c = ctl;
-	uint8_t key[GROUP_KEY_LEN];
-	struct buf b;
-	struct error e;
-	bool known;
-	int rc;
-
-	if (ctl_recall_heard(c, message))
-		return;
-	pthread_mutex_lock(&c->lock);
-	memcpy(key, c->group_key, sizeof(key));
-	known = c->has_group_key;
-	pthread_mutex_unlock(&c->lock);
-	if (!known)
-		return;
-	buf_init(&b, BUNDLE_MAX);
-	rc = delta_open(message, c->opt.identity->group, key, &b, &e);
-	if (rc == 0)
-		rc = config_receive(c->opt.config, buf_str(&b), &e);
-	sodium_memzero(key, sizeof(key));
-	if (b.data != NULL)
-		sodium_memzero(b.data, b.len);
-	buf_release(&b);
-	/* Whatever could not be used is repaired by asking; what was used or
-	 * rejected is acknowledged now. */
-	if (rc != 0 && rc != ERR_INVALID && rc != ERR_CONFLICT)
-		atomic_store(&c->pull_wanted, true);
-	atomic_store(&c->acks_wanted, true);
-	ctl_kick(c);
 }

@@ -25,33 +25,26 @@ recall_add(struct ctl *c, uint64_t uid)
 		c->n_hints++;
 }
 
-bool
-ctl_recall_heard(struct ctl *c, struct str message)
+void
+ctl_recall_heard(struct ctl *c, struct str payload)
 {
-	struct envelope env;
-	const Hg__LeaseRecall *m = NULL;
+	const Hg__LeaseRecall *m;
 	struct arena a;
 	int64_t none = 0, at;
 
-	if (envelope_open(message, &env, NULL) != 0 ||
-	    env.type != HG__MESSAGE_TYPE__MSG_RECALL)
-		return false;
 	arena_init(&a, 1024, (size_t)64 << 10);
-	if (envelope_verify(&env, c->opt.identity->control_key) == 0)
-		m = proto_unpack(
-		    &hg__lease_recall__descriptor, env.payload, &a);
+	m = proto_unpack(&hg__lease_recall__descriptor, payload, &a);
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; m != NULL && i < m->n_budget_uid; i++)
 		recall_add(c, m->budget_uid[i]);
 	pthread_mutex_unlock(&c->lock);
 	arena_release(&a);
 	if (m == NULL)
-		return true;
+		return;
 	at = clock_mono(c->opt.agent->clock) +
 	     (int64_t)rng_below(c->opt.agent->rng, RECALL_SPREAD_NS) + 1;
 	if (atomic_compare_exchange_strong(&c->hint_at, &none, at))
 		ctl_kick(c); /* to look when that is */
-	return true;
 }
 
 void

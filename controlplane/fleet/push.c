@@ -171,28 +171,23 @@ static int
 push_send(struct fleet *f, const char *group, uint64_t version,
     struct str signed_bundle)
 {
-	struct envelope env = {.type = HG__MESSAGE_TYPE__MSG_BUNDLE,
-	    .seq = version,
-	    .sender = STR(ENVELOPE_CONTROL)};
 	uint8_t key[GROUP_KEY_LEN];
-	struct buf sealed, wire;
-	uint32_t id = 0;
+	struct delta_publication p = {.group = group,
+	    .key = key,
+	    .version = version,
+	    .signed_bundle = signed_bundle};
+	struct buf wire;
 	int rc;
 
-	buf_init(&sealed, ENVELOPE_PAYLOAD_MAX);
 	buf_init(&wire, ENVELOPE_MAX);
-	rc = fleet_group_key(f, group, key, &id, NULL);
+	rc = fleet_group_key(f, group, key, &p.key_id, NULL);
 	if (rc == 0)
-		rc = delta_seal(group, id, key, f->rng, signed_bundle, &sealed);
-	env.payload = buf_str(&sealed);
-	if (rc == 0)
-		rc = envelope_pack(&env, f->o.pki->sign_sk, &wire);
+		rc = delta_publish(&p, f->o.pki->sign_sk, f->rng, &wire);
 	if (rc == 0)
 		rc = channel_publish(f->channel, group, buf_str(&wire));
 	if (rc == 0)
 		atomic_fetch_add(&f->published, 1);
 	sodium_memzero(key, sizeof(key));
-	buf_release(&sealed);
 	buf_release(&wire);
 	return rc;
 }
