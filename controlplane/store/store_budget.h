@@ -69,7 +69,8 @@ int store_budget_increase(struct db *db, const struct budget_move *m,
     int64_t until, struct error *e) MUST_CHECK;
 /* In the caller's transaction: from the current period of the budget to that
  * of another one. ERR_CONFLICT: less than that is free (what was granted or
- * spent stays), or one of the periods is closed. ERR_INVALID: one of them has no such period. */
+ * spent stays), or one of the periods is closed. ERR_INVALID: one of them has
+ * no such period. */
 int store_budget_transfer(struct db *db, const struct budget_move *m,
     uint64_t to_uid, struct error *e) MUST_CHECK;
 

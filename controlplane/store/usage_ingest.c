@@ -156,15 +156,25 @@ ingest_known(struct db *db, struct ingest *in, int64_t **known, size_t *n_known,
 	return 0;
 }
 
+/* What a record takes from budgets is added to the sum of those before it, if
+ * that is still a sum one can believe. */
+static bool
+ingest_takes(const Hg__UsageRecord *r, int64_t *taken)
+{
+	int64_t takes = r->cost + usage_record_held(r);
+
+	if (takes > INGEST_MAX_COST - *taken)
+		return false;
+	*taken += takes;
+	return true;
+}
+
 /* May a record be added to the sums of those before it? */
 static bool
-ingest_fits(const Hg__UsageRecord *r, struct tokens *sum, int64_t *cost)
+ingest_fits(const Hg__UsageRecord *r, struct tokens *sum, int64_t *taken)
 {
-	*cost += r->cost;
-	if (*cost > INGEST_MAX_COST) {
-		*cost -= r->cost;
+	if (!ingest_takes(r, taken))
 		return false;
-	}
 	for (size_t i = 0; i < r->n_tokens && i < TC_COUNT; i++)
 		if (sum->n[i] + r->tokens[i] > INGEST_MAX_TOKENS)
 			return false;
@@ -178,7 +188,7 @@ static void
 ingest_limit(struct ingest *in)
 {
 	struct tokens sum = {{0}};
-	int64_t cost = 0;
+	int64_t taken = 0;
 
 	for (size_t i = 0; i < in->to - in->from; i++) {
 		if (in->why[i] != NULL)
@@ -186,7 +196,7 @@ ingest_limit(struct ingest *in)
 		if (in->overflows)
 			in->why[i] = "a sum would overflow";
 		else if (!ingest_fits(
-			     in->b->records[in->from + i], &sum, &cost))
+			     in->b->records[in->from + i], &sum, &taken))
 			in->why[i] = "the batch holds too much";
 	}
 }
@@ -195,7 +205,7 @@ static int
 ingest_check(struct db *db, struct ingest *in, struct error *e)
 {
 	size_t n = in->to - in->from, n_known = 0;
-	int64_t *known = NULL;
+	int64_t *known = NULL, taken = 0;
 	int rc;
 
 	in->why = arena_alloc(&in->arena, n * sizeof(*in->why) + 1);
@@ -219,7 +229,8 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 		if (in->why[i] == NULL)
 			rc = usage_record_entry(r, in->agent.b, in->b,
 			    &in->arena, &in->entries[in->n++], e);
-		else if (!in->overflows && usage_record_charges(r)) {
+		else if (!in->overflows && usage_record_charges(r) &&
+			 ingest_takes(r, &taken)) {
 			rc = usage_record_entry(r, in->agent.b, in->b,
 			    &in->arena, &in->held[in->n_held], e);
 			in->held[in->n_held++].started_at = in->now;

@@ -82,6 +82,9 @@ int64_t usage_day(int64_t ns); /* days since 1970, rounded down */
 const char *usage_record_reject(const Hg__UsageRecord *r, int64_t now);
 /* Is what a rejected record says of money believable? Then it is charged. */
 bool usage_record_charges(const Hg__UsageRecord *r);
+/* What it holds beside its cost, nano-USD, 0 to USAGE_MAX_COST; the cost is
+ * not negative. */
+int64_t usage_record_held(const Hg__UsageRecord *r);
 /* Fill *en from an accepted record; texts are cleaned (UTF-8, length) into
  * the arena. */
 int usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],

@@ -180,6 +180,15 @@ usage_sane(int64_t reserved)
 	return reserved < USAGE_MAX_COST ? reserved : USAGE_MAX_COST;
 }
 
+int64_t
+usage_record_held(const Hg__UsageRecord *r)
+{
+	if (r->n_charges == 0)
+		return 0;
+	return usage_held(
+	    (uint32_t)r->source, usage_sane(r->charges[0]->reserved), r->cost);
+}
+
 static int64_t
 usage_positive(int64_t v)
 {
@@ -258,8 +267,7 @@ usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],
 		rc = usage_tags(r, a, &en->tags, e);
 	if (rc == 0)
 		rc = usage_charges(r, b->boot_epoch, a, en, e);
-	if (rc == 0 && en->n_charges > 0)
-		en->held = usage_held((uint32_t)r->source,
-		    usage_sane(r->charges[0]->reserved), r->cost);
+	if (rc == 0)
+		en->held = usage_record_held(r);
 	return rc;
 }

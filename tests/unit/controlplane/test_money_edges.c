@@ -319,6 +319,79 @@ START_TEST(test_held_after_decision)
 }
 END_TEST
 
+/* n records on one budget, none of which can be believed but each of which
+ * passes; the sums of all together would not fit into an integer. */
+static void
+flood(struct asker *a, uint64_t key, uint64_t seq, size_t n, bool estimated)
+{
+	Hg__UsageRecord *rec = calloc(n, sizeof(*rec));
+	Hg__UsageRecord **list = calloc(n, sizeof(Hg__UsageRecord *));
+	uint8_t(*rid)[16] = calloc(n, sizeof(*rid));
+	Hg__Charge charge, *charges = &charge;
+	struct usage_result r;
+	Hg__UsageBatch b;
+
+	hg__usage_batch__init(&b);
+	hg__charge__init(&charge);
+	charge.budget_uid = a->uid;
+	charge.period_start = a->period;
+	charge.reserved = INT64_MAX;
+	b.boot_epoch = 1;
+	b.first_seq = seq;
+	b.records = list;
+	b.n_records = n;
+	for (size_t i = 0; i < n; i++) {
+		hg__usage_record__init(&rec[i]);
+		list[i] = &rec[i];
+		memcpy(rid[i], &i, sizeof(i));
+		rec[i].seq = seq + i;
+		rec[i].attempt = 1;
+		rec[i].request_id.data = rid[i];
+		rec[i].request_id.len = 16;
+		rec[i].started_at = a->now;
+		rec[i].tenant_uid = lab_uid(&a->l, 1, "acme");
+		rec[i].key_uid = key;
+		rec[i].cost = estimated ? 1 : INT64_C(1000000000000000);
+		rec[i].source = estimated
+				    ? HG__USAGE_SOURCE__SOURCE_ESTIMATED
+				    : HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
+		rec[i].charges = &charges;
+		rec[i].n_charges = 1;
+	}
+	IS(store_usage_ingest(a->l.store, str_of(a->id), &b, a->now, &r, &e),
+	    0);
+	ck_assert_uint_eq(r.watermark, seq + n - 1);
+	free(rec);
+	free(list);
+	free(rid);
+}
+
+/* An agent that sends absurd numbers frees nothing by it. */
+START_TEST(test_absurd_usage)
+{
+	enum { N = 9300 }; /* times 1e15 is more than an int64 holds */
+	struct asker a;
+	uint64_t key;
+
+	asker_open(&a, SPEC(""));
+	(void)lab_put(&a.l, 2, "acme.r", "{}");
+	(void)lab_put(&a.l, 3, "acme.r.c", "{}");
+	(void)lab_put(&a.l, 4, "acme.r.c.k", "{}");
+	key = lab_uid(&a.l, 4, "acme.r.c.k");
+	a.now = clock_wall(clock_system());
+	(void)asker_ask(&a, 0);
+	flood(&a, key, 1, N, true);
+	flood(&a, key, N + 1, N, false);
+	ck_assert_int_gt(
+	    pgtest_number(a.l.store, "SELECT held FROM budget_period"), 0);
+	ck_assert_int_gt(
+	    pgtest_number(a.l.store, "SELECT settled FROM budget_period"), 0);
+	ck_assert_int_lt(
+	    pgtest_number(a.l.store, "SELECT free FROM budget_period"), 0);
+	asker_close(&a);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -329,5 +402,6 @@ main(void)
 	UNIT_ADD(s, test_transfer_from_closed);
 	UNIT_ADD(s, test_close_after_crash);
 	UNIT_ADD(s, test_held_after_decision);
+	UNIT_ADD(s, test_absurd_usage);
 	return pgtest_run(s);
 }
