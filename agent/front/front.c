@@ -136,6 +136,7 @@ front_release(struct front *f)
 	f->health = NULL;
 	bundle_unref(f->bundle);
 	f->bundle = NULL;
+	owed_release(&f->owed);
 	loop_release(&f->loop);
 }
 
@@ -252,6 +253,7 @@ front_flush(struct front *f)
 		f->flush_failed = !durable;
 		f->next_retry = f->loop.mono + FRONT_FLUSH_RETRY;
 	}
+	owed_settle(f);
 	f->start = f->finish = NULL;
 	front_start_calls(start, durable);
 	front_finish_answers(finish);
@@ -310,13 +312,16 @@ front_turn(struct front *f, int64_t max_wait)
 	 * rounds, the rest comes next turn. */
 	for (i = 0; i < 2; i++) {
 		front_flush(f);
+		if (f->woken) /* who waits, before who comes */
+			front_look_around(f);
 		if (server_is_due(f->server))
 			server_run(f->server);
 		if (f->start == NULL && f->finish == NULL)
 			break;
 	}
 	more = upstream_turn(f->up) || more;
-	if (more || f->woken || f->start != NULL || f->finish != NULL) {
+	if (more || f->woken || f->start != NULL || f->finish != NULL ||
+	    (f->owed.n > 0 && !f->flush_failed)) {
 		uint64_t one = 1;
 
 		(void)!write(f->wake.fd, &one, sizeof(one));

@@ -4,8 +4,9 @@
  * Everything runs on the worker's thread. One turn of the worker is
  *
  *   loop_poll -> front_turn (server, upstream, parked requests)
- *             -> journal_flush once -> calls whose intent is on disk start,
- *                answers whose usage is on disk complete -> server again
+ *             -> journal_flush once -> rights are given back, calls whose
+ *                intent is on disk start, answers whose usage is on disk
+ *                complete -> server again
  */
 #ifndef AGENT_FRONT_FRONT_H
 #define AGENT_FRONT_FRONT_H
@@ -13,6 +14,7 @@
 #include "agent/agent.h"
 #include "agent/front/count.h"
 #include "agent/front/meter.h"
+#include "agent/front/owed.h"
 #include "agent/money/learn.h"
 #include "agent/front/request.h"
 #include "agent/route/route.h"
@@ -55,6 +57,7 @@ struct front {
 	unsigned n_streams;
 	size_t bodies; /* bytes of bodies and forms in flight */
 	struct request *start, *finish, *lowering;
+	struct owed_list owed;			/* settled, to be given back */
 	struct request *waiting, *waiting_last; /* in the order they came */
 	int64_t told_others; /* when other workers last heard of free rights */
 	struct loop_source wake;

@@ -393,7 +393,7 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 		metric_inc(r->f->agent->metrics, AM_USAGE_CLAMPED, 1);
 	settle_note_finish(r);
 	/* What an estimate may have cost more stays taken. */
-	lease_settle(&att->rights,
+	owed_add(r->f, &att->rights,
 	    u.cost + usage_held(u.source, att->intent.reserved, u.cost));
 	r->tokens = u.tokens;
 	r->source = u.source;
@@ -401,46 +401,19 @@ settle_record(struct request *r, const struct up_result *res, bool complete)
 	return u.cost;
 }
 
-/* Does anybody wait for rights on its budgets? */
-static bool
-settle_is_wanted(const struct reservation *v)
-{
-	for (unsigned i = 0; i < v->n; i++)
-		if (atomic_load_explicit(
-			&v->cells[i]->want_total, memory_order_relaxed) > 0)
-			return true;
-	return false;
-}
-
-/* What came free is for who waits, before who comes: here in this turn or the
- * next, at the other workers once a millisecond. */
-static void
-settle_tell_waiters(struct front *f)
-{
-	if (f->waiting != NULL)
-		f->woken = true;
-	if (f->agent->n_workers == 1 ||
-	    f->loop.mono - f->told_others < NS_PER_MS)
-		return;
-	f->told_others = f->loop.mono;
-	agent_wake_all(f->agent);
-}
-
 void
 settle_attempt(struct request *r, const struct up_result *res, bool complete)
 {
 	struct attempt *att = &r->att;
 	struct meter_names names;
-	bool wanted;
 	int64_t cost;
 	int error, i;
 
 	if (att->state == ATT_NONE)
 		return;
 	error = res != NULL ? res->error : 0;
-	wanted = settle_is_wanted(&att->rights);
 	if (att->state == ATT_RESERVED) {
-		lease_cancel(&att->rights);
+		owed_cancel(r->f, &att->rights);
 	} else {
 		cost = settle_record(r, res, complete);
 		settle_names(r, &names);
@@ -455,8 +428,6 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 			meter_attempt(&r->f->meter, &names,
 			    att->have_head ? att->head.status : 0);
 	}
-	if (wanted)
-		settle_tell_waiters(r->f);
 	places_give(r);
 	settle_explain_attempt(r, error);
 	att->state = ATT_NONE;

@@ -34,6 +34,12 @@ journal_pending(const struct journal_shard *s)
 	       atomic_load_explicit(&s->cur->poisoned, memory_order_relaxed);
 }
 
+bool
+journal_is_written(const struct journal_shard *s)
+{
+	return s->usage.len == 0;
+}
+
 /* Memory for the usage of all that is in flight and one more, and for more
  * bytes. An intent of this turn, written behind the usage, takes the place of
  * its own usage: that withdraws it. */

@@ -92,6 +92,9 @@ uint64_t journal_lowered(const struct journal_shard *s);
  * and retried on every later flush. */
 int journal_flush(struct journal_shard *s) MUST_CHECK;
 bool journal_pending(const struct journal_shard *s);
+/* Worker. Is all usage that was collected in the file? What its requests do not
+ * need may be given back then. */
+bool journal_is_written(const struct journal_shard *s);
 /* May new requests be admitted? Cheap: one atomic. */
 bool journal_writable(const struct journal_shard *s);
 

@@ -145,9 +145,9 @@ worker_main(void *arg)
 	while (worker_goes_on(w))
 		front_turn(&w->front, w->quiet ? 50 * NS_PER_MS : NS_PER_S);
 	/* What is still in memory of the journal gets a last chance. */
-	if (journal_pending(w->front.shard) &&
-	    journal_flush(w->front.shard) != 0)
-		return NULL;
+	if (journal_pending(w->front.shard))
+		(void)!journal_flush(w->front.shard);
+	owed_settle(&w->front);
 	return NULL;
 }
 

@@ -464,7 +464,7 @@ rig_start(struct rig *r, const struct rig_config *c)
 	jo.segment_size = 64 << 20;
 	jo.reserve = 1 << 20;
 	jo.group_commit_ms = 10;
-	jo.io = io_system();
+	jo.io = c->io != NULL ? c->io : io_system();
 	jo.clock = a->clock;
 	ck_assert_msg(
 	    journal_open(&jo, &r->journal, &found, &e) == 0, "%s", e.text);

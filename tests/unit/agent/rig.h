@@ -40,7 +40,8 @@ struct rig_config {
 	int64_t places[AGENT_PLACES]; /* of the agent, 0 = no bound */
 	unsigned queue_max;	      /* for them; 0 = 100 */
 	int64_t queue_wait;	      /* ms */
-	bool keyless; /* the first provider cannot even be called */
+	bool keyless;  /* the first provider cannot even be called */
+	struct io *io; /* of the journal; NULL = the system's */
 	/* "m1" has a price for this alone, 10 USD per million; 0 = see below */
 	enum token_class unit;
 };
