@@ -575,6 +575,12 @@ START_TEST(test_not_renewed_twice)
 		ck_assert_int_eq(run(3), 0);
 		ck_assert_uint_eq(x.n_grants, 3);
 		ck_assert_int_eq(answer(1, 2)->granted, 40);
+		/* and keeps nobody else from it */
+		(void)row(2, 1, 0);
+		(void)report(3 - at - old, 2, 1, 40);
+		ck_assert_int_eq(run(3), 0);
+		ck_assert_uint_eq(x.n_grants, 4);
+		ck_assert_int_ge(answer(2, 2)->granted, 40);
 		/* another budget's current period is none of it */
 		(void)report(at, 2, 2, 0);
 		(void)report(3 - at - old, 7, 0, 0);
