@@ -227,6 +227,7 @@ run(size_t n)
 		v[i] = &reports[i];
 	arena_release(&arena);
 	arena_init(&arena, 64, (size_t)1 << 20);
+	f.n_wrote = 0;
 	x.n_given = 0;
 	x.given = 0;
 	rc = exchange_run(&x, NULL, v, n, &arena, &e);
