@@ -399,6 +399,12 @@ START_TEST(test_period_corrupted)
 {
 	struct store *s = world();
 
+	/* all sums are right, but nobody configured that */
+	pgtest_sql(s, "UPDATE budget_period SET free = free + 5, limit_nano = "
+		      "limit_nano + 5, base_nano = base_nano + 5");
+	ck_assert_str_eq(run(s, MONEY_AUDIT_FULL).list, "budget_limit/base ");
+	pgtest_sql(s, "UPDATE budget_period SET free = free - 5, limit_nano = "
+		      "limit_nano - 5, base_nano = base_nano - 5");
 	pgtest_sql(s, "UPDATE budget_period SET free = free - 3, "
 		      "settled = settled + 3");
 	ck_assert_str_eq(run(s, MONEY_AUDIT_FULL).list, "budget_usage/cost ");
@@ -497,6 +503,14 @@ START_TEST(test_retention)
 		      "'2026-03-13 00:00+00' AND (key_uid, model_uid) = "
 		      "(SELECT key_uid, model_uid FROM usage_daily WHERE day "
 		      "= '2026-03-13 00:00+00' ORDER BY 1, 2 LIMIT 1)");
+	healthy(s, MONEY_AUDIT_FULL);
+	/* nor one that got more since, be it of a batch with a number from
+	 * before (it began before the youngest one, and was committed later) */
+	pgtest_sql(s, "INSERT INTO ledger SELECT batch_id, 1000000, hour, "
+		      "kind, tenant_uid, project_uid, key_uid, route_uid, "
+		      "deployment_uid, provider_uid, model_uid, price_version, "
+		      "0, 0 FROM ledger ORDER BY hour, batch_id LIMIT 1");
+	ck_assert_int_eq(expire(s, 1).days, 0);
 	healthy(s, MONEY_AUDIT_FULL);
 	ledger = pgtest_number(s, "SELECT sum(amount) FROM ledger");
 	ck_assert_int_eq(expire(s, 1).days, 1);
