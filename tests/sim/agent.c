@@ -178,6 +178,7 @@ sim_agent_start(struct sim_agent *a)
 	a->up = true;
 	a->instance = rng_u64(&s->noise.rng);
 	a->seq = a->flush_no = a->synced_no = 0;
+	a->n_owed = 0;
 	a->clock.base = s->now;
 	a->call = 0;
 	a->next_beat = a->last_urgent = 0;

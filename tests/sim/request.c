@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests of clients, as agent/front/admit.c and settle.c handle them:
- * reserve or wait, intent, flush, call, usage, settle, flush.
+ * reserve or wait, intent, flush, call, usage, flush, settle.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -406,7 +406,7 @@ flight_call(struct sim_agent *a, struct sim_flight *f)
 static void
 flight_settle(struct sim_agent *a, struct sim_flight *f, int64_t cost)
 {
-	struct reservation again = f->rights;
+	struct sim_owed o = {.rights = f->rights, .shard = f->shard};
 	struct journal_usage u;
 
 	memset(&u, 0, sizeof(u));
@@ -424,9 +424,10 @@ flight_settle(struct sim_agent *a, struct sim_flight *f, int64_t cost)
 	cost += a->sim->plant == PLANT_NO_HOLD
 		    ? 0
 		    : usage_held(u.source, f->intent.reserved, cost);
-	lease_settle(&f->rights, cost);
-	if (a->sim->plant == PLANT_SETTLE_TWICE && sim_chance(a->sim, 20))
-		lease_settle(&again, cost);
+	o.cost = cost;
+	f->rights.n = 0;
+	MUST(a->n_owed < SIM_OWED);
+	a->owed[a->n_owed++] = o;
 	sim_req_ends(a->sim, &a->sim->reqs[f->req]);
 	f->state = REQ_FREE;
 	a->sim->stir = a->sim->now;
@@ -440,6 +441,27 @@ sim_agent_done(struct sim_agent *a, unsigned u)
 	flight_learn(a, &a->sim->reqs[f->req]);
 	flight_settle(a, f, a->sim->reqs[f->req].cost);
 	sim_agent_turn(a);
+}
+
+/* What is written is given back, as agent/front/owed.c does. */
+static void
+flights_owed(struct sim_agent *a)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < a->n_owed; i++) {
+		struct sim_owed o = a->owed[i];
+
+		if (!journal_is_written(&a->journal->shards[o.shard])) {
+			a->owed[kept++] = o;
+			continue;
+		}
+		lease_settle(&a->owed[i].rights, o.cost);
+		if (a->sim->plant == PLANT_SETTLE_TWICE &&
+		    sim_chance(a->sim, 20))
+			lease_settle(&o.rights, o.cost);
+	}
+	a->n_owed = kept;
 }
 
 /* End of a loop turn: one flush a shard, then what waited for it. */
@@ -460,6 +482,7 @@ sim_agent_turn(struct sim_agent *a)
 	}
 	if (sim_disk_dead(a->disk))
 		return;
+	flights_owed(a);
 	if (atomic_load(&a->journal->dirty))
 		sim_agent_wake_sync(a, 2 * NS_PER_MS);
 	for (unsigned i = 0; i < SIM_IN_FLIGHT; i++) {
@@ -478,4 +501,5 @@ sim_agent_turn(struct sim_agent *a)
 		for (unsigned i = 0; i < a->n_shards; i++)
 			if (journal_flush(&a->journal->shards[i]) != 0)
 				s->n_busy++;
+	flights_owed(a);
 }

@@ -9,7 +9,7 @@
  * whole world after every event.
  *
  * Requests of clients are modelled as agent/front does them: reserve, intent,
- * flush, call, usage, settle, flush.
+ * flush, call, usage, flush, settle.
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
@@ -33,6 +33,7 @@ struct lease_table;
 #define SIM_REPLICAS  2
 #define SIM_SHARDS    2
 #define SIM_IN_FLIGHT 64 /* per agent */
+#define SIM_OWED      256
 #define SIM_WALL0     INT64_C(1750000000000000000)
 
 /* ---- bugs planted on purpose ------------------------------------------- */
@@ -226,6 +227,13 @@ struct sim_flight {
 	int64_t rich_since;    /* it can be paid for since */
 };
 
+/* Usage collected, not written yet: rights to be given back then. */
+struct sim_owed {
+	struct reservation rights;
+	int64_t cost;
+	unsigned shard;
+};
+
 struct sim_clock {
 	struct clock clock;
 	struct sim *sim;
@@ -251,6 +259,8 @@ struct sim_agent {
 	struct learn *learn; /* of this life; NULL: nothing is learned */
 	struct b_key keys[SIM_KEYS];
 	struct sim_flight flights[SIM_IN_FLIGHT];
+	struct sim_owed owed[SIM_OWED];
+	unsigned n_owed;
 	/* control line: one exchange at a time */
 	uint64_t call; /* id of the call that is out, 0 = none */
 	int64_t sent_mono, next_beat, last_urgent;
