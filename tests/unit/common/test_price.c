@@ -195,6 +195,25 @@ START_TEST(test_base_elsewhere)
 }
 END_TEST
 
+/* What has a standard line from the first token on is reserved at that, not at
+ * the dearer price of its base: else cached input would block wrongly. */
+START_TEST(test_own_line)
+{
+	const struct price_line v[] = {
+	    {TC_INPUT, 100, 0, INT64_MAX, STR(""), 0},
+	    {TC_CACHE_READ, 10, 0, INT64_MAX, STR(""), 0},
+	    {TC_CACHE_WRITE_5M, 20, 0, INT64_MAX, STR(""), 5},
+	    {TC_CACHE_WRITE_1H, 30, 0, INT64_MAX, STR("priority"), 0},
+	};
+	struct price p;
+
+	ck_assert(price_bound(v, N(v), 0, STR(""), 1000, false, &p));
+	ck_assert_int_eq(p.per_mtok[TC_CACHE_READ], 10);
+	ck_assert_int_eq(p.per_mtok[TC_CACHE_WRITE_5M], 100);
+	ck_assert_int_eq(p.per_mtok[TC_CACHE_WRITE_1H], 100);
+}
+END_TEST
+
 /* Each class is written, whatever was there before, and nothing behind. */
 START_TEST(test_all_written)
 {
@@ -295,6 +314,7 @@ main(void)
 	UNIT_ADD(s, test_above);
 	UNIT_ADD(s, test_instants);
 	UNIT_ADD(s, test_base_elsewhere);
+	UNIT_ADD(s, test_own_line);
 	UNIT_ADD(s, test_all_written);
 	UNIT_ADD(s, test_bound_holds);
 	return unit_run(s);

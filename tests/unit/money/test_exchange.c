@@ -458,7 +458,7 @@ START_TEST(test_conflict)
 
 	begin();
 	v = row(1, 2, 100);
-	v->granted = 50;
+	v->granted = 20;
 	(void)report(0, 1, 2, 60);
 	reports[0].returned = 20;
 	reports[0].rate_per_s = reports[0].w_p99 = 1;
@@ -466,9 +466,9 @@ START_TEST(test_conflict)
 	ck_assert_int_eq(run(1), 0);
 	ck_assert_uint_eq(f.n_write, 2);
 	ck_assert_uint_eq(f.n_rollback, 1);
-	ck_assert_int_eq(v->granted, 50);
+	ck_assert_int_eq(v->granted, 20);
 	ck_assert_int_eq(v->returned, 20);
-	ck_assert_int_eq(answer(1, 2)->granted, 50);
+	ck_assert_int_eq(answer(1, 2)->granted, 20);
 	ck_assert_uint_eq(x.n_given, 0);
 	ck_assert_int_eq(x.given, 0);
 }
