@@ -134,6 +134,20 @@ settle_estimate(
 		settle_one_side(&relay_usage(&r->relay)->usage, t);
 }
 
+/* The provider may be working on it still. Where input costs nothing that would
+ * come to nothing, as if nobody had been asked, and nothing would be held
+ * behind it (held.h): a token of its output. */
+static void
+settle_least(const struct request *r, struct tokens *t)
+{
+	int64_t out = t->n[TC_OUTPUT] + t->n[TC_REASONING] +
+		      t->n[TC_AUDIO_OUT] + t->n[TC_IMAGE_OUT];
+
+	if (out == 0 && r->worst.n[TC_OUTPUT] > 0 &&
+	    price_effective(&r->att.price, TC_INPUT) == 0)
+		t->n[TC_OUTPUT] = 1;
+}
+
 /* The provider reported running totals, then the stream broke: no less than
  * what it reported, no less than what was delivered. */
 static void
@@ -147,6 +161,7 @@ settle_partial(struct request *r, struct tokens *t)
 	      t->n[TC_IMAGE_OUT];
 	if (est > out)
 		t->n[TC_OUTPUT] += est - out;
+	settle_least(r, t);
 }
 
 /* A whole answer without usage of an operation whose units are known: all that
@@ -247,6 +262,8 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 		if (complete && (settle_is_free(r) || settle_by_units(r, t)))
 			return HG__USAGE_SOURCE__SOURCE_PROVIDER_FINAL;
 		settle_estimate(r, true, complete, t);
+		if (!complete)
+			settle_least(r, t);
 		return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 	}
 	if (status != 0 && att->billed) { /* and charges the prompt */
@@ -260,8 +277,10 @@ settle_tokens(struct request *r, const struct up_result *res, bool complete,
 		return HG__USAGE_SOURCE__SOURCE_NONE;
 	/* The provider has the whole request and did not answer. When it hung
 	 * up nothing is assumed; when we did, it may well be working on it. */
-	if (res == NULL || res->error == ERR_UPSTREAM_TIMEOUT)
+	if (res == NULL || res->error == ERR_UPSTREAM_TIMEOUT) {
 		settle_estimate(r, false, false, t);
+		settle_least(r, t);
+	}
 	return HG__USAGE_SOURCE__SOURCE_ESTIMATED;
 }
 

@@ -127,10 +127,12 @@ rig_model(struct rig_items *t, uint64_t uid, const char *name, bool chat,
 
 		p->token_class = (uint32_t)prices[k % n][0];
 		p->per_mtok = prices[k % n][1];
-		if (chat && c->unit != 0) { /* input 0, output 0, the unit */
-			p->per_mtok = k % n < 2 ? 0 : 10000000000;
-			if (k % n == 2)
+		if (chat && c->unit != 0) {
+			p->per_mtok = 0;
+			if (k % n == (c->unit == TC_OUTPUT ? 1 : 2)) {
 				p->token_class = (uint32_t)c->unit;
+				p->per_mtok = 10000000000;
+			}
 		}
 		if (k < n) {
 			p->to = c->dearer_at;

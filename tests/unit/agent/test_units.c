@@ -107,6 +107,26 @@ START_TEST(test_images_left)
 }
 END_TEST
 
+/* A model whose input is free: what its answer may have cost is held. */
+START_TEST(test_free_input_left)
+{
+	static const char *const bodies[] = {BODY, STREAM};
+	struct rig_config c = {.budget = 1000000000, .unit = TC_OUTPUT};
+	const struct lease *l;
+	const struct journal_usage *u;
+
+	for (size_t i = 0; i < 2; i++) {
+		begin(serve_never, &c);
+		u = leave(CHAT, bodies[i]);
+		check(u, 1);
+		ck_assert_int_eq(u->head.reserved, 100 * PRICE);
+		l = atomic_load(&lease_table_find(rig.leases, 50)->current);
+		UNTIL(atomic_load(&l->settled) == 100 * PRICE);
+		end();
+	}
+}
+END_TEST
+
 /* Of sound only the bytes are known: a second for 16,000, and what it may have
  * been more stays taken. */
 START_TEST(test_sound_without_usage)
@@ -158,6 +178,7 @@ main(void)
 	ADD(s, test_speech_cut);
 	ADD(s, test_speech_left);
 	ADD(s, test_images_left);
+	ADD(s, test_free_input_left);
 	ADD(s, test_sound_without_usage);
 	return unit_run(s);
 }
