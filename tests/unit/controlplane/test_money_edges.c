@@ -243,6 +243,36 @@ START_TEST(test_close_after_crash)
 }
 END_TEST
 
+/* Usage that says it was in periods that nobody knows makes rows to book it
+ * in, but no money: nothing is carried over from them. */
+START_TEST(test_carry_of_usage)
+{
+	const int64_t old = INT64_C(1706918400000000000); /* 2024-02-03 */
+	struct budget_closing c;
+	struct asker a;
+
+	asker_open(&a, SPEC(",\"carry_over_percent\":100"));
+	a.now = old + 12 * HOUR;
+	(void)asker_ask(&a, 0);
+	ck_assert_int_eq(a.period, old);
+	for (int i = 2; i < 6; i++)
+		asker_charge(&a, old - i * DAY, 1);
+	a.now -= 9 * DAY; /* no period, but an instant */
+	asker_charge(&a, 0, 1);
+	a.now += 9 * DAY;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 5);
+	ck_assert_int_eq(c.carried, 0);
+	ck_assert_int_eq(asker_status(&a).limit, 1000);
+	/* a period that was there is carried, though nothing was spent */
+	a.now += DAY;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 1);
+	ck_assert_int_eq(c.carried, 1000);
+	asker_close(&a);
+}
+END_TEST
+
 static void
 bill(struct lab *l, char seq)
 {
@@ -401,6 +431,7 @@ main(void)
 	UNIT_ADD(s, test_absurd_report);
 	UNIT_ADD(s, test_transfer_from_closed);
 	UNIT_ADD(s, test_close_after_crash);
+	UNIT_ADD(s, test_carry_of_usage);
 	UNIT_ADD(s, test_held_after_decision);
 	UNIT_ADD(s, test_absurd_usage);
 	return pgtest_run(s);
