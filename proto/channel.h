@@ -41,6 +41,7 @@ struct channel_server_options {
 	const char *cert_pem;	    /* chain; NULL = plain TCP (tests) */
 	const char *key_pem;
 	unsigned n_workers; /* handler threads, 1..64 */
+	int handshake_ms;   /* then a caller without one is shut; 0 = usual */
 	/* Called on worker thread `worker` (0..n_workers-1) with the bytes of
 	 * a request; appends the reply (always one: an empty reply is sent
 	 * as such). reply is limited to CHANNEL_MESSAGE_MAX. */

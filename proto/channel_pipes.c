@@ -158,8 +158,8 @@ channel_pipes_release(struct channel_pipes *p)
 	pthread_mutex_destroy(&p->lock);
 }
 
-static void
-pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+void
+channel_pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
 	struct channel_pipes *p = arg;
 	unsigned i;
@@ -190,10 +190,11 @@ channel_pipes_watch(struct channel_pipes *p, nng_socket sock, struct error *e)
 {
 	int rv;
 
-	rv = nng_pipe_notify(sock, NNG_PIPE_EV_ADD_POST, pipes_on_event, p);
+	rv = nng_pipe_notify(
+	    sock, NNG_PIPE_EV_ADD_POST, channel_pipes_on_event, p);
 	if (rv == 0)
 		rv = nng_pipe_notify(
-		    sock, NNG_PIPE_EV_REM_POST, pipes_on_event, p);
+		    sock, NNG_PIPE_EV_REM_POST, channel_pipes_on_event, p);
 	return rv == 0 ? 0 : channel_fail(e, rv, "pipe notification");
 }
 

@@ -95,6 +95,8 @@ void channel_pipes_init(struct channel_pipes *p, int64_t patience_ms);
 void channel_pipes_release(struct channel_pipes *p);
 int channel_pipes_watch(
     struct channel_pipes *p, nng_socket sock, struct error *e) MUST_CHECK;
+/* The callback itself, for who watches on its own; arg is the pipes. */
+void channel_pipes_on_event(nng_pipe pipe, nng_pipe_ev ev, void *arg);
 /* Close all known connections; the dialers make new ones. */
 void channel_pipes_drop(struct channel_pipes *p);
 /* There is none, and the dialers had their time to make one. */

@@ -7,10 +7,10 @@
 
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/pub.h>
-#include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <stdlib.h>
 
+#include "proto/channel_guard.h"
 #include "proto/channel_priv.h"
 
 #define SERVER_MAX_WORKERS 64
@@ -33,7 +33,8 @@ struct channel_server {
 	bool has_rep, has_pub;
 	nng_tls_config *tls;
 	uint16_t port, publish_port;
-	struct channel_pipes pipes;
+	struct channel_pipes pipes; /* of rep */
+	struct channel_guard *guard;
 	struct channel_gate gate; /* of rep's contexts */
 	atomic_bool stop;
 	void (*handle)(
@@ -41,6 +42,7 @@ struct channel_server {
 	void *ctx;
 	pthread_t keeper;
 	bool has_keeper;
+	int64_t sweep_ms;
 	unsigned n_workers;
 	struct server_worker workers[SERVER_MAX_WORKERS];
 };
@@ -146,16 +148,23 @@ worker_main(void *arg)
 	return NULL;
 }
 
-/* Subscribers that hear nothing replace their connection. */
+/* Subscribers that hear nothing replace their connection; connections that
+ * come to nothing are ended. */
 static void *
 keeper_main(void *arg)
 {
 	struct channel_server *s = arg;
+	int64_t said = channel_now_ms() - CHANNEL_KEEPALIVE_MS;
 
 	while (!atomic_load(&s->stop)) {
-		(void)!channel_publish(s, CHANNEL_KEEPALIVE, STR_NULL);
-		channel_pipes_pause(&s->pipes,
-		    channel_now_ms() + CHANNEL_KEEPALIVE_MS, &s->stop);
+		int64_t next = channel_now_ms() + s->sweep_ms;
+
+		if (channel_now_ms() >= said + CHANNEL_KEEPALIVE_MS) {
+			said = channel_now_ms();
+			(void)!channel_publish(s, CHANNEL_KEEPALIVE, STR_NULL);
+		}
+		(void)channel_guard_sweep(s->guard);
+		channel_pipes_pause(&s->pipes, next, &s->stop);
 	}
 	return NULL;
 }
@@ -178,6 +187,37 @@ server_start_worker(struct channel_server *s, unsigned i, struct error *e)
 	return 0;
 }
 
+static void
+server_on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+	struct channel_server *s = arg;
+
+	if (ev == NNG_PIPE_EV_ADD_POST)
+		channel_guard_add(s->guard, pipe);
+	else
+		channel_guard_remove(s->guard, pipe);
+}
+
+static void
+server_on_caller(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+{
+	struct channel_server *s = arg;
+
+	server_on_pipe(pipe, ev, s);
+	channel_pipes_on_event(pipe, ev, &s->pipes);
+}
+
+static int
+server_watch(nng_socket sock, nng_pipe_cb on_event, struct channel_server *s,
+    struct error *e)
+{
+	int rv = nng_pipe_notify(sock, NNG_PIPE_EV_ADD_POST, on_event, s);
+
+	if (rv == 0)
+		rv = nng_pipe_notify(sock, NNG_PIPE_EV_REM_POST, on_event, s);
+	return rv == 0 ? 0 : channel_fail(e, rv, "pipe notification");
+}
+
 static int
 server_open(struct channel_server *s, const struct channel_server_options *opt,
     struct error *e)
@@ -185,6 +225,8 @@ server_open(struct channel_server *s, const struct channel_server_options *opt,
 	int rc, rv;
 
 	rc = channel_tls_server(opt->cert_pem, opt->key_pem, &s->tls, e);
+	if (rc == 0)
+		rc = channel_guard_new(opt->handshake_ms, &s->guard, e);
 	if (rc != 0)
 		return rc;
 	rv = nng_rep0_open(&s->rep);
@@ -203,13 +245,19 @@ server_open(struct channel_server *s, const struct channel_server_options *opt,
 		    s->pub, NNG_OPT_SENDBUF, SERVER_PUB_QUEUE);
 	if (rv != 0)
 		return channel_fail(e, rv, "socket options");
-	rc = channel_pipes_watch(&s->pipes, s->rep, e);
+	rc = server_watch(s->rep, server_on_caller, s, e);
+	if (rc == 0)
+		rc = server_watch(s->pub, server_on_pipe, s, e);
 	if (rc == 0)
 		rc = channel_listen(s->rep, opt->listen, s->tls, &s->port, e);
 	if (rc == 0)
 		rc = channel_listen(
 		    s->pub, opt->listen_publish, s->tls, &s->publish_port, e);
-	return rc;
+	if (rc != 0)
+		return rc;
+	channel_guard_port(s->guard, s->port);
+	channel_guard_port(s->guard, s->publish_port);
+	return 0;
 }
 
 int
@@ -227,6 +275,9 @@ channel_server_new(const struct channel_server_options *opt,
 	s->handle = opt->handle;
 	s->ctx = opt->ctx;
 	s->n_workers = opt->n_workers;
+	s->sweep_ms = CHANNEL_KEEPALIVE_MS;
+	if (opt->handshake_ms > 0 && opt->handshake_ms < s->sweep_ms)
+		s->sweep_ms = opt->handshake_ms;
 	channel_pipes_init(&s->pipes, CHANNEL_DIAL_MS);
 	rc = server_open(s, opt, e);
 	for (i = 0; rc == 0 && i < s->n_workers; i++)
@@ -312,6 +363,7 @@ channel_server_free(struct channel_server *s)
 	}
 	if (s->tls != NULL)
 		nng_tls_config_free(s->tls);
+	channel_guard_free(s->guard);
 	channel_pipes_release(&s->pipes);
 	free(s);
 	return true;

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -164,6 +165,7 @@ relay_stop(void)
 
 static struct error e;
 static struct channel_server *server;
+static int handshake_ms;
 static char address[64];
 static const char *const addresses[] = {address};
 
@@ -184,8 +186,10 @@ start(bool publishing)
 	    .key_pem = tls_key,
 	    .n_workers = 3,
 	    .handle = on_request};
-	int rc = channel_server_new(&opt, &server, &e);
+	int rc;
 
+	opt.handshake_ms = handshake_ms;
+	rc = channel_server_new(&opt, &server, &e);
 	ck_assert_msg(rc == 0, "%s", e.text);
 	relay_start(publishing ? channel_server_publish_port(server)
 			       : channel_server_port(server));
@@ -402,6 +406,76 @@ START_TEST(test_subscriber)
 }
 END_TEST
 
+/* Sockets of this process at the port that have another end; how many of them
+ * the kernel asks after half a minute. */
+static unsigned
+accepted(uint16_t port, unsigned *n_watched)
+{
+	unsigned n = 0;
+
+	*n_watched = 0;
+	for (int fd = 0; fd < 1024; fd++) {
+		struct sockaddr_in a;
+		socklen_t len = sizeof(a), size = sizeof(int);
+		int idle = 0, on = 0;
+
+		if (getsockname(fd, (struct sockaddr *)&a, &len) != 0 ||
+		    a.sin_family != AF_INET || ntohs(a.sin_port) != port ||
+		    getpeername(fd, (struct sockaddr *)&a, &len) != 0)
+			continue;
+		n++;
+		ck_assert_int_eq(
+		    getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &size), 0);
+		ck_assert_int_eq(
+		    getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+		*n_watched += on != 0 && idle == 30;
+	}
+	return n;
+}
+
+/* Callers that never say anything, or not all of their handshake, are shut; who
+ * has a connection keeps it, however little it says. */
+START_TEST(test_silent_callers)
+{
+	static const char some[] = "\x16\x03\x01\x02";
+	struct channel_client *c;
+	unsigned n_watched;
+	uint16_t port;
+	int fds[100];
+	char byte;
+
+	handshake_ms = 600;
+	start(false);
+	port = channel_server_port(server);
+	c = client(0);
+	ck_assert_int_eq(channel_client_wait(c, 10000), 0);
+	echo(c);
+	for (int round = 0; round < 2; round++) {
+		int n = round == 0 ? 10 : 100; /* the second is a crowd */
+
+		for (int i = 0; i < n; i++) {
+			fds[i] = tcp(port, false);
+			ck_assert_int_ge(fds[i], 0);
+			if (i % 2 == 1)
+				ck_assert_int_eq(
+				    write(fds[i], some, sizeof(some) - 1),
+				    sizeof(some) - 1);
+		}
+		for (int i = 0; i < n; i++) {
+			ck_assert_int_le(read(fds[i], &byte, 1), 0);
+			close(fds[i]);
+		}
+		while (accepted(port, &n_watched) > 1)
+			poll(NULL, 0, 1);
+		ck_assert_uint_eq(n_watched, 1);
+		ck_assert_uint_eq(channel_server_peers(server), 1);
+		ck_assert_uint_eq(atomic_load(&relay.n_taken), 1);
+		echo(c);
+	}
+	stop(c);
+}
+END_TEST
+
 START_TEST(test_pace)
 {
 	struct channel_pipes p;
@@ -441,6 +515,7 @@ main(void)
 	UNIT_ADD(s, test_request_swallowed);
 	UNIT_ADD(s, test_nothing_is_left);
 	UNIT_ADD(s, test_subscriber);
+	UNIT_ADD(s, test_silent_callers);
 	UNIT_ADD(s, test_pace);
 	return unit_run(s);
 }

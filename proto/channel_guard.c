@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See channel_guard.h. nng keeps its descriptors to itself, so they are found
+ * among the process's own by the port they were accepted at. A number read
+ * there may mean another socket a moment later: what is shut is a duplicate
+ * that was looked at, never a number. All descriptors needed for that are held
+ * from the start, since none may be left when it matters.
+ */
+#define _GNU_SOURCE /* dup3 */
+#include "proto/channel_guard.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/str.h"
+
+#define GUARD_PORTS    2
+#define GUARD_IDLE_S   30 /* then the kernel asks whether the peer is there */
+#define GUARD_PROBE_S  10
+#define GUARD_N_PROBES 3
+
+/* An address; unused bytes are zero. */
+struct peer {
+	uint8_t address[16];
+	uint16_t port; /* network byte order */
+};
+struct known {
+	int pipe;
+	struct peer peer;
+};
+/* A socket that is no connection (yet). */
+struct pending {
+	ino_t inode;
+	int64_t since_ms;
+};
+
+struct channel_guard {
+	int64_t handshake_ms;
+	uint16_t ports[GUARD_PORTS];
+	unsigned n_ports;
+	DIR *fds;	 /* of this process */
+	int null, spare; /* spare: for duplicates */
+	struct pending *pending, *next;
+	size_t n_pending, n_next, room;
+	pthread_mutex_t lock; /* of the rest */
+	struct known *known;
+	size_t n_known, known_room;
+};
+
+int
+channel_guard_new(int handshake_ms, struct channel_guard **ret, struct error *e)
+{
+	struct channel_guard *g = calloc(1, sizeof(*g));
+
+	if (g == NULL)
+		return err_set(e, ERR_NOMEM, "no memory for the channel");
+	g->handshake_ms = handshake_ms > 0 ? handshake_ms : GUARD_HANDSHAKE_MS;
+	pthread_mutex_init(&g->lock, NULL);
+	g->fds = opendir("/proc/self/fd");
+	g->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	g->spare = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (g->fds == NULL || g->null < 0 || g->spare < 0) {
+		channel_guard_free(g);
+		return err_set(e, ERR_IO, "no descriptors for the channel");
+	}
+	*ret = g;
+	return 0;
+}
+
+void
+channel_guard_free(struct channel_guard *g)
+{
+	if (g == NULL)
+		return;
+	if (g->fds != NULL)
+		closedir(g->fds);
+	if (g->null >= 0)
+		close(g->null);
+	if (g->spare >= 0)
+		close(g->spare);
+	free(g->pending);
+	free(g->next);
+	free(g->known);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
+/* ---- connections --------------------------------------------------------- */
+
+void
+channel_guard_add(struct channel_guard *g, nng_pipe pipe)
+{
+	struct known k = {.pipe = nng_pipe_id(pipe)};
+	nng_sockaddr a;
+
+	if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
+		return; /* it is gone already */
+	if (a.s_family == NNG_AF_INET) {
+		memcpy(k.peer.address, &a.s_in.sa_addr, 4);
+		k.peer.port = a.s_in.sa_port;
+	} else if (a.s_family == NNG_AF_INET6) {
+		memcpy(k.peer.address, a.s_in6.sa_addr, 16);
+		k.peer.port = a.s_in6.sa_port;
+	}
+	pthread_mutex_lock(&g->lock);
+	if (g->n_known == g->known_room) {
+		size_t room = g->known_room == 0 ? 64 : 2 * g->known_room;
+		struct known *v = realloc(g->known, room * sizeof(*v));
+
+		if (v != NULL) {
+			g->known = v;
+			g->known_room = room;
+		}
+	}
+	if (g->n_known < g->known_room)
+		g->known[g->n_known++] = k;
+	pthread_mutex_unlock(&g->lock);
+}
+
+void
+channel_guard_remove(struct channel_guard *g, nng_pipe pipe)
+{
+	size_t i = 0;
+
+	pthread_mutex_lock(&g->lock);
+	while (i < g->n_known && g->known[i].pipe != nng_pipe_id(pipe))
+		i++;
+	if (i < g->n_known)
+		g->known[i] = g->known[--g->n_known];
+	pthread_mutex_unlock(&g->lock);
+}
+
+static bool
+guard_knows(struct channel_guard *g, const struct peer *p)
+{
+	bool yes = false;
+
+	pthread_mutex_lock(&g->lock);
+	for (size_t i = 0; i < g->n_known && !yes; i++)
+		yes = memcmp(&g->known[i].peer, p, sizeof(*p)) == 0;
+	pthread_mutex_unlock(&g->lock);
+	return yes;
+}
+
+/* ---- sockets --------------------------------------------------------------
+ */
+
+/* The port of an address, the address into *ret. */
+static uint16_t
+peer_of(const struct sockaddr_storage *a, struct peer *ret)
+{
+	const struct sockaddr_in *v4 = (const void *)a;
+	const struct sockaddr_in6 *v6 = (const void *)a;
+
+	memset(ret, 0, sizeof(*ret));
+	if (a->ss_family == AF_INET) {
+		memcpy(ret->address, &v4->sin_addr, 4);
+		ret->port = v4->sin_port;
+	} else if (a->ss_family == AF_INET6) {
+		memcpy(ret->address, &v6->sin6_addr, 16);
+		ret->port = v6->sin6_port;
+	}
+	return ntohs(ret->port);
+}
+
+/* Was it accepted (or does it listen) at one of the ports? */
+static bool
+guard_is_ours(const struct channel_guard *g, int fd)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+	struct peer here;
+	uint16_t port;
+
+	if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
+		return false;
+	port = peer_of(&a, &here);
+	for (unsigned i = 0; port != 0 && i < g->n_ports; i++)
+		if (g->ports[i] == port)
+			return true;
+	return false;
+}
+
+/* The socket's other end and inode; false: it has none, or is not ours. */
+static bool
+guard_look(const struct channel_guard *g, int fd, struct peer *p, ino_t *inode)
+{
+	struct sockaddr_storage a;
+	socklen_t len = sizeof(a);
+	struct stat st;
+
+	if (!guard_is_ours(g, fd) ||
+	    getpeername(fd, (struct sockaddr *)&a, &len) != 0 ||
+	    fstat(fd, &st) != 0)
+		return false;
+	(void)peer_of(&a, p);
+	*inode = st.st_ino;
+	return true;
+}
+
+/* The next descriptor of this process, -1 at the end. */
+static int
+guard_next_fd(struct channel_guard *g)
+{
+	const struct dirent *d;
+	uint64_t fd;
+
+	while ((d = readdir(g->fds)) != NULL)
+		if (str_to_u64(str_of(d->d_name), &fd) == 0 && fd <= INT32_MAX)
+			return (int)fd;
+	return -1;
+}
+
+void
+channel_guard_port(struct channel_guard *g, uint16_t port)
+{
+	int fd, on, idle = GUARD_IDLE_S, probe = GUARD_PROBE_S,
+		    n = GUARD_N_PROBES;
+	socklen_t len;
+
+	MUST(g->n_ports < GUARD_PORTS);
+	g->ports[g->n_ports++] = port;
+	rewinddir(g->fds);
+	while ((fd = guard_next_fd(g)) >= 0) {
+		len = sizeof(on);
+		if (!guard_is_ours(g, fd) ||
+		    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) != 0 ||
+		    !on)
+			continue;
+		(void)setsockopt(
+		    fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+		(void)setsockopt(
+		    fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe, sizeof(probe));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n, sizeof(n));
+	}
+}
+
+static int64_t
+guard_since(const struct channel_guard *g, ino_t inode, int64_t now)
+{
+	for (size_t i = 0; i < g->n_pending; i++)
+		if (g->pending[i].inode == inode)
+			return g->pending[i].since_ms;
+	return now;
+}
+
+static bool
+guard_note(struct channel_guard *g, ino_t inode, int64_t since_ms)
+{
+	if (g->n_next == g->room) {
+		size_t room = g->room == 0 ? 64 : 2 * g->room;
+		struct pending *a, *b;
+
+		a = realloc(g->next, room * sizeof(*a));
+		if (a == NULL)
+			return false;
+		g->next = a;
+		b = realloc(g->pending, room * sizeof(*b));
+		if (b == NULL)
+			return false;
+		g->pending = b;
+		g->room = room;
+	}
+	g->next[g->n_next++] = (struct pending){inode, since_ms};
+	return true;
+}
+
+/* Shut it if it still is the socket with this inode. */
+static bool
+guard_shut(struct channel_guard *g, int fd, ino_t inode)
+{
+	bool done = false;
+	struct peer p;
+	ino_t same;
+
+	if (dup3(fd, g->spare, O_CLOEXEC) < 0)
+		return false;
+	if (guard_look(g, g->spare, &p, &same) && same == inode &&
+	    !guard_knows(g, &p))
+		done = shutdown(g->spare, SHUT_RDWR) == 0;
+	(void)!dup3(g->null, g->spare, O_CLOEXEC);
+	return done;
+}
+
+unsigned
+channel_guard_sweep(struct channel_guard *g)
+{
+	int64_t now = channel_now_ms(), limit = g->handshake_ms;
+	struct pending *swap;
+	unsigned n_shut = 0;
+	struct peer p;
+	ino_t inode;
+	int fd;
+
+	if (g->n_pending >= GUARD_CROWD)
+		limit /= 3;
+	g->n_next = 0;
+	rewinddir(g->fds);
+	while ((fd = guard_next_fd(g)) >= 0) {
+		int64_t since;
+
+		if (!guard_look(g, fd, &p, &inode) || guard_knows(g, &p))
+			continue;
+		since = guard_since(g, inode, now);
+		if (now - since >= limit && guard_shut(g, fd, inode))
+			n_shut++;
+		else if (!guard_note(g, inode, since))
+			break;
+	}
+	swap = g->pending;
+	g->pending = g->next;
+	g->next = swap;
+	g->n_pending = g->n_next;
+	return n_shut;
+}

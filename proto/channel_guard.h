@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections to the control plane that come to nothing. nng 1.5.2 waits for
+ * ever for a TLS handshake that does not go on, and sees no peer that is gone
+ * before the kernel's keep-alive of two hours. Each holds a descriptor, and
+ * anybody who can reach the ports can make them. So the guard
+ *
+ *   - has the kernel look after peers within a minute: accepted sockets inherit
+ *     the options of the listening one;
+ *   - shuts sockets that have not become a connection of ours in time, which
+ *     ends nng's wait; when there are many of them, sooner.
+ *
+ * What holds: no socket is without a connection for longer than the time for
+ * a handshake and CHANNEL_KEEPALIVE_MS; connections are never touched.
+ */
+#ifndef PROTO_CHANNEL_GUARD_H
+#define PROTO_CHANNEL_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/channel_priv.h"
+
+#define GUARD_HANDSHAKE_MS 15000
+#define GUARD_CROWD	   64 /* from here on a third of the time */
+
+struct channel_guard;
+
+/* handshake_ms 0 = GUARD_HANDSHAKE_MS. ERR_NOMEM, ERR_IO. */
+int channel_guard_new(
+    int handshake_ms, struct channel_guard **ret, struct error *e) MUST_CHECK;
+/* NULL is fine. No callback may come any more. */
+void channel_guard_free(struct channel_guard *g);
+/* Look after sockets accepted at this port from now on; at most two ports.
+ * Before the first sweep. */
+void channel_guard_port(struct channel_guard *g, uint16_t port);
+/* A connection came or went. nng's threads. */
+void channel_guard_add(struct channel_guard *g, nng_pipe pipe);
+void channel_guard_remove(struct channel_guard *g, nng_pipe pipe);
+/* Shut what took too long; the number of those. One thread. */
+unsigned channel_guard_sweep(struct channel_guard *g);
+
+#endif
