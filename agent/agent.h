@@ -30,7 +30,7 @@ struct agent_options {
 	int64_t workers, max_body, max_head, max_connections, max_streams,
 	    stream_buffer, drain_timeout, lease_wait, segment_size,
 	    journal_reserve, group_commit, idle_return, stale_after, queue_wait,
-	    queue_max, max_requests;
+	    queue_max, max_requests, budget_values;
 	bool forward_sim_headers; /* tests only: pass x-sim-* upstream */
 };
 

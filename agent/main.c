@@ -160,6 +160,7 @@ app_config(struct app *app, struct error *e)
 	int rc;
 
 	tuning.idle_return_ns = app->opt.idle_return * NS_PER_MS;
+	tuning.max_values = (size_t)app->opt.budget_values;
 	/* Whoever lets requests wait for long means it. */
 	if (app->opt.lease_wait * NS_PER_MS / 2 > tuning.silent_ns)
 		tuning.silent_ns = app->opt.lease_wait * NS_PER_MS / 2;

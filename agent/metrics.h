@@ -141,6 +141,10 @@
 	    NONE, "Rights left in the local lease, in nano-USD.")              \
 	X(AM_LEASE_RECALLS, "headgate_lease_recalls_total", C, "", 1, NONE,    \
 	    "Recalls of budget rights obeyed.")                                \
+	X(AM_BUDGET_VALUES, "headgate_budget_values", G, "", 1, NONE,          \
+	    "Values that budgets for each value count here.")                  \
+	X(AM_VALUES_REFUSED, "headgate_budget_values_refused_total", C, "", 1, \
+	    NONE, "Values that no budget had room for, here or at all.")       \
 	X(AM_BUILD_INFO, "headgate_build_info", G, "version", 4, NONE,         \
 	    "Always 1; the label names the version.")
 

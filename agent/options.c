@@ -65,6 +65,9 @@ static const struct cfg_option agent_option_list[] = {
     OPT("queue-max", CFG_INT, queue_max, "1000", 1, 1000000, "N",
 	"Requests that wait at once, all workers: so many for places at "
 	"deployments, as many for places of the agent."),
+    OPT("budget-values", CFG_INT, budget_values, "10000", 1, 1000000, "N",
+	"Values that are counted at once by budgets for each value (users, "
+	"tags); requests with more get 429."),
     OPT("idle-return", CFG_DURATION, idle_return, "5s", 100, 3600000, "TIME",
 	"Budget rights go back after this long without use."),
     OPT("stale-after", CFG_DURATION, stale_after, "24h", 0, INT64_MAX / 1000000,

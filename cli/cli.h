@@ -101,6 +101,7 @@ int cmd_agent_describe(struct cli *c, const struct cli_args *a);
 int cmd_agent_revoke(struct cli *c, const struct cli_args *a);
 int cmd_budget_status(struct cli *c, const struct cli_args *a);
 int cmd_budget_events(struct cli *c, const struct cli_args *a);
+int cmd_budget_values(struct cli *c, const struct cli_args *a);
 int cmd_budget_periods(struct cli *c, const struct cli_args *a);
 int cmd_budget_increase(struct cli *c, const struct cli_args *a);
 int cmd_budget_transfer(struct cli *c, const struct cli_args *a);

@@ -17,9 +17,18 @@
 		NULL, 0, NULL, NULL \
 	}
 
+#define F_VALUE                                                                \
+	{                                                                      \
+		"value", 0, "VALUE", "of a budget for each value: whose money" \
+	}
+
 static const struct cli_flag f_none[] = {F_END};
+static const struct cli_flag f_value[] = {F_VALUE, F_END};
 static const struct cli_flag f_message[] = {F_MESSAGE, F_END};
 static const struct cli_flag f_limit[] = {F_LIMIT, F_END};
+static const struct cli_flag f_periods[] = {F_LIMIT, F_VALUE, F_END};
+static const struct cli_flag f_pages[] = {
+    {"all", 0, NULL, "every page"}, F_LIMIT, F_END};
 static const struct cli_flag f_login[] = {
     {"name", 0, "NAME", "name of the context (default: default)"}, F_END};
 static const struct cli_flag f_get[] = {
@@ -76,12 +85,12 @@ static const struct cli_flag f_quarantine[] = {
 static const struct cli_flag f_correct[] = {
     {"reason", 0, "TEXT", "kept with each correction"}, F_END};
 static const struct cli_flag f_increase[] = {
-    {"until", 0, "TIME", "first instant without it (required)"},
+    {"until", 0, "TIME", "first instant without it (required)"}, F_VALUE,
     {"reason", 0, "TEXT", "kept for good (required)"}, F_END};
 static const struct cli_flag f_doubt[] = {
     {"reason", 0, "TEXT", "the evidence, kept for good (required)"},
     {"period-start", 0, "TIME", "of the lease (default: current period)"},
-    F_END};
+    F_VALUE, F_END};
 static const struct cli_flag f_version_show[] = {
     {"rollout", 0, NULL, "which agent acknowledged it, and how"}, F_END};
 static const struct cli_flag f_admin_token[] = {
@@ -160,10 +169,15 @@ const struct cli_cmd cli_commands[] = {
     {"agent revoke", "ID", "Refuse an agent from now on", NULL, f_none, 1, 1,
 	false, cmd_agent_revoke},
     {"budget status", "NAME", "Show limit, spend and leases of a budget",
-	"headgate budget status acme.monthly", f_none, 1, 1, false,
-	cmd_budget_status},
+	"headgate budget status acme.monthly\n"
+	"headgate budget status acme.per-user --value alice",
+	f_value, 1, 1, false, cmd_budget_status},
+    {"budget values", "NAME",
+	"What each value of a budget for each value spent, most first",
+	"headgate budget values acme.per-user", f_pages, 1, 1, false,
+	cmd_budget_values},
     {"budget periods", "NAME", "What each period spent and carried over",
-	"headgate budget periods acme.monthly", f_limit, 1, 1, false,
+	"headgate budget periods acme.monthly", f_periods, 1, 1, false,
 	cmd_budget_periods},
     {"budget events", "[NAME]",
 	"List thresholds and forecasts that were noticed",

@@ -255,6 +255,7 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 	buf_addz(&path, "/v1/budgets/");
 	client_encode(&path, a->pos[0]);
 	buf_addz(&path, "/status");
+	client_query(&path, "value", args_get(a, "value"));
 	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
 	if (rc == 0 && c->output == OUT_JSON) {
 		show_json(c, reply);
@@ -264,12 +265,17 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 			    reply, "name", json_string(a->pos[0]));
 		list = json_pack("[O]", reply);
 		show_list(c, list,
-		    "name,limit:limit_nanousd$,spent:spent_nanousd$,"
-		    "free:free_nanousd$,leased:leased_nanousd$,"
-		    "released:released_nanousd$,doubtful:doubtful_nanousd$,"
-		    "held:held_nanousd$,"
-		    "period_start,"
-		    "period_end");
+		    json_object_get(reply, "values") != NULL
+			? "name,each,values#,limit:limit_nanousd$,"
+			  "spent:spent_nanousd$,leased:leased_nanousd$,"
+			  "held:held_nanousd$,period_start,period_end"
+			: "name,limit:limit_nanousd$,spent:spent_nanousd$,"
+			  "free:free_nanousd$,leased:leased_nanousd$,"
+			  "released:released_nanousd$,doubtful:doubtful_"
+			  "nanousd$,"
+			  "held:held_nanousd$,"
+			  "period_start,"
+			  "period_end");
 	}
 	json_decref(reply);
 	json_decref(list);
@@ -301,7 +307,7 @@ cmd_budget_events(struct cli *c, const struct cli_args *a)
 		show_json(c, reply);
 	else if (rc == 0)
 		show_list(c, json_object_get(reply, "items"),
-		    "at,budget,kind,percent#,limit:limit_nanousd$,"
+		    "at,budget,value,kind,percent#,limit:limit_nanousd$,"
 		    "spent:spent_nanousd$,forecast:forecast_nanousd$,"
 		    "amount:amount_nanousd$,period_start");
 	json_decref(reply);
@@ -321,6 +327,7 @@ cmd_budget_periods(struct cli *c, const struct cli_args *a)
 	client_encode(&path, a->pos[0]);
 	buf_addz(&path, "/periods");
 	client_query(&path, "limit", args_get(a, "limit"));
+	client_query(&path, "value", args_get(a, "value"));
 	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
 	if (rc == 0 && c->output == OUT_JSON)
 		show_json(c, reply);
@@ -330,6 +337,36 @@ cmd_budget_periods(struct cli *c, const struct cli_args *a)
 		    "spent:spent_nanousd$,free:free_nanousd$,"
 		    "held:held_nanousd$,carried:carried_in_nanousd$,"
 		    "late:corrections_in_nanousd$,closed_at");
+	json_decref(reply);
+	buf_release(&path);
+	return rc;
+}
+
+int
+cmd_budget_values(struct cli *c, const struct cli_args *a)
+{
+	const char *limit = args_get(a, "limit");
+	json_t *reply = NULL, *list = NULL;
+	struct buf path;
+	int rc;
+
+	buf_init(&path, 4096);
+	buf_addz(&path, "/v1/budgets/");
+	client_encode(&path, a->pos[0]);
+	buf_addz(&path, "/values");
+	if (args_has(a, "all")) {
+		rc = client_get_all(c, buf_cstr(&path), &list);
+	} else {
+		client_query(&path, "limit", limit != NULL ? limit : "50");
+		rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
+		list = json_incref(json_object_get(reply, "items"));
+	}
+	if (rc == 0)
+		show_list(c, list,
+		    "value,limit:limit_nanousd$,spent:spent_nanousd$,"
+		    "free:free_nanousd$,leased:leased_nanousd$,"
+		    "held:held_nanousd$,first_seen");
+	json_decref(list);
 	json_decref(reply);
 	buf_release(&path);
 	return rc;
@@ -373,8 +410,8 @@ cmd_budget_increase(struct cli *c, const struct cli_args *a)
 		return err_set(
 		    &c->err, ERR_USAGE, "--until and --reason are required");
 	return budget_move(c, a->pos[0], "/increase",
-	    json_pack("{s:s, s:s, s:s}", "amount_usd", a->pos[1], "until",
-		until, "reason", reason));
+	    json_pack("{s:s, s:s, s:s, s:s*}", "amount_usd", a->pos[1], "until",
+		until, "reason", reason, "value", args_get(a, "value")));
 }
 
 int
@@ -413,6 +450,9 @@ cmd_budget_doubt(struct cli *c, const struct cli_args *a)
 		json_object_set_new(body, "agent", json_string(a->pos[1]));
 		json_object_set_new(body, "boot_epoch", json_string(a->pos[2]));
 	}
+	if (args_has(a, "value"))
+		json_object_set_new(
+		    body, "value", json_string(args_get(a, "value")));
 	if (args_has(a, "period-start"))
 		json_object_set_new(body, "period_start",
 		    json_string(args_get(a, "period-start")));

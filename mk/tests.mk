@@ -3,7 +3,8 @@
 ##@ Testing
 
 # tests/unit/<area>/**/test_x.c is a program; other .c files of an area are
-# helpers linked into each test of it; tests/unit/support/ into every test.
+# helpers linked into each test of it (area system: those of controlplane);
+# tests/unit/support/ into every test.
 RESULTS ?= $(B)/results
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 SUITE = HG_BIN='$(abspath $(B))/bin' RESULTS='$(RESULTS)' JOBS='$(JOBS)' \
@@ -24,7 +25,7 @@ UNIT_WRAP := $(if $(SUPPORT_OBJ),$(patsubst %,-Wl$(comma)--wrap=%,\
 
 define unit_area
 HELP_$(1) := $$(call obj,$$(filter-out $$(UNIT_SRC),\
-	$$(filter tests/unit/$(1)/%,$$(SRC_unit))))
+	$$(filter tests/unit/$(1:system=controlplane)/%,$$(SRC_unit))))
 $$(filter $$(B)/unit/$(1)/%,$$(UNIT_BIN)): $$(B)/unit/%: \
 		$$(B)/obj/tests/unit/%.o $$(HELP_$(1)) $$(SUPPORT_OBJ) \
 		$$(call lib,$$(NEED_$(1)))

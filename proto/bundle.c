@@ -24,6 +24,8 @@ item_schema_minor(const Hg__Item *m)
 {
 	const Hg__Budget *b = m->budget;
 
+	if (b != NULL && b->each != NULL && b->each[0] != '\0')
+		return 2;
 	if (b != NULL && (b->model_uid != 0 || b->provider_uid != 0 ||
 			     b->route_uid != 0 || b->n_tags > 0))
 		return 1;

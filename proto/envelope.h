@@ -31,9 +31,9 @@
 #define ENVELOPE_CONTROL     "control" /* sender of the control plane */
 
 /* Minor 1: price lines by tier and size of input, budgets that count a part of
- * the requests (item_schema_minor()). */
+ * the requests. Minor 2: budgets for each value (item_schema_minor()). */
 #define PROTO_SCHEMA_MAJOR 1u
-#define PROTO_SCHEMA_MINOR 1u
+#define PROTO_SCHEMA_MINOR 2u
 
 #define SIGN_PUBLIC_LEN 32 /* Ed25519 */
 #define SIGN_SECRET_LEN 64

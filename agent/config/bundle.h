@@ -40,6 +40,9 @@ struct b_tenant {
 struct b_filter {
 	uint64_t route_uid, provider_uid, model_uid;
 	const struct tags *tags; /* common/tags.h */
+	/* Of a budget for each value: the tag whose values they are; else
+	 * empty. */
+	struct str each;
 };
 
 struct b_key {

@@ -209,7 +209,7 @@ owner_add_filter(
 	struct b_filter *own;
 
 	if (o->filters == NULL && f->route_uid == 0 && f->provider_uid == 0 &&
-	    f->model_uid == 0 && f->tags == NULL)
+	    f->model_uid == 0 && f->tags == NULL && f->each.len == 0)
 		return 0;
 	own = arena_zalloc(
 	    &c->p->arena, BUNDLE_MAX_BUDGETS * sizeof(struct b_filter));

@@ -5,6 +5,7 @@
  */
 #include "agent/ctl/ctl_priv.h"
 #include "agent/metrics.h"
+#include "agent/money/lease_value.h"
 #include "common/log.h"
 #include "common/version.h"
 
@@ -148,12 +149,32 @@ heartbeat_rates(struct ctl *c)
 	metric_add(m, (int64_t)lapses - metric_value(m));
 }
 
+/* Counters about leases. */
+static void
+heartbeat_leases(struct ctl *c)
+{
+	struct metric_set *set = c->opt.agent->metrics;
+	uint64_t grants, recalls, values, refused;
+	struct metric_series *m;
+
+	if (set == NULL)
+		return;
+	lease_table_counts(c->opt.leases, &grants, &recalls);
+	lease_value_counts(c->opt.leases, &values, &refused);
+	m = metric_series(set, AM_LEASE_GRANTS, NULL, 0);
+	metric_add(m, (int64_t)grants - metric_value(m));
+	m = metric_series(set, AM_LEASE_RECALLS, NULL, 0);
+	metric_add(m, (int64_t)recalls - metric_value(m));
+	m = metric_series(set, AM_BUDGET_VALUES, NULL, 0);
+	metric_add(m, (int64_t)values - metric_value(m));
+	m = metric_series(set, AM_VALUES_REFUSED, NULL, 0);
+	metric_add(m, (int64_t)refused - metric_value(m));
+}
+
 static void
 heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
 {
 	struct agent *a = c->opt.agent;
-	uint64_t grants, recalls;
-
 	bool wake = lease_table_reply(
 	    c->opt.leases, sent, clock_mono(a->clock), r->grants, r->n_grants);
 
@@ -162,15 +183,7 @@ heartbeat_reply(struct ctl *c, const Hg__HeartbeatReply *r, int64_t sent)
 		    clock_mono(a->clock), r->rates, r->n_rates);
 	if (wake)
 		agent_wake_all(a);
-	lease_table_counts(c->opt.leases, &grants, &recalls);
-	if (a->metrics != NULL) {
-		struct metric_series *m =
-		    metric_series(a->metrics, AM_LEASE_GRANTS, NULL, 0);
-
-		metric_add(m, (int64_t)grants - metric_value(m));
-		m = metric_series(a->metrics, AM_LEASE_RECALLS, NULL, 0);
-		metric_add(m, (int64_t)recalls - metric_value(m));
-	}
+	heartbeat_leases(c);
 	heartbeat_rates(c);
 	ctl_set_interval(c, r->heartbeat_ms);
 	if (r->latest_version > c->latest_version)

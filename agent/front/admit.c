@@ -226,6 +226,10 @@ admit_wait(struct request *r)
 static void
 admit_park(struct request *r, struct budget_cell *cell)
 {
+	if (atomic_load_explicit(&cell->each, memory_order_relaxed)) {
+		admit_busy(r, cell, "full"); /* no room for its value */
+		return;
+	}
 	if (lease_silent(cell, r->f->loop.mono)) {
 		if (!admit_smaller(r, cell))
 			admit_busy(r, cell, "silent");
@@ -263,8 +267,10 @@ static unsigned
 admit_path(const struct request *r, struct budget_cell **path)
 {
 	const struct b_deployment *d = r->att.dep;
-	struct b_filter what = {
-	    r->route->uid, d->provider->uid, d->model->uid, &r->tags};
+	struct b_filter what = {.route_uid = r->route->uid,
+	    .provider_uid = d->provider->uid,
+	    .model_uid = d->model->uid,
+	    .tags = &r->tags};
 
 	return lease_path(r->key, &what, path);
 }

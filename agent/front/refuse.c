@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "agent/front/front.h"
+#include "agent/money/lease_value.h"
+
+#define NAME_WITH_VALUE 420 /* 255 and 128 bytes, and the brackets */
 
 static void
 refuse_advice(struct answer *a, int code)
@@ -155,50 +158,114 @@ refuse_short(const struct request *r, const struct budget_cell *cell)
 							: STR("limit");
 }
 
+/* "acme.users", of a value "acme.users[alice]": it is the caller's own. */
+static void
+refuse_budget_name(const struct budget_cell *cell, char *dst, size_t cap)
+{
+	struct str value = lease_value_text(cell);
+
+	if (value.p == NULL)
+		(void)snprintf(dst, cap, "%.*s", STR_ARG(cell->name));
+	else
+		(void)snprintf(dst, cap, "%.*s[%.*s]", STR_ARG(cell->name),
+		    STR_ARG(value));
+}
+
+/* Is it refused because there is no room for its value? */
+static bool
+refuse_is_full(
+    const struct budget_cell *cell, char *text, size_t cap, const char *name)
+{
+	if (atomic_load_explicit(&cell->each, memory_order_relaxed))
+		(void)snprintf(text, cap,
+		    "Budget %s cannot count one more value now: this agent "
+		    "keeps as many as it may (--budget-values). Please try "
+		    "again.",
+		    name);
+	else if (lease_value_is_refused(cell))
+		(void)snprintf(text, cap,
+		    "Budget %s cannot be opened: the budget counts as many "
+		    "values as it may (max_values).",
+		    name);
+	else
+		return false;
+	return true;
+}
+
+/* What a refusal says of its budget. */
+struct refused_budget {
+	char limit[32], spent[32], reset[40]; /* reset "" = never */
+	bool over, silent;
+};
+
+static void
+refuse_budget_text(const struct budget_cell *cell,
+    const struct refused_budget *f, const char *name, char *text, size_t cap)
+{
+	if (refuse_is_full(cell, text, cap, name))
+		return;
+	(void)snprintf(text, cap, "%s %s %s: %s of %s USD are spent%s%s.%s",
+	    f->over	? "Budget"
+	    : f->silent ? "This gateway holds too little of budget"
+			: "The rest of budget",
+	    name,
+	    f->over	? "is exhausted"
+	    : f->silent ? "and its control plane does not answer"
+			: "is in use by requests in flight",
+	    f->spent, f->limit, f->reset[0] != '\0' ? "; it resets at " : "",
+	    f->reset, f->over ? "" : " Please try again.");
+}
+
+/* The members of the error that programs read. */
+static void
+refuse_budget_json(const struct budget_cell *cell,
+    const struct refused_budget *f, char *extra, size_t cap)
+{
+	struct buf b;
+
+	buf_init(&b, cap - 1);
+	(void)buf_addz(&b, ",\"headgate\":{\"budget\":");
+	(void)buf_add_json(&b, cell->name);
+	if (lease_value_text(cell).p != NULL) {
+		(void)buf_addz(&b, ",\"value\":");
+		(void)buf_add_json(&b, lease_value_text(cell));
+	}
+	(void)buf_addz(&b, ",\"scope\":");
+	(void)buf_add_json(&b, name_root(cell->name));
+	(void)buf_addf(&b, ",\"limit_usd\":\"%s\",\"spent_usd\":\"%s\"",
+	    f->limit, f->spent);
+	if (f->reset[0] != '\0')
+		(void)buf_addf(&b, ",\"resets_at\":\"%s\"}", f->reset);
+	else
+		(void)buf_addz(&b, ",\"resets_at\":null}");
+	(void)snprintf(extra, cap, "%s", buf_cstr(&b));
+	buf_release(&b);
+}
+
 void
 refuse_budget(struct request *r, int code, const struct budget_cell *cell)
 {
-	bool over = code == ERR_BUDGET_EXHAUSTED;
-	bool silent = !over && lease_silent(cell, r->f->loop.mono);
-	char text[512], extra[640], limit[32], spent[32], reset[40];
+	struct refused_budget f = {.over = code == ERR_BUDGET_EXHAUSTED};
+	char text[768], extra[2048], name[NAME_WITH_VALUE];
 	int64_t at =
 	    atomic_load_explicit(&cell->reset_at, memory_order_relaxed);
 	struct str label[2];
-	struct buf b;
 
-	money_format(budget_limit(cell), limit);
+	f.silent = !f.over && lease_silent(cell, r->f->loop.mono);
+	money_format(budget_limit(cell), f.limit);
 	money_format(
-	    atomic_load_explicit(&cell->spent, memory_order_relaxed), spent);
-	reset[0] = '\0';
+	    atomic_load_explicit(&cell->spent, memory_order_relaxed), f.spent);
 	if (at > 0 && at < INT64_MAX)
-		time_format(at, 0, reset);
-	buf_init(&b, sizeof(extra) - 1);
-	(void)buf_addz(&b, ",\"headgate\":{\"budget\":");
-	(void)buf_add_json(&b, cell->name);
-	(void)buf_addz(&b, ",\"scope\":");
-	(void)buf_add_json(&b, name_root(cell->name));
-	(void)buf_addf(
-	    &b, ",\"limit_usd\":\"%s\",\"spent_usd\":\"%s\"", limit, spent);
-	if (reset[0] != '\0')
-		(void)buf_addf(&b, ",\"resets_at\":\"%s\"}", reset);
-	else
-		(void)buf_addz(&b, ",\"resets_at\":null}");
-	(void)snprintf(extra, sizeof(extra), "%s", buf_cstr(&b));
-	buf_release(&b);
-	(void)snprintf(text, sizeof(text),
-	    "%s %.*s %s: %s of %s USD are spent%s%s.%s",
-	    over     ? "Budget"
-	    : silent ? "This gateway holds too little of budget"
-		     : "The rest of budget",
-	    STR_ARG(cell->name),
-	    over     ? "is exhausted"
-	    : silent ? "and its control plane does not answer"
-		     : "is in use by requests in flight",
-	    spent, limit, reset[0] != '\0' ? "; it resets at " : "", reset,
-	    over ? "" : " Please try again.");
+		time_format(at, 0, f.reset);
+	refuse_budget_json(cell, &f, extra, sizeof(extra));
+	refuse_budget_name(cell, name, sizeof(name));
+	refuse_budget_text(cell, &f, name, text, sizeof(text));
 	refuse_prepare(r, code, NULL, text, extra[0] != '\0' ? extra : NULL);
+	/* The value is for nobody but the caller. */
 	(void)snprintf(
 	    r->refused_by, sizeof(r->refused_by), "%.*s", STR_ARG(cell->name));
+	refuse_budget_text(
+	    cell, &f, r->refused_by, r->reason, sizeof(r->reason));
 	label[0] = str_of(err_name(code));
 	label[1] = refuse_short(r, cell);
 	metric_add(

@@ -16,6 +16,7 @@
 #include "agent/front/front.h"
 #include "agent/front/lower.h"
 #include "agent/front/places.h"
+#include "agent/money/lease_value.h"
 #include "proto/headgate.pb-c.h"
 #include "proto/held.h"
 
@@ -452,6 +453,25 @@ settle_attempt(struct request *r, const struct up_result *res, bool complete)
 	att->state = ATT_NONE;
 }
 
+/* A budget of the key; of one for each value the cell of the request's, when
+ * its uid is known. */
+static const struct budget_cell *
+settle_budget(const struct request *r, unsigned i)
+{
+	struct budget_cell *of = r->key->budgets[i], *c;
+	struct str value = STR("");
+
+	if (r->key->filters == NULL || r->key->filters[i].each.len == 0)
+		return of;
+	if (!tags_get(&r->tags, r->key->filters[i].each, &value))
+		value = STR("");
+	c = lease_value_find(of, value);
+	return c != NULL && atomic_load_explicit(
+				&c->current, memory_order_acquire) != NULL
+		   ? c
+		   : of;
+}
+
 static void
 settle_explain_budgets(const struct request *r, struct explain_entry *e)
 {
@@ -462,7 +482,7 @@ settle_explain_budgets(const struct request *r, struct explain_entry *e)
 
 	for (i = 0; i < r->key->n_budgets; i++) {
 		b = &e->budgets[e->n_budgets++];
-		c = r->key->budgets[i];
+		c = settle_budget(r, i);
 		b->uid = c->uid;
 		b->limit = budget_limit(c);
 		b->soft = c->soft;

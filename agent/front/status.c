@@ -98,11 +98,15 @@ status_readyz(struct status *s, struct answer *a, bool verbose)
 static void
 metrics_lease(void *ctx, const struct lease_shown *v)
 {
-	struct metric_set *m = ctx;
+	struct metric_series *s;
 
-	if (!v->old)
-		metric_gauge_set(
-		    metric_series(m, AM_LEASE_LEFT, &v->name, 1), v->left);
+	if (v->old)
+		return;
+	s = metric_series(ctx, AM_LEASE_LEFT, &v->name, 1);
+	if (v->of_value) /* the sum of all; their budget came before */
+		metric_add(s, v->left);
+	else
+		metric_gauge_set(s, v->left);
 }
 
 static void

@@ -14,6 +14,7 @@
  */
 #include "agent/money/lease.h"
 
+#include "agent/money/lease_value.h"
 #include "common/err.h"
 #include "common/tags.h"
 
@@ -199,6 +200,20 @@ filter_takes(const struct b_filter *f, const struct b_filter *what)
 		   (what->tags != NULL && tags_have(what->tags, f->tags)));
 }
 
+/* The cell of the request's value; the budget's own when there is no room for
+ * the value, on which nobody can reserve. */
+static struct budget_cell *
+path_value(struct budget_cell *of, struct str each, const struct b_filter *what)
+{
+	struct budget_cell *c;
+	struct str value = STR("");
+
+	if (what->tags != NULL && !tags_get(what->tags, each, &value))
+		value = STR("");
+	c = lease_value_cell(of, value);
+	return c != NULL ? c : of;
+}
+
 unsigned
 lease_path(const struct b_key *key, const struct b_filter *what,
     struct budget_cell **path)
@@ -206,10 +221,16 @@ lease_path(const struct b_key *key, const struct b_filter *what,
 	unsigned n = 0;
 
 	MUST(key->n_budgets <= BUNDLE_MAX_BUDGETS);
-	for (unsigned i = 0; i < key->n_budgets; i++)
-		if (key->filters == NULL ||
-		    filter_takes(&key->filters[i], what))
-			path[n++] = key->budgets[i];
+	for (unsigned i = 0; i < key->n_budgets; i++) {
+		const struct b_filter *f =
+		    key->filters == NULL ? NULL : &key->filters[i];
+
+		if (f != NULL && !filter_takes(f, what))
+			continue;
+		path[n++] = f != NULL && f->each.len > 0
+				? path_value(key->budgets[i], f->each, what)
+				: key->budgets[i];
+	}
 	return n;
 }
 
@@ -338,6 +359,9 @@ lease_verdict(struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
 	int64_t hope = 0, busy = 0, going;
 
 	lease_want_least(cell, amount);
+	if (lease_value_is_refused(cell) &&
+	    atomic_load_explicit(&cell->reply_gen, memory_order_acquire) > gen)
+		return LEASE_BUSY;
 	if (atomic_load_explicit(&cell->reply_gen, memory_order_acquire) <=
 		gen ||
 	    !atomic_load_explicit(&cell->exhausted, memory_order_relaxed))

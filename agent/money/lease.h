@@ -46,8 +46,11 @@ struct lease {
 	bool tail;	/* control plane asks to give rests back at once */
 };
 
+struct lease_value;
+struct lease_values;
+
 struct budget_cell {
-	uint64_t uid;
+	uint64_t uid;	 /* 0 = not known yet, of a value */
 	struct str name; /* owned by the registry, lives for ever */
 	_Atomic int64_t limit;
 	_Atomic bool soft;    /* never blocks */
@@ -107,6 +110,11 @@ struct budget_cell {
 	int64_t ask_until;
 	struct lease *old;   /* superseded periods */
 	uint64_t generation; /* of the last bundle that named it */
+	/* Budgets for each value, see lease_value.h. */
+	struct lease_values *values;
+	struct lease_value *value; /* it is the cell of this one; or NULL */
+	struct lease_value *fresh; /* the next one that no table has yet */
+	_Atomic bool each;	   /* counts by value: has no lease itself */
 };
 
 /* Any. The limit of the current period, with all that was added to it, as the

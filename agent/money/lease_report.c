@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "agent/money/lease_table_priv.h"
+#include "agent/money/lease_value.h"
 #include "common/err.h"
 
 #define YOUNG_REQUESTS 16
@@ -325,6 +326,8 @@ lease_cell_urgent(struct budget_cell *c)
 {
 	struct lease *l = atomic_load(&c->current);
 
+	if (!lease_value_may_ask(c))
+		return false;
 	return atomic_load(&c->want_total) > 0 || atomic_load(&c->refill) ||
 	       c->hinted ||
 	       (l != NULL && (l->returned != l->sent_returned ||
@@ -422,6 +425,8 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 	Hg__LeaseReport *r;
 	int rc;
 
+	if (!lease_value_may_ask(c))
+		return 0;
 	l = cell_upkeep(t, c, now, kind);
 	if (!cell_skips(t, c, now, kind) &&
 	    (c->unanswered || (kind != REPORT_URGENT && c->ask_until != 0) ||
@@ -431,6 +436,7 @@ table_report_cell(struct lease_table *t, struct budget_cell *c, int64_t now,
 		if (rc != 0)
 			return rc;
 		c->sent_mono = now;
+		lease_value_ask(c, r);
 		report_demand(t, r, c, pooled);
 	}
 	c->hinted = false;
@@ -443,6 +449,9 @@ table_report(struct lease_table *t, int64_t now, enum report_kind kind,
 {
 	size_t at = t->cursor;
 
+	lease_values_upkeep(t, now);
+	if (kind != REPORT_URGENT)
+		lease_values_allow(t);
 	list->cap = 2 * t->n_cells + 16; /* what is left over comes next time */
 	if (list->cap > t->tuning.max_reports)
 		list->cap = t->tuning.max_reports;

@@ -5,8 +5,10 @@
  * lease_report.c; what a grant means in table_grant().
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/money/lease_table_priv.h"
+#include "agent/money/lease_value.h"
 #include "common/err.h"
 
 const struct lease_tuning lease_tuning_default = {
@@ -15,6 +17,7 @@ const struct lease_tuning lease_tuning_default = {
     .recycle_ns = 600 * NS_PER_S,
     .silent_ns = LEASE_SILENT_NS,
     .max_reports = 20000,
+    .max_values = 10000,
 };
 
 struct lease_table *
@@ -25,6 +28,11 @@ lease_table_new(const struct lease_tuning *tuning)
 	if (t == NULL)
 		return NULL;
 	t->tuning = tuning != NULL ? *tuning : lease_tuning_default;
+	t->values = lease_values_new(t->tuning.max_values);
+	if (t->values == NULL) {
+		free(t);
+		return NULL;
+	}
 	pthread_mutex_init(&t->lock, NULL);
 	return t;
 }
@@ -45,11 +53,13 @@ lease_table_free(struct lease_table *t)
 			free(l);
 			l = next;
 		}
-		free((void *)(uintptr_t)c->name.p);
+		if (c->value == NULL)
+			free((void *)(uintptr_t)c->name.p);
 		free(c);
 	}
 	free(t->cells);
 	free(t->index);
+	lease_values_free(t->values);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
@@ -67,12 +77,12 @@ table_slot(const struct lease_table *t, uint64_t uid)
 	}
 }
 
-static struct budget_cell *
-table_find(const struct lease_table *t, uint64_t uid)
+struct budget_cell *
+lease_table_look(const struct lease_table *t, uint64_t uid)
 {
 	uint32_t at;
 
-	if (t->n_index == 0)
+	if (t->n_index == 0 || uid == 0)
 		return NULL;
 	at = t->index[table_slot(t, uid)];
 	return at == 0 ? NULL : t->cells[at - 1];
@@ -101,11 +111,34 @@ table_grow(struct lease_table *t)
 		free(t->index);
 		t->index = index;
 		t->n_index = n;
-		for (size_t i = 0; i < t->n_cells; i++)
-			t->index[table_slot(t, t->cells[i]->uid)] =
-			    (uint32_t)i + 1;
+		lease_table_reindex(t);
 	}
 	return 0;
+}
+
+void
+lease_table_bind(struct lease_table *t, size_t at)
+{
+	t->index[table_slot(t, t->cells[at]->uid)] = (uint32_t)at + 1;
+}
+
+void
+lease_table_reindex(struct lease_table *t)
+{
+	memset(t->index, 0, t->n_index * sizeof(*t->index));
+	for (size_t i = 0; i < t->n_cells; i++)
+		if (t->cells[i]->uid != 0)
+			lease_table_bind(t, i);
+}
+
+int
+lease_table_push(struct lease_table *t, struct budget_cell *c)
+{
+	int rc = table_grow(t);
+
+	if (rc == 0)
+		t->cells[t->n_cells++] = c;
+	return rc;
 }
 
 static struct budget_cell *
@@ -127,6 +160,7 @@ table_add(struct lease_table *t, uint64_t uid, struct str name)
 	c->silent_since = &t->silent_since;
 	c->silent_ns = t->tuning.silent_ns;
 	c->name = str_make(copy, name.len);
+	c->values = t->values;
 	t->cells[t->n_cells] = c;
 	t->index[table_slot(t, uid)] = (uint32_t)++t->n_cells;
 	return c;
@@ -138,7 +172,7 @@ lease_table_cell(struct lease_table *t, uint64_t uid, struct str name)
 	struct budget_cell *c;
 
 	pthread_mutex_lock(&t->lock);
-	c = table_find(t, uid);
+	c = lease_table_look(t, uid);
 	if (c == NULL)
 		c = table_add(t, uid, name);
 	pthread_mutex_unlock(&t->lock);
@@ -151,7 +185,7 @@ lease_table_find(struct lease_table *t, uint64_t uid)
 	struct budget_cell *c;
 
 	pthread_mutex_lock(&t->lock);
-	c = table_find(t, uid);
+	c = lease_table_look(t, uid);
 	pthread_mutex_unlock(&t->lock);
 	return c;
 }
@@ -173,12 +207,20 @@ lease_table_publish(
 			c->rest_until = 0; /* it may not be plenty now */
 		atomic_store(&c->limit, v[i].limit);
 		atomic_store(&c->soft, v[i].soft);
+		atomic_store(&c->each, v[i].filter.each.len > 0);
 		atomic_store(&c->deleted, false);
 		c->generation = t->generation;
 	}
-	for (size_t i = 0; i < t->n_cells; i++)
-		if (t->cells[i]->generation != t->generation)
-			atomic_store(&t->cells[i]->deleted, true);
+	for (size_t i = 0; i < t->n_cells; i++) {
+		struct budget_cell *c = t->cells[i];
+
+		if (c->value != NULL) {
+			if (c->value->of != NULL) /* which stands before it */
+				lease_value_follow(c);
+		} else if (c->generation != t->generation) {
+			atomic_store(&c->deleted, true);
+		}
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -314,7 +356,7 @@ static bool
 table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
     int64_t now)
 {
-	struct budget_cell *c = table_find(t, g->budget_uid);
+	struct budget_cell *c = lease_table_look(t, g->budget_uid);
 	struct lease *l, *old;
 
 	if (c == NULL || g->granted < 0)
@@ -396,9 +438,12 @@ lease_table_reply(struct lease_table *t, int64_t sent_mono, int64_t mono_now,
 	bool wake = false;
 
 	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; i < n; i++)
-		if (table_grant(t, grants[i], sent_mono, mono_now))
+	for (size_t i = 0; i < n; i++) {
+		if (grants[i]->each_uid != 0
+			? lease_value_answer(t, grants[i], mono_now)
+			: table_grant(t, grants[i], sent_mono, mono_now))
 			wake = true;
+	}
 	table_answered(t, true);
 	atomic_store(&t->silent_since, 0);
 	pthread_mutex_unlock(&t->lock);
@@ -432,7 +477,7 @@ lease_table_hint(struct lease_table *t, uint64_t uid)
 	bool yes;
 
 	pthread_mutex_lock(&t->lock);
-	c = table_find(t, uid);
+	c = lease_table_look(t, uid);
 	l = c == NULL ? NULL : atomic_load(&c->current);
 	yes = l != NULL && c->horizon_ns > 0 && atomic_load(&l->left) > 0 &&
 	      !atomic_load(&c->soft);
@@ -448,6 +493,7 @@ lease_table_urgent(struct lease_table *t)
 	bool yes = false;
 
 	pthread_mutex_lock(&t->lock);
+	lease_values_upkeep(t, 0);
 	for (size_t i = 0; i < t->n_cells && !yes; i++)
 		yes = lease_cell_urgent(t->cells[i]);
 	pthread_mutex_unlock(&t->lock);
@@ -505,7 +551,8 @@ view_fill(struct lease_shown *v, const struct budget_cell *c,
 	    .want_total = atomic_load(&c->want_total),
 	    .soft = atomic_load(&c->soft),
 	    .deleted = atomic_load(&c->deleted),
-	    .exhausted = atomic_load(&c->exhausted)};
+	    .exhausted = atomic_load(&c->exhausted),
+	    .of_value = c->value != NULL};
 	if (l == NULL)
 		return;
 	v->period_start = l->period_start;
@@ -529,9 +576,14 @@ lease_table_each(struct lease_table *t, int64_t mono_now,
 	for (size_t i = 0; i < t->n_cells; i++) {
 		const struct budget_cell *c = t->cells[i];
 
+		if (c->value != NULL && c->uid == 0 &&
+		    atomic_load(&c->want_total) == 0)
+			continue;
 		view_fill(&v, c, atomic_load(&c->current), mono_now);
 		each(ctx, &v);
 		for (struct lease *l = c->old; l != NULL; l = l->next) {
+			if (l->period_start == LEASE_NO_PERIOD)
+				continue;
 			view_fill(&v, c, l, mono_now);
 			each(ctx, &v);
 		}

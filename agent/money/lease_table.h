@@ -34,6 +34,7 @@ struct lease_tuning {
 	int64_t recycle_ns;	/* a told old lease is reused after this */
 	int64_t silent_ns;	/* no answer for that long: none comes soon */
 	size_t max_reports;	/* in one message */
+	size_t max_values; /* of budgets for each value, see lease_value.h */
 };
 extern const struct lease_tuning lease_tuning_default;
 
@@ -95,6 +96,7 @@ struct lease_shown {
 	int64_t limit, spent, period_start, period_end, granted, settled,
 	    returned, in_use, left, rate_per_s, want_total;
 	bool soft, deleted, exhausted, old, fenced;
+	bool of_value; /* the cell of a value: many have this name */
 };
 /* Calls each for every cell (period 0 when it has no lease) and old lease. */
 void lease_table_each(struct lease_table *t, int64_t mono_now,

@@ -33,7 +33,20 @@ struct lease_table {
 	 * are answered. Read by workers (lease_silent). */
 	_Atomic int64_t silent_since;
 	uint64_t n_grants, n_recalls, generation;
+	struct lease_values *values;
 };
+
+/* Of the leases of a value's cell that was recycled. */
+#define LEASE_NO_PERIOD INT64_C(-1)
+
+/* The cell of a uid, or NULL. */
+struct budget_cell *lease_table_look(const struct lease_table *t, uint64_t uid);
+/* One more cell, which has no uid yet. 0 or ERR_NOMEM. */
+int lease_table_push(struct lease_table *t, struct budget_cell *c) MUST_CHECK;
+/* Cell number `at` has a uid now, for which there is none. */
+void lease_table_bind(struct lease_table *t, size_t at);
+/* Cells lost their uids. */
+void lease_table_reindex(struct lease_table *t);
 
 /* Return up to amount of what is left to the control plane. */
 void lease_give_up(struct lease *l, int64_t amount);

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/err.h"
+#include "common/tags.h"
 
 enum period {
 	P_DAY = 1,
@@ -87,6 +88,72 @@ check_mode(const json_t *spec, const char *at, struct problems *p)
 		    : "has no meaning unless the mode is bounded");
 }
 
+static bool
+is_text(const json_t *spec, const char *field, const char *text)
+{
+	const char *z = json_string_value(json_object_get(spec, field));
+
+	return z != NULL && strcmp(z, text) == 0;
+}
+
+/* Which values have the limit for themselves. */
+static int
+check_each(const json_t *spec, const char *at, struct problems *p)
+{
+	struct str each = budget_each(spec);
+
+	if (json_object_get(spec, "each") == NULL)
+		return json_object_get(spec, "max_values") == NULL
+			   ? 0
+			   : bad(p, at, "max_values",
+				 "has no meaning without each");
+	if (each.len == 0)
+		return bad(p, at, "each",
+		    "must be user or tag:NAME, a name of 1 to 32 of a-z 0-9 . "
+		    "_ -");
+	if (json_object_get(json_object_get(spec, "tags"), each.p) != NULL ||
+	    (str_eqz(each, TAGS_USER) && json_object_get(spec, "user") != NULL))
+		return bad(p, at, "each",
+		    "has no meaning when only one value of it counts");
+	if (is_text(spec, "mode", "soft") ||
+	    is_text(spec, "period", "unlimited"))
+		return bad(p, at, "each",
+		    "needs a limit that holds: the mode must be hard or "
+		    "bounded, the period not unlimited");
+	return 0;
+}
+
+struct str
+budget_each(const json_t *spec)
+{
+	struct str each =
+	    str_of(json_is_string(json_object_get(spec, "each"))
+		       ? json_string_value(json_object_get(spec, "each"))
+		       : "");
+
+	if (str_eqz(each, TAGS_USER))
+		return each;
+	if (!str_starts(each, STR("tag:")))
+		return STR("");
+	each = str_make(each.p + 4, each.len - 4);
+	return tags_name_is_valid(each) && !str_eqz(each, TAGS_USER) ? each
+								     : STR("");
+}
+
+int
+budget_check_change(
+    const json_t *old, const json_t *spec, const char *at, struct problems *p)
+{
+	const json_t *a = json_object_get(old, "each");
+	const json_t *b = json_object_get(spec, "each");
+
+	if (old == NULL || (a == NULL && b == NULL) || json_equal(a, b))
+		return 0;
+	return bad(p, at, "each",
+	    "cannot be changed: make another budget, what was spent counts for "
+	    "the values of this one");
+}
+
 int
 budget_check(const json_t *spec, const char *at, struct problems *p)
 {
@@ -118,6 +185,8 @@ budget_check(const json_t *spec, const char *at, struct problems *p)
 		rc = bad(p, at, "to", "must be later than from");
 	if (rc == 0)
 		rc = check_mode(spec, at, p);
+	if (rc == 0)
+		rc = check_each(spec, at, p);
 	if (rc == 0 && json_object_get(spec, "carry_over_days") != NULL &&
 	    json_object_get(spec, "carry_over_usd") == NULL &&
 	    json_object_get(spec, "carry_over_percent") == NULL)

@@ -14,5 +14,12 @@
  * result is ERR_NOMEM or 0. */
 int budget_check(
     const json_t *spec, const char *at, struct problems *p) MUST_CHECK;
+/* Rules of a change from `old` (NULL when the budget is new). Likewise. */
+int budget_check_change(const json_t *old, const json_t *spec, const char *at,
+    struct problems *p) MUST_CHECK;
+
+/* The tag whose every value has the limit for itself ("user" for end users),
+ * NUL-ended, part of the spec; empty when all requests share the limit. */
+struct str budget_each(const json_t *spec);
 
 #endif

@@ -243,8 +243,8 @@ commit_specs(struct commit *c)
 			continue;
 		w->same = w->old != NULL && json_equal(w->old, w->spec);
 		if (!w->same)
-			rc = rules_check_change(
-			    w->ch->k, w->spec, w->secrets, w->ch->at, c->p);
+			rc = rules_check_change(w->ch->k, w->old, w->spec,
+			    w->secrets, w->ch->at, c->p);
 		w->bad = c->p->total != before;
 	}
 	return rc;

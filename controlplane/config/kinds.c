@@ -459,6 +459,21 @@ static const struct field_def fields_budget[] = {F_SCOPE,
 	.help = "Only requests count whose header x-headgate-tags has all of "
 		"these tags; absent means all.",
 	.example = "{\"feature\": \"search\"}"},
+    {.name = "each",
+	.type = FT_STRING,
+	.min = 4,
+	.max = 4 + TAGS_NAME_MAX,
+	.help = "Every value has the limit for itself: user (each end user) or "
+		"tag:NAME (each value of the tag); requests without one share "
+		"it. Fixed when the budget is made; absent means that all "
+		"requests share the limit.",
+	.example = "\"tag:customer\""},
+    {.name = "max_values",
+	.type = FT_INT,
+	.min = 1,
+	.max = 1000000,
+	.help = "With each: so many values are counted, requests with further "
+		"ones are refused; absent means 10000."},
     {.name = "limit_usd",
 	.type = FT_MONEY,
 	.max = INT64_C(1000000000) * INT64_C(1000000000),

@@ -226,11 +226,14 @@ rules_check(const struct kind_def *k, json_t *spec, const json_t *hidden,
 }
 
 int
-rules_check_change(const struct kind_def *k, const json_t *spec,
-    const json_t *hidden, const char *at, struct problems *p)
+rules_check_change(const struct kind_def *k, const json_t *old,
+    const json_t *spec, const json_t *hidden, const char *at,
+    struct problems *p)
 {
 	const struct rules r = {p, at};
 
+	if (k->kind == KIND_BUDGET)
+		return budget_check_change(old, spec, at, p);
 	if (k->kind == KIND_MODEL)
 		rules_priced(&r, spec);
 	if (k->kind == KIND_PROVIDER)

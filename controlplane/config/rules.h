@@ -22,8 +22,10 @@ int rules_check(const struct kind_def *k, json_t *spec, const json_t *hidden,
 
 /* More rules, for items that are new or change: a store of an older version
  * may hold items that break them, which must not stand in the way of a commit
- * that leaves them as they are. Problems go to p. 0 or ERR_NOMEM. */
-int rules_check_change(const struct kind_def *k, const json_t *spec,
-    const json_t *hidden, const char *at, struct problems *p) MUST_CHECK;
+ * that leaves them as they are. old: NULL when the item is new. Problems go to
+ * p. 0 or ERR_NOMEM. */
+int rules_check_change(const struct kind_def *k, const json_t *old,
+    const json_t *spec, const json_t *hidden, const char *at,
+    struct problems *p) MUST_CHECK;
 
 #endif

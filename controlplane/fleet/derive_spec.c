@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/money.h"
 #include "common/tags.h"
+#include "controlplane/config/budget.h"
 #include "controlplane/fleet/derive_internal.h"
 
 /* Everything one conversion needs. */
@@ -457,6 +458,7 @@ spec_budget(const struct spec *s, Hg__Item *m)
 		rc = spec_tags(s, b);
 	if (rc != 0)
 		return rc;
+	b->each = (char *)(uintptr_t)budget_each(spec).p;
 	return spec_scope(s, &b->scope_uid, &b->scope_kind);
 }
 

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "controlplane/fleet/fleet_internal.h"
 #include "controlplane/money/exchange.h"
+#include "controlplane/money/value.h"
 #include "controlplane/store/store_usage.h"
 
 #define ACKS_MAX	64
@@ -104,7 +105,8 @@ heartbeat_store(struct request *rq, const Hg__Heartbeat *m, struct exchange *x)
 		return 0;
 	rc = store_take(rq->f->o.store, &db, &rq->e);
 	if (rc == 0 && m->n_leases > 0)
-		rc = exchange_run(x, db, m->leases, m->n_leases, rq->a, &rq->e);
+		rc = value_exchange(
+		    x, db, m->leases, m->n_leases, rq->a, &rq->e);
 	if (rc == 0 && m->n_acks > 0)
 		rc = heartbeat_acks(rq, db, m);
 	store_give(db);

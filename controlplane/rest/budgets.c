@@ -5,26 +5,12 @@
  */
 #include <string.h>
 
-#include "controlplane/rest/call.h"
+#include "common/tags.h"
+#include "controlplane/rest/budget_find.h"
 #include "controlplane/rest/handlers.h"
 #include "controlplane/rest/money_json.h"
-#include "controlplane/store/store_config.h"
 #include "controlplane/store/store_lease.h"
-
-struct budget_item {
-	uint64_t uid;
-	json_t *spec;
-};
-
-static int
-budget_on_item(void *ctx, const struct store_item *it)
-{
-	struct budget_item *b = ctx;
-
-	b->uid = it->uid;
-	b->spec = json_text(it->spec);
-	return 0;
-}
+#include "controlplane/store/store_value.h"
 
 static int
 budget_on_lease(void *ctx, const struct lease_status *l)
@@ -74,18 +60,49 @@ budget_json(struct str name, json_t *spec, const struct budget_status *st,
 	return out;
 }
 
-int
-budget_status(struct rest_call *c)
+/* All values of a budget together; the limit is that of each. Takes leases. */
+static int
+budget_sum(struct rest_call *c, const struct budget_found *b, json_t *leases)
 {
-	struct budget_item b = {.uid = 0};
-	struct budget_status st;
-	json_t *leases = json_array(), *out;
+	struct budget_status st = {.budget_uid = b->uid};
+	struct value_sum sum;
+	json_t *out;
 	int rc;
 
-	rc = store_config_get(
-	    c->db, KIND_BUDGET, c->params[0], budget_on_item, &b, &c->e);
+	rc = store_value_sum(
+	    c->db, b->uid, clock_wall(c->o->clock), &sum, &c->e);
+	if (rc != 0) {
+		json_decref(leases);
+		return rc;
+	}
+	st.limit = sum.limit;
+	st.settled = sum.spent;
+	st.held = sum.held;
+	st.leased = sum.leased;
+	st.period_start = sum.start;
+	st.period_end = sum.end;
+	out = budget_json(c->params[0], b->spec, &st, leases);
+	(void)json_object_set_new(out, "free_nanousd", json_null());
+	(void)json_object_set(out, "each", json_object_get(b->spec, "each"));
+	(void)json_object_set_new(out, "values", json_integer(sum.n));
+	return rest_json(c, 200, out);
+}
+
+int
+budget_answer(struct rest_call *c, struct str value)
+{
+	struct budget_found b;
+	struct budget_status st;
+	json_t *leases = json_array(), *out;
+	int rc = budget_find(c, value, "value", &b);
+
+	if (rc == 0 && b.cell == 0) {
+		rc = budget_sum(c, &b, leases);
+		json_decref(b.spec);
+		return rc;
+	}
 	if (rc == 0)
-		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
+		rc = store_budget_status(c->db, b.cell, clock_wall(c->o->clock),
 		    &st, budget_on_lease, leases, &c->e);
 	if (rc != 0) {
 		json_decref(b.spec);
@@ -93,8 +110,19 @@ budget_status(struct rest_call *c)
 		return rc;
 	}
 	out = budget_json(c->params[0], b.spec, &st, leases);
+	if (b.each) {
+		(void)json_object_set(
+		    out, "each", json_object_get(b.spec, "each"));
+		(void)json_object_set_new(out, "value", json_strn(value));
+	}
 	json_decref(b.spec);
 	return rest_json(c, 200, out);
+}
+
+int
+budget_status(struct rest_call *c)
+{
+	return budget_answer(c, http_param(c->req, "value"));
 }
 
 static int
@@ -104,7 +132,7 @@ doubt_read(struct rest_call *c, struct doubt_decision *d)
 	int rc;
 
 	memset(d, 0, sizeof(*d));
-	rc = body_only(c, "agent boot_epoch action reason period_start");
+	rc = body_only(c, "agent boot_epoch action reason period_start value");
 	if (rc == 0)
 		rc = body_string(c, "agent", 64, false, &d->agent_id);
 	if (rc == 0)
@@ -133,24 +161,26 @@ doubt_read(struct rest_call *c, struct doubt_decision *d)
 int
 budget_doubt(struct rest_call *c)
 {
-	struct budget_item b = {.uid = 0};
+	struct budget_found b = {.uid = 0};
 	struct budget_status st;
 	struct doubt_decision d;
+	struct str value = STR_NULL;
 	int64_t amount = 0;
 	int rc = doubt_read(c, &d);
 
 	if (rc == 0)
-		rc = store_config_get(c->db, KIND_BUDGET, c->params[0],
-		    budget_on_item, &b, &c->e);
+		rc = body_string(c, "value", TAGS_USER_MAX, false, &value);
+	if (rc == 0)
+		rc = budget_find_one(c, value, "/value", &b);
 	json_decref(b.spec);
 	if (rc == 0 && d.period_start == 0) {
-		rc = store_budget_status(c->db, b.uid, clock_wall(c->o->clock),
+		rc = store_budget_status(c->db, b.cell, clock_wall(c->o->clock),
 		    &st, NULL, NULL, &c->e);
 		d.period_start = st.period_start;
 	}
 	if (rc != 0)
 		return rc;
-	d.budget_uid = b.uid;
+	d.budget_uid = b.cell;
 	d.author = str_of(c->who.name);
 	rc = store_doubt_decide(c->db, &d, &amount, &c->e);
 	if (rc != 0)

@@ -29,11 +29,14 @@ event_on_row(void *ctx, const struct budget_event *v)
 	}
 	p->n++;
 	p->last = v->id;
-	row = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o, "
-			"s:o}",
+	row = json_pack(
+	    "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:I, s:I, s:o, "
+	    "s:o}",
 	    "id", json_u64((uint64_t)v->id), "at", json_instant(v->at),
 	    "budget", json_strn(v->budget), "budget_uid",
-	    json_u64(v->budget_uid), "period_start",
+	    json_u64(v->budget_uid), "value",
+	    v->value.p != NULL ? json_strn(v->value) : json_null(),
+	    "period_start",
 	    v->period_start > 1 ? json_instant(v->period_start) : json_null(),
 	    "kind", json_strn(v->kind), "percent", v->percent, "limit_nanousd",
 	    (json_int_t)v->limit, "spent_nanousd", (json_int_t)v->spent,

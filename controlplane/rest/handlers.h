@@ -21,6 +21,8 @@ rest_handler agents_list, agents_get, agents_revoke, join_list, join_create,
 /* usage.c */
 rest_handler usage_list, usage_correct, usage_watermarks, usage_quarantine,
     budget_status, budget_doubt;
+/* values.c */
+rest_handler budget_values;
 /* budget_moves.c */
 rest_handler budget_increase, budget_transfer;
 /* events.c */

@@ -5,10 +5,9 @@
  */
 #include <stdio.h>
 
-#include "controlplane/rest/call.h"
+#include "controlplane/rest/budget_find.h"
 #include "controlplane/rest/handlers.h"
 #include "controlplane/store/store_budget.h"
-#include "controlplane/store/store_config.h"
 
 struct period_page {
 	json_t *list;
@@ -52,23 +51,18 @@ period_on_row(void *ctx, const struct budget_period_row *v)
 	return json_array_append_new(p->list, row) ? ERR_NOMEM : 0;
 }
 
-static int
-period_on_item(void *ctx, const struct store_item *it)
-{
-	*(uint64_t *)ctx = it->uid;
-	return 0;
-}
-
 int
 budget_periods(struct rest_call *c)
 {
 	struct period_page p = {.list = json_array()};
+	struct budget_found b;
 	char cursor[24], next[24] = "";
 	uint64_t before = INT64_MAX, uid = 0;
 	int limit = 0, rc;
 
-	rc = store_config_get(
-	    c->db, KIND_BUDGET, c->params[0], period_on_item, &uid, &c->e);
+	rc = budget_find_one(c, http_param(c->req, "value"), "value", &b);
+	json_decref(b.spec);
+	uid = b.cell;
 	if (rc == 0)
 		rc = query_limit(c, &limit);
 	if (rc == 0)

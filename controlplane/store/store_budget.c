@@ -37,12 +37,16 @@ store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
     int limit, budget_event_fn *fn, void *ctx, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT v.id, v.at, v.budget_uid, coalesce(i.name, ''), "
+	    "SELECT v.id, v.at, coalesce(x.budget_uid, v.budget_uid), "
+	    "coalesce(i.name, ''), "
 	    "v.period_start, v.kind, v.percent::bigint, v.limit_nano, "
 	    "v.spent_nano, coalesce(v.forecast_nano, -1), "
-	    "coalesce(v.amount_nano, -1) FROM budget_event v "
-	    "LEFT JOIN config_item i ON i.uid = v.budget_uid AND i.kind = 9 "
-	    "WHERE ($1::bigint = 0 OR v.budget_uid = $1::bigint) "
+	    "coalesce(v.amount_nano, -1), x.value FROM budget_event v "
+	    "LEFT JOIN budget_value x ON x.cell_uid = v.budget_uid "
+	    "LEFT JOIN config_item i ON i.kind = 9 "
+	    "AND i.uid = coalesce(x.budget_uid, v.budget_uid) "
+	    "WHERE ($1::bigint = 0 OR v.budget_uid = $1::bigint "
+	    "OR x.budget_uid = $1::bigint) "
 	    "AND ($2::bigint = 0 OR v.id < $2::bigint) "
 	    "ORDER BY v.id DESC LIMIT $3"};
 	struct db_rows *r = NULL;
@@ -62,7 +66,9 @@ store_budget_events(struct db *db, uint64_t budget_uid, int64_t before,
 		    .limit = db_i64(r, i, 7),
 		    .spent = db_i64(r, i, 8),
 		    .forecast = db_i64(r, i, 9),
-		    .amount = db_i64(r, i, 10)};
+		    .amount = db_i64(r, i, 10),
+		    .value =
+			db_is_null(r, i, 11) ? STR_NULL : db_str(r, i, 11)};
 
 		rc = fn(ctx, &ev);
 	}

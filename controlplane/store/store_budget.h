@@ -47,8 +47,9 @@ struct budget_event {
 	int64_t id, at, period_start, limit, spent;
 	int64_t amount;	   /* carried, -1 = none */
 	struct str budget; /* name; empty when it was deleted */
+	struct str value;  /* of one value's cell; .p NULL = of the budget */
 	uint64_t budget_uid;
-	struct str kind; /* threshold, forecast, closed, carry */
+	struct str kind; /* threshold, forecast, closed, carry, values */
 	int percent;
 	int64_t forecast; /* by the end of the period, -1 = none */
 };

@@ -8,7 +8,9 @@
 /* A budget for one model only, on a key that has another one. */
 START_TEST(test_filters)
 {
-	struct b_filter what = {W_ROUTE, W_PROVIDER, W_MODEL, NULL};
+	struct b_filter what = {.route_uid = W_ROUTE,
+	    .provider_uid = W_PROVIDER,
+	    .model_uid = W_MODEL};
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
 	struct tags tags = {.len = 0};
 	const struct b_key *k;
