@@ -273,6 +273,47 @@ START_TEST(test_carry_of_usage)
 }
 END_TEST
 
+#define ONCE(to)                                                     \
+	"{\"scope\":\"acme\",\"limit_usd\":\"0.000001\",\"period\":" \
+	"\"once\",\"from\":\"2065-02-03T00:00:00Z\",\"to\":\"" to "\"}"
+
+/* The end of a budget is put off after it was closed: it has one limit. */
+START_TEST(test_once_made_longer)
+{
+	struct budget_closing c;
+	struct asker a;
+
+	asker_open(&a, ONCE("2065-02-04T00:00:00Z"));
+	a.now = BEGIN + HOUR;
+	(void)asker_ask(&a, 700);
+	asker_charge(&a, BEGIN, 600);
+	a.spent = 600;
+	a.returned = 100;
+	(void)asker_ask(&a, 0);
+	a.now = BEGIN + DAY + BUDGET_CLOSE_SKEW_NS + 1000;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 1);
+	(void)lab_put(&a.l, 9, "acme.b", ONCE("2065-02-06T00:00:00Z"));
+	a.period = a.granted = a.spent = a.returned = 0;
+	ck_assert(asker_ask(&a, 401)->exhausted);
+	ck_assert_int_eq(asker_ask(&a, 400)->granted, 400);
+	ck_assert_int_eq(asker_status(&a).limit, 400);
+	/* late usage of the closed part is of the same limit */
+	asker_charge(&a, a.period, 400);
+	asker_charge(&a, BEGIN, 7);
+	ck_assert_int_eq(asker_status(&a).free, -7);
+	a.spent = 400;
+	/* and once more */
+	a.now = BEGIN + 3 * DAY + BUDGET_CLOSE_SKEW_NS + 1000;
+	IS(store_budget_close(a.l.store, a.now, &c, &e), 0);
+	ck_assert_int_eq(c.closed, 1);
+	(void)lab_put(&a.l, 9, "acme.b", ONCE("2065-02-09T00:00:00Z"));
+	a.period = a.granted = a.spent = a.returned = 0;
+	ck_assert(asker_ask(&a, 1)->exhausted);
+	asker_close(&a);
+}
+END_TEST
+
 static void
 bill(struct lab *l, char seq)
 {
@@ -432,6 +473,7 @@ main(void)
 	UNIT_ADD(s, test_transfer_from_closed);
 	UNIT_ADD(s, test_close_after_crash);
 	UNIT_ADD(s, test_carry_of_usage);
+	UNIT_ADD(s, test_once_made_longer);
 	UNIT_ADD(s, test_held_after_decision);
 	UNIT_ADD(s, test_absurd_usage);
 	return pgtest_run(s);
