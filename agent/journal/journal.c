@@ -40,16 +40,16 @@ journal_is_written(const struct journal_shard *s)
 	return s->usage.len == 0;
 }
 
-/* Memory for the usage of all that is in flight and one more, and for more
- * bytes. An intent of this turn, written behind the usage, takes the place of
+/* Memory for the usage of all that is in flight, of one more, and for another
+ * record. An intent of this turn, written behind the usage, takes the place of
  * its own usage: that withdraws it. */
 static int
-shard_keep_room(struct journal_shard *s, size_t more)
+shard_keep_room(struct journal_shard *s)
 {
 	static_assert(RECORD_INTENT_MAX <= RECORD_USAGE_MAX,
 	    "an intent fits where its usage does");
 	int rc = buf_reserve(
-	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX + more);
+	    &s->usage, (s->open.count + 2) * (size_t)RECORD_USAGE_MAX);
 
 	if (rc != 0)
 		s->usage.error = 0; /* what is in it stays good */
@@ -66,7 +66,7 @@ journal_intent(struct journal_shard *s, const struct journal_intent *i)
 	if (!journal_writable(s))
 		return ERR_JOURNAL_FULL;
 	/* So that nothing later can fail for want of memory. */
-	rc = shard_keep_room(s, 0);
+	rc = shard_keep_room(s);
 	if (rc != 0)
 		return rc;
 	len = record_encode_intent(record, i);
@@ -86,19 +86,17 @@ journal_intent(struct journal_shard *s, const struct journal_intent *i)
 static void
 shard_withdraw(struct journal_shard *s, const uint8_t *id)
 {
-	uint8_t *p = (uint8_t *)s->intents.data;
-	size_t left = s->intents.len, size;
+	struct str rest = buf_str(&s->intents);
+	struct record rec;
+	size_t at = 0;
 
-	while (left > 0) {
-		size = RECORD_HEADER + get_u32(p);
-		MUST(size <= left);
-		if (memcmp(p + RECORD_HEADER, id, RECORD_ID) == 0) {
-			memmove(p, p + size, left - size);
-			s->intents.len -= size;
+	while (record_next(&rest, &rec)) {
+		if (memcmp(rec.payload.p, id, RECORD_ID) == 0) {
+			memmove(s->intents.data + at, rest.p, rest.len);
+			s->intents.len = at + rest.len;
 			return;
 		}
-		p += size;
-		left -= size;
+		at = s->intents.len - rest.len;
 	}
 }
 
@@ -116,7 +114,7 @@ journal_usage(struct journal_shard *s, const struct journal_usage *u)
 	if (known && s->open.removed_turn == s->open.turn)
 		shard_withdraw(s, id);
 	if (!known &&
-	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s, 0) != 0)) {
+	    (s->usage.len > USAGE_KEPT_MAX || shard_keep_room(s) != 0)) {
 		journal_count(s->j, AM_SPOOL_DROPPED, 1);
 		return;
 	}
@@ -144,7 +142,7 @@ journal_lower(
 		return ERR_INVALID;
 	if (!journal_writable(s))
 		return ERR_JOURNAL_FULL;
-	rc = shard_keep_room(s, RECORD_LOWER_MAX);
+	rc = shard_keep_room(s);
 	if (rc != 0)
 		return rc;
 	len = record_encode_lower(record, i);
@@ -165,15 +163,11 @@ journal_lowered(const struct journal_shard *s)
 static void
 shard_drop_intents(struct journal_shard *s)
 {
-	const uint8_t *p = (const uint8_t *)s->intents.data;
-	size_t left = s->intents.len, size;
+	struct str rest = buf_str(&s->intents);
 	struct record rec;
 
-	while (left > 0 && record_parse(p, left, &rec, &size) == 0) {
+	while (record_next(&rest, &rec))
 		(void)intents_remove(&s->open, (const uint8_t *)rec.payload.p);
-		p += size;
-		left -= size;
-	}
 	buf_clear(&s->intents);
 	s->open.turn++;
 }
@@ -211,25 +205,23 @@ shard_read_unsynced(
 	struct io *io = s->j->opt.io;
 	uint64_t from = atomic_load(&bad->synced);
 	uint64_t to = atomic_load(&bad->flushed);
-	size_t end = b->len;
+	size_t left;
 
-	if (from < SEGMENT_HEADER)
-		from = SEGMENT_HEADER;
-	if (to <= from)
-		return;
-	end += (size_t)(to - from);
-	if (buf_reserve(b, (size_t)(to - from)) == 0)
-		while (b->len < end) {
+	from = from < SEGMENT_HEADER ? SEGMENT_HEADER : from;
+	left = (size_t)(to - from);
+	if (buf_reserve(b, left) == 0)
+		while (left > 0) {
 			ssize_t n = io->pread(io, bad->fd, b->data + b->len,
-			    end - b->len, (off_t)(to - (end - b->len)));
+			    left, (off_t)(to - left));
 
 			if (n == -EINTR)
 				continue;
 			if (n <= 0)
 				break;
 			b->len += (size_t)n;
+			left -= (size_t)n;
 		}
-	if (b->len < end)
+	if (left > 0)
 		journal_count_error(s->j, "rescue");
 }
 
@@ -255,16 +247,12 @@ shard_rescue(struct journal_shard *s, bool mark, struct buf *b)
 static uint64_t
 shard_first_seq(const struct buf *b, uint64_t none)
 {
-	const uint8_t *p = (const uint8_t *)b->data;
-	size_t left = b->len, size;
+	struct str rest = buf_str(b);
 	struct record rec;
 
-	while (left > 0 && record_parse(p, left, &rec, &size) == 0) {
+	while (record_next(&rest, &rec))
 		if (rec.type == RECORD_USAGE)
 			return rec.seq;
-		p += size;
-		left -= size;
-	}
 	return none;
 }
 
@@ -311,17 +299,16 @@ shard_discard(struct journal_shard *s, struct segment *seg)
 	free(seg);
 }
 
-/* The old segment was poisoned while the new one was being made: what it lost
- * must come before what follows, so the new one is not used either. */
+/* When the old segment was poisoned while the new one was being made, what it
+ * lost must come before what follows: the new one is not used either. */
 static void
-shard_check_old(
+shard_push(
     struct journal_shard *s, const struct segment *old, struct segment *seg)
 {
 	pthread_mutex_lock(&s->stream.lock);
-	if (atomic_load(&old->poisoned) && !old->rescued) {
-		atomic_store(&seg->synced, 0);
+	if (atomic_load(&old->poisoned) && !old->rescued)
 		atomic_store(&seg->poisoned, true);
-	}
+	stream_push_locked(&s->stream, seg);
 	pthread_mutex_unlock(&s->stream.lock);
 }
 
@@ -389,7 +376,6 @@ shard_rotate(struct journal_shard *s)
 	    shard_first_seq(&again, next), 0, &seg);
 	if (rc != 0)
 		goto out;
-	atomic_store(&seg->last_seq, next - 1);
 	s->cur = seg;
 	rc = shard_carry(s, &again);
 	if (rc != 0) {
@@ -399,8 +385,7 @@ shard_rotate(struct journal_shard *s)
 	}
 	if (poisoned)
 		shard_rescue(s, true, NULL);
-	stream_push(&s->stream, seg);
-	shard_check_old(s, old, seg);
+	shard_push(s, old, seg);
 	atomic_store(&old->sealed, true);
 	shard_written(s);
 out:

@@ -204,6 +204,18 @@ record_parse(const uint8_t *p, size_t n, struct record *ret, size_t *size)
 	return 0;
 }
 
+bool
+record_next(struct str *rest, struct record *ret)
+{
+	size_t size;
+
+	if (record_parse((const uint8_t *)rest->p, rest->len, ret, &size) != 0)
+		return false;
+	rest->p += size;
+	rest->len -= size;
+	return true;
+}
+
 /* Strict reader over a payload: an error sticks. */
 struct cursor {
 	const uint8_t *p, *end;

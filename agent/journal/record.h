@@ -61,6 +61,10 @@ size_t record_encode_lower(uint8_t *dst, const struct journal_intent *i);
 int record_parse(
     const uint8_t *p, size_t n, struct record *ret, size_t *size) MUST_CHECK;
 
+/* The first record of *rest, which then begins behind it; false when there is
+ * none. */
+bool record_next(struct str *rest, struct record *ret);
+
 /* The payload of an intent / of a usage record. ERR_CORRUPT: *ret is of no
  * use. */
 int record_decode_intent(

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/journal/acks.h"
 #include "agent/journal/store.h"
 #include "agent/metrics.h"
 #include "proto/headgate.pb-c.h"
@@ -28,18 +29,18 @@ struct replay {
 	struct journal *j;
 	struct journal_replay *found;
 	struct journal_stream *stream;
+	const struct acks *acks; /* of the last run */
 	struct intent_set open;
 	uint64_t last_seq; /* last usage record in order, or first - 1 */
 	uint64_t max_n;	   /* highest segment number */
 	bool any;	   /* last_seq is set */
 	bool rot;	   /* a hole or a bad middle: rewrite */
-	bool torn;	   /* the last segment read ended in a torn tail */
 };
 
 /* ---- finding the segments ------------------------------------------------ */
 
 struct replay_list {
-	struct journal *j;
+	struct acks *acks;
 	struct segment_head *v;
 	size_t n, cap;
 };
@@ -84,7 +85,7 @@ static void
 replay_usage(struct replay *r, struct segment *seg, const struct record *rec)
 {
 	(void)intents_remove(&r->open, (const uint8_t *)rec->payload.p);
-	if (!r->any) { /* the head is lost: begin where the records do */
+	if (!r->any) { /* nobody knows better: begin where the records do */
 		r->any = true;
 		r->last_seq = rec->seq - 1;
 		seg->head.first_seq = rec->seq;
@@ -160,7 +161,6 @@ replay_records(struct replay *r, struct segment *seg, struct segment_reader *in)
 				continue;
 			}
 			if (rc == ERR_END) {
-				r->torn = true;
 				r->found->torn++;
 				in->off = end;
 			}
@@ -195,6 +195,11 @@ replay_head(struct replay *r, struct segment *seg, struct segment_reader *in,
 		return rc; /* never destroy what we do not understand */
 	if (!is_last || in->limit > SEGMENT_HEADER)
 		r->rot = true;
+	if (!r->any) { /* what was in front of it went when it was shipped */
+		r->last_seq =
+		    acks_get(r->acks, seg->head.epoch, seg->head.shard);
+		r->any = r->last_seq > 0 || seg->head.n == 1;
+	}
 	seg->head.first_seq = r->any ? r->last_seq + 1 : 0;
 	segment_reader_seek(in, SEGMENT_HEADER);
 	r->found->torn++;
@@ -403,20 +408,18 @@ replay_quarantine(struct replay *r, struct segment *seg)
 		r->found->quarantined++;
 }
 
-/* Drop segments before `keep` (NULL = none kept) from the stream; damaged
- * files are moved aside, superseded ones too. */
+/* Drop segments before `keep` from the stream; damaged files are moved aside,
+ * superseded ones too. */
 static void
 replay_set_aside(struct replay *r, const struct segment *keep)
 {
-	while (r->stream->first != NULL && r->stream->first != keep) {
+	while (r->stream->first != keep) {
 		struct segment *seg = r->stream->first;
 
 		replay_quarantine(r, seg);
 		r->stream->first = seg->next;
 		free(seg);
 	}
-	if (r->stream->first == NULL)
-		r->stream->last = NULL;
 }
 
 static int
@@ -461,8 +464,10 @@ replay_stream(
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
+		bool is_last = i + 1 == n;
+
 		r->max_n = v[i].n;
-		rc = replay_segment(r, &v[i], i + 1 == n, e);
+		rc = replay_segment(r, &v[i], is_last, e);
 		if (rc == 0 &&
 		    (r->stream->last->head.flags & SEGMENT_REWRITTEN) &&
 		    r->stream->first != r->stream->last) {
@@ -475,13 +480,11 @@ replay_stream(
 			replay_set_aside(r, seg);
 			r->stream->first = r->stream->last = NULL;
 			free(seg);
-			rc = replay_segment(r, &v[i], i + 1 == n, e);
+			rc = replay_segment(r, &v[i], is_last, e);
 		}
 	}
 	if (rc != 0)
 		return rc;
-	if (!r->any)
-		r->last_seq = 0;
 	rc = r->rot ? replay_rewrite(r, e) : replay_recover(r, e);
 	if (rc != 0)
 		return rc;
@@ -494,12 +497,14 @@ replay_stream(
 }
 
 static int
-replay_group(struct journal *j, const struct segment_head *v, size_t n,
-    struct journal_stream ***tail, struct journal_replay *found,
+replay_group(struct journal *j, const struct replay_list *l, size_t from,
+    size_t n, struct journal_stream ***tail, struct journal_replay *found,
     struct error *e)
 {
+	const struct segment_head *v = l->v + from;
 	struct journal_stream *s = calloc(1, sizeof(*s));
-	struct replay r = {.j = j, .found = found, .stream = s};
+	struct replay r = {
+	    .j = j, .found = found, .stream = s, .acks = l->acks};
 	int rc;
 
 	if (s == NULL)
@@ -519,16 +524,17 @@ int
 journal_replay_dir(
     struct journal *j, struct journal_replay *found, struct error *e)
 {
-	struct replay_list l = {.j = j};
+	struct replay_list l = {.acks = acks_load(j->opt.io, j->dir)};
 	struct journal_stream **tail = &j->old;
 	size_t i, k;
 	int rc;
 
+	if (l.acks == NULL)
+		return err_set(e, ERR_NOMEM, "out of memory");
 	rc = j->opt.io->list(j->opt.io, j->dir, replay_list_add, &l);
-	if (rc != 0) {
-		free(l.v);
-		return err_set(e, ERR_IO, "cannot list %s", j->dir);
-	}
+	if (rc != 0)
+		rc = err_set(
+		    e, rc == ERR_NOMEM ? rc : ERR_IO, "cannot list %s", j->dir);
 	if (l.n > 0)
 		qsort(l.v, l.n, sizeof(*l.v), replay_order);
 	for (i = 0; rc == 0 && i < l.n; i = k) {
@@ -542,11 +548,12 @@ journal_replay_dir(
 			    ", this is %" PRIu64,
 			    j->dir, l.v[i].epoch, j->opt.epoch);
 		else
-			rc = replay_group(j, l.v + i, k - i, &tail, found, e);
+			rc = replay_group(j, &l, i, k - i, &tail, found, e);
 	}
 	if (rc == 0 && l.n > 0 && j->opt.io->fsync_dir(j->opt.io, j->dir) != 0)
 		rc = err_set(e, ERR_IO, "cannot make %s durable", j->dir);
 	free(l.v);
+	acks_free(l.acks);
 	journal_count(j, AM_SPOOL_DROPPED, (int64_t)found->filled);
 	return rc;
 }

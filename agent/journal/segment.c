@@ -248,14 +248,20 @@ stream_release(struct journal_stream *s, struct io *io)
 }
 
 void
-stream_push(struct journal_stream *s, struct segment *seg)
+stream_push_locked(struct journal_stream *s, struct segment *seg)
 {
 	seg->next = NULL;
-	pthread_mutex_lock(&s->lock);
 	if (s->last != NULL)
 		s->last->next = seg;
 	else
 		s->first = seg;
 	s->last = seg;
+}
+
+void
+stream_push(struct journal_stream *s, struct segment *seg)
+{
+	pthread_mutex_lock(&s->lock);
+	stream_push_locked(s, seg);
 	pthread_mutex_unlock(&s->lock);
 }

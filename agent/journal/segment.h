@@ -109,5 +109,7 @@ void stream_init(struct journal_stream *s, uint64_t epoch, uint32_t shard);
 /* Frees the segment structs and closes their files. */
 void stream_release(struct journal_stream *s, struct io *io);
 void stream_push(struct journal_stream *s, struct segment *seg);
+/* The caller holds s->lock. */
+void stream_push_locked(struct journal_stream *s, struct segment *seg);
 
 #endif

@@ -19,7 +19,7 @@
 #define PENDING_MAX    ((size_t)1 << 30)
 #define IDLE_WAIT_MS   100
 #define SPACE_CHECK_NS (100 * NS_PER_MS)
-#define BALLAST_CHUNK  ((size_t)1 << 20)
+#define BALLAST_CHUNK  ((int64_t)1 << 20)
 
 void
 journal_count(struct journal *j, size_t metric, int64_t v)
@@ -118,7 +118,7 @@ journal_make_ballast(struct journal *j)
 	rc = ballast_path(j, path);
 	if (rc != 0)
 		return rc;
-	zero = calloc(1, BALLAST_CHUNK);
+	zero = calloc(1, (size_t)BALLAST_CHUNK);
 	if (zero == NULL)
 		return ERR_NOMEM;
 	fd = io->open(io, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -129,11 +129,10 @@ journal_make_ballast(struct journal *j)
 	if (was >= left)
 		left = 0;
 	while (rc == 0 && left > 0) {
-		size_t n = left > (int64_t)BALLAST_CHUNK ? BALLAST_CHUNK
-							 : (size_t)left;
+		int64_t n = left > BALLAST_CHUNK ? BALLAST_CHUNK : left;
 
-		rc = io_write_all(io, fd, zero, n, &done);
-		left -= (int64_t)n;
+		rc = io_write_all(io, fd, zero, (size_t)n, &done);
+		left -= n;
 	}
 	if (fd >= 0)
 		io->close(io, fd);
@@ -324,7 +323,6 @@ journal_thread(void *arg)
 			/* First of a group: let others join. */
 			(void)poll(NULL, 0, (int)j->opt.group_commit_ms);
 	}
-	atomic_store(&j->dirty, true);
 	journal_sync_turn(j);
 	return NULL;
 }

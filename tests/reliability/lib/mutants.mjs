@@ -11,7 +11,7 @@ const RULES = [
   [/\bmax64\(/g, 'min64('], [/= 0;/g, '= 1;'], [/\+\+;/g, '--;'], [/\bcontinue;/g, 'break;'],
   [/^(\t+)[a-z_]+\([^;]*\);$/g, '$1;'],
 ];
-const SKIP = /MUST|log_|err_set|metric|journal_count|snprintf|sizeof|^#|static const|memory_order|close\(|free\(|destroy\(|release\(|return err/;
+const SKIP = /MUST|log_|err_set|metric|journal_count|snprintf|sizeof|^#|static const|static_assert|memory_order|close\(|free\(|destroy\(|release\(|return err/;
 
 // Source with comments and strings blanked, same length.
 function bare(text) {

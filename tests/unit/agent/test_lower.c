@@ -130,6 +130,7 @@ START_TEST(test_refused)
 	ck_assert_int_eq(lower(1, 400, &ticket), ERR_INVALID);
 	ck_assert_int_eq(lower(1, 500, &ticket), ERR_INVALID);
 	ck_assert_int_eq(lower(1, 390, &ticket), 0);
+	ck_assert_int_eq(lower(1, 0, &ticket), 0); /* nothing at all */
 	kit_usage(&k, 0, 1, 5);
 	ck_assert_int_eq(lower(1, 100, &ticket), ERR_NOT_FOUND);
 	ck_assert_int_eq(kit_flush(&k, 0), 0);

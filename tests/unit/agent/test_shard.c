@@ -2,8 +2,7 @@
 /*
  * A worker's side of the journal, turn by turn: what one write holds and in
  * which order, when a segment is full, what is carried into the next one and
- * what is repeated of one that may lose it, and that nothing that was admitted
- * is ever dropped for want of memory.
+ * what is repeated of one that may lose it.
  */
 #include <check.h>
 #include <errno.h>
@@ -242,171 +241,6 @@ START_TEST(test_withdrawn)
 }
 END_TEST
 
-/* ---- room in memory ------------------------------------------------------ */
-
-/* As long as records get. */
-static void
-longest(struct journal_usage *u, unsigned n)
-{
-	char text[TAGS_USER_MAX];
-
-	memset(u, 0, sizeof(*u));
-	memset(text, 'x', sizeof(text));
-	kit_intent_of(&u->head, n);
-	u->head.n_charges = BUNDLE_MAX_BUDGETS;
-	u->head.worst.n[TC_COUNT - 1] = 1;
-	u->tokens.n[TC_COUNT - 1] = 1;
-	tags_add_user(&u->head.tags, str_make(text, sizeof(text)));
-	for (unsigned i = 0; i < 4; i++)
-		ck_assert_int_eq(
-		    tags_add(&u->head.tags, str_make("abcd" + i, 1),
-			str_make(text, 59)),
-		    0);
-	memset(u->finish_reason, 'f', sizeof(u->finish_reason) - 1);
-	memset(u->error_code, 'e', sizeof(u->error_code) - 1);
-	memset(u->upstream_request_id, 'u', sizeof(u->upstream_request_id) - 1);
-	memset(u->tier, 't', sizeof(u->tier) - 1);
-}
-
-/* The usage of all that is in flight, and intents of the same turn, find room
- * that was kept for them: no memory is asked for when requests end. */
-START_TEST(test_room_is_kept)
-{
-	static struct journal_usage u[100];
-	unsigned long before, after;
-	int rc;
-
-	for (unsigned n = 1; n <= 100; n += n < 40 ? 1 : 7) {
-		unsigned late = n / 3; /* in the turn in which all end */
-
-		begin();
-		for (unsigned i = 0; i < n; i++) {
-			longest(&u[i], i);
-			ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
-			if (i + late + 1 == n)
-				flush();
-		}
-		before = oom_allocations();
-		for (unsigned i = 0; i + late < n; i++)
-			journal_usage(s, &u[i]);
-		rc = journal_flush(s);
-		after = oom_allocations();
-		ck_assert_uint_eq(after, before);
-		ck_assert_int_eq(rc, 0);
-		ck_assert_uint_eq(s->open.count, late);
-		end();
-	}
-}
-END_TEST
-
-/* The same with reservations that fell meanwhile, and usage that nobody
- * announced. */
-START_TEST(test_room_for_more)
-{
-	static struct journal_usage u[40];
-	unsigned long before;
-	uint64_t ticket;
-	bool hit;
-
-	begin();
-	for (unsigned i = 0; i < 40; i++) {
-		longest(&u[i], i);
-		ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
-	}
-	flush();
-	for (unsigned i = 0; i < 40; i++) {
-		struct journal_intent low = u[i].head;
-
-		low.reserved--;
-		ck_assert_int_eq(journal_lower(s, &low, &ticket), 0);
-		ck_assert_uint_eq(ticket, i + 1);
-	}
-	before = oom_allocations();
-	for (unsigned i = 0; i < 40; i++)
-		journal_usage(s, &u[i]);
-	ck_assert_uint_eq(oom_allocations(), before);
-	/* No room for another: it is not counted as one, and the next is. */
-	longest(&u[0], 77);
-	do {
-		oom_arm(1, NULL);
-		journal_usage(s, &u[0]);
-		hit = oom_hit();
-		u[0].head.request_id[5]++;
-	} while (!hit);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
-	ck_assert_int_eq(s->usage.error, 0);
-	journal_usage(s, &u[0]);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
-	flush();
-	ck_assert_uint_eq(atomic_load(&s->stream.last_seq), s->next_seq - 1);
-	end();
-}
-END_TEST
-
-/* An intent that finds no memory was never there. */
-START_TEST(test_no_memory_for_intent)
-{
-	struct journal_intent i;
-	unsigned failed = 0;
-	int rc;
-
-	for (unsigned n = 1; n < 10; n++) {
-		bool hit;
-
-		begin();
-		kit_intent_of(&i, 1);
-		oom_arm(n, NULL);
-		rc = journal_intent(s, &i);
-		hit = oom_hit();
-		failed += hit;
-		ck_assert_int_eq(rc, hit ? ERR_NOMEM : 0);
-		ck_assert_uint_eq(s->open.count, hit ? 0 : 1);
-		ck_assert(journal_pending(s) == !hit);
-		intent(2);
-		flush();
-		ck_segment(1, hit ? "i2" : "i1 i2");
-		end();
-	}
-	ck_assert_uint_ge(failed, 3); /* room, table, collected */
-}
-END_TEST
-
-/* Usage of requests that nobody announced is kept up to a limit while the disk
- * is full; what is beyond is dropped and counted, has no number, and what was
- * announced is never dropped. */
-START_TEST(test_usage_kept)
-{
-	const size_t most = (size_t)64 << 20;
-	struct journal_usage u;
-	uint64_t seq;
-
-	begin();
-	intent(1);
-	flush();
-	longest(&u, 2);
-	journal_usage(s, &u);
-	while (s->usage.len <= most - RECORD_USAGE_MAX)
-		journal_usage(s, &u);
-	/* Up to the limit to the byte, as the length of a record allows. */
-	memset(u.tier, 0, sizeof(u.tier));
-	memset(&u.head.tags, 0, sizeof(u.head.tags));
-	while (s->usage.len <= most) {
-		seq = s->next_seq;
-		journal_usage(s, &u);
-		ck_assert_uint_eq(s->next_seq, seq + 1);
-	}
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 0);
-	seq = s->next_seq;
-	journal_usage(s, &u);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
-	ck_assert_uint_eq(s->next_seq, seq);
-	kit_usage(&k, 0, 1, 5);
-	ck_assert_uint_eq(s->next_seq, seq + 1);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
-	end();
-}
-END_TEST
-
 /* ---- the next segment ---------------------------------------------------- */
 
 /* A turn that fills the segment to its last byte stays in it; one more byte
@@ -501,6 +335,12 @@ START_TEST(test_carried)
 	intent(7);
 	flush();
 	ck_segment(4, "i7");
+	fill();
+	intent(8); /* no usage since: the same number comes next */
+	flush();
+	ck_segment(5, "i7 i8");
+	ck_assert_uint_eq(file.head.first_seq, 7);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 6);
 	end();
 }
 END_TEST
@@ -611,17 +451,21 @@ END_TEST
 START_TEST(test_only_intents_fail)
 {
 	begin();
-	intent(1);
+	for (unsigned n = 11; n <= 15; n++)
+		intent(n);
+	flush();
+	for (unsigned n = 2; n <= 3; n++)
+		intent(n);
 	inject(IO_WRITE, EIO);
 	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 1);
+	ck_assert_uint_eq(s->open.count, 5); /* those before stay */
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
 	ck_assert_int_eq(metric(AM_JOURNAL_ERRORS), 1);
-	ck_assert_uint_eq(s->open.count, 0);
 	ck_assert(journal_pending(s));
 	flush();
 	ck_assert(!journal_pending(s));
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 1);
-	ck_segment(1, "");
+	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
+	ck_segment(1, "i11 i12 i13 i14 i15");
 	end();
 }
 END_TEST
@@ -645,13 +489,14 @@ START_TEST(test_rescued)
 	empty();
 	inject(IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
+	/* Half a turn behind it that could not be cut off. */
+	ck_assert_int_eq(write(s->cur->fd, "half a turn", 11), 11);
 	for (seg = s->stream.first; seg != NULL; seg = seg->next)
 		ck_assert(atomic_load(&seg->poisoned) && !seg->rescued);
 	ck_assert(journal_pending(s));
 	intent(6);
 	flush();
 	ck_segment(1, "i1 u1 i2 u3");
-	ck_segment(2, "i2 u4 i5");
 	ck_segment(3, "i2 u3 i2 u4 i5 i2 i5 i6");
 	ck_assert_uint_eq(file.head.first_seq, 2);
 	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 3);
@@ -659,13 +504,21 @@ START_TEST(test_rescued)
 		ck_assert(seg->rescued && atomic_load(&seg->sealed));
 	ck_assert(!journal_pending(s));
 	journal_sync_turn(k.j);
-	ck_assert_int_eq(kit_ship(&k), -1);
-	ck_assert_uint_eq(k.sink.n_rows, 3);
 	fill(); /* not again */
 	intent(7);
 	flush();
 	ck_segment(4, "i2 i5 i6 i7");
 	ck_assert_uint_eq(file.head.first_seq, 4);
+	empty(); /* and after the next failure that only */
+	kit_usage(&k, 0, 7, 70);
+	flush();
+	inject(IO_FSYNC, EIO);
+	journal_sync_turn(k.j);
+	flush();
+	ck_segment(5, "i2 i5 i6 i7 u7 i2 i5 i6");
+	journal_sync_turn(k.j);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_uint_eq(k.sink.n_rows, 4);
 	end();
 }
 END_TEST
@@ -724,6 +577,12 @@ START_TEST(test_rescue_in_parts)
 	flush();
 	ck_segment(2, "i1 u2 i1");
 	ck_assert_uint_eq(file.head.first_seq, 1);
+	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 1);
+	fill();
+	intent(3);
+	flush();
+	ck_segment(3, "i1 i3");
+	ck_assert_uint_eq(file.head.first_seq, 2);
 	end();
 }
 END_TEST
@@ -802,10 +661,6 @@ main(void)
 	UNIT_ADD(suite, test_one_write);
 	UNIT_ADD(suite, test_wakes);
 	UNIT_ADD(suite, test_withdrawn);
-	UNIT_ADD(suite, test_room_is_kept);
-	UNIT_ADD(suite, test_room_for_more);
-	UNIT_ADD(suite, test_no_memory_for_intent);
-	UNIT_ADD(suite, test_usage_kept);
 	UNIT_ADD(suite, test_full_segment);
 	UNIT_ADD(suite, test_carried);
 	UNIT_ADD(suite, test_no_next);

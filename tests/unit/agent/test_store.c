@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The journal's folder: room that is kept for the usage of what runs, files
- * that are begun, made durable and closed, and what is told of them.
+ * The journal's files: when they are begun, made durable and closed, what is
+ * told of them, and the thread that does it.
  */
 #include <check.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "agent/metrics.h"
-#include "tests/unit/agent/journal_kit.h"
+#include "tests/unit/agent/ship_kit.h"
 #include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
 
@@ -61,6 +61,11 @@ static int
 disk_fsync(struct io *io, int fd)
 {
 	disk.synced++;
+	/* Meanwhile nobody removes it. */
+	for (unsigned i = 0; k.j != NULL && i < k.n_shards; i++)
+		for (struct segment *seg = k.j->shards[i].stream.first;
+		     seg != NULL; seg = seg->next)
+			ck_assert(seg->fd != fd || seg->busy);
 	return real.fsync(io, fd);
 }
 
@@ -138,145 +143,6 @@ inject(enum io_op op, int errnum)
 	k.io.errnum = errnum;
 }
 
-/* ---- room ---------------------------------------------------------------- */
-
-static void
-look(int64_t room)
-{
-	disk.room = room;
-	journal_check_space(k.j);
-}
-
-static bool
-writable(void)
-{
-	struct journal_backlog b;
-
-	journal_backlog(k.j, &b);
-	ck_assert(b.writable == journal_writable(&k.j->shards[0]));
-	return b.writable;
-}
-
-/* The reserve is kept to the byte, whatever the last run left. */
-START_TEST(test_reserve_size)
-{
-	static const int64_t sizes[] = {1, 4096, (1 << 20) - 1, 1 << 20,
-	    (1 << 20) + 1, (3 << 20) + 5, 2 << 20, 5000, 5001, 0};
-
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	ck_assert_int_eq(size_of("ballast"), 4096);
-	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int64_t had = size_of("ballast");
-		unsigned was = disk.closed;
-
-		atomic_store(&k.j->ballast, false);
-		k.j->opt.reserve = sizes[i];
-		disk.written = 0;
-		look((int64_t)1 << 40);
-		ck_assert_int_eq(size_of("ballast"), sizes[i]);
-		ck_assert_uint_eq(disk.written, /* a larger one is cut */
-		    had >= sizes[i] ? 0u
-				    : (unsigned)((sizes[i] + 1048575) >> 20));
-		ck_assert(atomic_load(&k.j->ballast));
-		ck_assert(writable());
-		ck_assert_uint_eq(disk.closed, was + 1);
-		/* One of the right size is taken as it is. */
-		atomic_store(&k.j->ballast, false);
-		disk.written = 0;
-		look((int64_t)1 << 40);
-		ck_assert_uint_eq(disk.written, 0);
-		ck_assert_int_eq(size_of("ballast"), sizes[i]);
-		ck_assert_uint_eq(disk.closed, was + 2);
-	}
-	end();
-}
-END_TEST
-
-/* When nothing is admitted for want of room, and when again: with the reserve
- * in place at an eighth of it; without, when there is room for a quarter more
- * than the reserve. */
-START_TEST(test_room)
-{
-	const int64_t reserve = 8000;
-
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	journal_drop_ballast(k.j);
-	ck_assert_int_eq(size_of("ballast"), -1);
-	k.j->opt.reserve = reserve;
-	look(reserve + reserve / 4 - 1);
-	ck_assert(!writable());
-	ck_assert_int_eq(size_of("ballast"), -1);
-	look(-1); /* unknown changes nothing */
-	ck_assert(!writable());
-	look(reserve + reserve / 4);
-	ck_assert(writable());
-	ck_assert_int_eq(size_of("ballast"), reserve);
-	look(reserve / 8);
-	ck_assert(writable());
-	look(-1);
-	ck_assert(writable());
-	look(reserve / 8 - 1);
-	ck_assert(!writable());
-	ck_assert_int_eq(size_of("ballast"), reserve);
-	look(0);
-	ck_assert(!writable());
-	look(reserve / 8);
-	ck_assert(writable());
-	end();
-}
-END_TEST
-
-/* A reserve that cannot be written is none: nothing is admitted, and no part
- * of it stays. */
-START_TEST(test_no_reserve)
-{
-	static const enum io_op ops[] = {IO_OPEN, IO_WRITE};
-
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	for (unsigned i = 0; i < 2; i++) {
-		journal_drop_ballast(k.j);
-		journal_drop_ballast(k.j); /* it is gone */
-		inject(ops[i], ENOSPC);
-		look((int64_t)1 << 40);
-		ck_assert(!writable());
-		ck_assert(!atomic_load(&k.j->ballast));
-		ck_assert_int_eq(size_of("ballast"), -1);
-		ck_assert_uint_eq(disk.opened, disk.closed + 1); /* segment */
-		look((int64_t)1 << 40);
-		ck_assert(writable());
-		ck_assert(atomic_load(&k.j->ballast));
-	}
-	atomic_store(&k.j->ballast, false);
-	oom_arm(1, NULL);
-	journal_check_space(k.j);
-	ck_assert(oom_hit());
-	ck_assert(!writable());
-	end();
-}
-END_TEST
-
-/* The disk is asked every 100 ms, and when it is dropped is not asked for. */
-START_TEST(test_asked_now_and_then)
-{
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	ck_assert_uint_eq(disk.asked, 1);
-	for (unsigned i = 1; i < 4; i++) {
-		journal_sync_turn(k.j);
-		clock_fake_advance(&k.clock, 100 * NS_PER_MS - 1);
-		journal_sync_turn(k.j);
-		ck_assert_uint_eq(disk.asked, i);
-		clock_fake_advance(&k.clock, 1);
-		journal_sync_turn(k.j);
-		ck_assert_uint_eq(disk.asked, i + 1);
-	}
-	end();
-}
-END_TEST
-
 /* ---- files --------------------------------------------------------------- */
 
 /* A segment is begun by one only, durable with its name, and leaves nothing
@@ -338,8 +204,11 @@ START_TEST(test_descriptor_zero)
 		ck_assert_int_eq(kit_boot(&k), 0);
 		disk.as_zero = NULL;
 		kit_request(&k, 0, 1, 1);
+		k.j->opt.segment_size = 100;
+		kit_request(&k, 0, 2, 2);
+		ck_assert_int_eq(k.j->shards[0].stream.first->fd, -1);
 		ck_assert_int_eq(kit_ship(&k), -1);
-		ck_assert_uint_eq(k.sink.n_rows, 1);
+		ck_assert_uint_eq(k.sink.n_rows, 2);
 		shipper_free(k.s);
 		journal_close(k.j);
 		k.s = NULL;
@@ -623,6 +492,94 @@ START_TEST(test_machine_file)
 }
 END_TEST
 
+/* Only shards that there are count. */
+START_TEST(test_no_other_shard)
+{
+	struct segment bad = {.fd = -1};
+	struct journal_backlog b;
+
+	begin();
+	k.boot_id = "m1";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	kit_request(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	atomic_store(&k.j->shards[1].stuck, true);
+	ck_assert(shipper_done(k.s));
+	journal_backlog(k.j, &b);
+	ck_assert(b.writable);
+	atomic_store(&bad.poisoned, true);
+	k.j->shards[1].stream.first = &bad;
+	ck_assert_int_eq(journal_start(k.j, NULL), 0);
+	journal_stop(k.j);
+	k.j->shards[1].stream.first = NULL;
+	ck_machine("boot m1\nclean 1\n");
+	ck_assert_int_eq(errors("machine"), 0);
+	end();
+}
+END_TEST
+
+/* An end in order that cannot be noted is counted, and is none. */
+START_TEST(test_end_not_noted)
+{
+	begin();
+	k.boot_id = "m1";
+	ck_assert_int_eq(kit_boot(&k), 0);
+	k.io.op = IO_RENAME;
+	k.io.countdown = 1;
+	k.io.errnum = EIO;
+	ck_assert_int_eq(journal_start(k.j, NULL), 0);
+	journal_stop(k.j);
+	ck_assert_int_eq(errors("machine"), 1);
+	ck_machine("boot m1\n");
+	end();
+}
+END_TEST
+
+static unsigned n_told;
+
+static void
+told(void *ctx)
+{
+	/* As if something were written while that was synced. */
+	if (++n_told == 1)
+		atomic_store(&((struct journal *)ctx)->dirty, true);
+}
+
+/* The thread goes on after a round in which more was written, and ends with
+ * the journal. Who waits for durable records is told of nothing else. */
+START_TEST(test_thread)
+{
+	begin();
+	ck_assert_int_eq(kit_boot(&k), 0);
+	k.j->on_synced_ctx = k.j;
+	k.j->on_synced = told;
+	n_told = 0;
+	atomic_store(&k.j->dirty, true);
+	journal_sync_turn(k.j);
+	ck_assert_uint_eq(n_told, 0);
+	ck_assert(!atomic_load(&k.j->dirty));
+	k.j->opt.group_commit_ms = 1;
+	kit_usage(&k, 0, 1, 1);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	ck_assert_int_eq(journal_start(k.j, NULL), 0);
+	for (unsigned n = 2; n < 5; n++) {
+		while (atomic_load(&k.j->shards[0].cur->synced) !=
+		       atomic_load(&k.j->shards[0].cur->flushed))
+			continue;
+		kit_usage(&k, 0, n, 1);
+		ck_assert_int_eq(kit_flush(&k, 0), 0);
+	}
+	while (ship_threads("hg-journal") != 1)
+		continue;
+	shipper_free(k.s);
+	k.s = NULL;
+	journal_close(k.j);
+	k.j = NULL;
+	ck_assert_uint_eq(ship_threads("hg-journal"), 0);
+	end();
+}
+END_TEST
+
 /* Many syncs of few bytes are one: at most one in each group_commit_ms. */
 START_TEST(test_group_commit)
 {
@@ -657,10 +614,6 @@ main(void)
 {
 	Suite *s = suite_create("agent/store");
 
-	UNIT_ADD(s, test_reserve_size);
-	UNIT_ADD(s, test_room);
-	UNIT_ADD(s, test_no_reserve);
-	UNIT_ADD(s, test_asked_now_and_then);
 	UNIT_ADD(s, test_create);
 	UNIT_ADD(s, test_descriptor_zero);
 	UNIT_ADD(s, test_wake_zero);
@@ -670,6 +623,9 @@ main(void)
 	UNIT_ADD(s, test_poison_spreads);
 	UNIT_ADD(s, test_backlog);
 	UNIT_ADD(s, test_machine_file);
+	UNIT_ADD(s, test_no_other_shard);
+	UNIT_ADD(s, test_end_not_noted);
+	UNIT_ADD(s, test_thread);
 	UNIT_ADD(s, test_group_commit);
 	return unit_run(s);
 }
