@@ -293,8 +293,11 @@ shard_discard(struct journal_shard *s, struct segment *seg)
 	struct io *io = s->j->opt.io;
 	char path[PATH_MAX];
 
-	if (segment_path(s->j->dir, &seg->head, path) == 0)
-		(void)io->unlink(io, path);
+	/* What stays is read behind what the old one gets from now on: nothing
+	 * may be left in it. */
+	if (segment_path(s->j->dir, &seg->head, path) != 0 ||
+	    io->unlink(io, path) != 0)
+		(void)!io->ftruncate(io, seg->fd, SEGMENT_HEADER);
 	io->close(io, seg->fd);
 	free(seg);
 }

@@ -72,6 +72,43 @@ START_TEST(test_usage_goes_along)
 }
 END_TEST
 
+static int
+unlink_fails(struct io *io, const char *path)
+{
+	(void)io;
+	(void)path;
+	return -EIO;
+}
+
+/* A new segment that could not be filled and not be removed either: what it
+ * repeats is over by the time that it is read. */
+START_TEST(test_left_behind)
+{
+	kit_open(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_int_eq(kit_intent(&k, 0, 1), 0);
+	kit_request(&k, 0, 10, 1);
+	k.j->opt.segment_size = 300;
+	k.io.op = IO_WRITE;
+	k.io.countdown = 3; /* head, intent, not the usage */
+	k.io.errnum = EIO;
+	k.io.io.unlink = unlink_fails;
+	kit_usage(&k, 0, 11, 2);
+	ck_assert_int_eq(kit_flush(&k, 0), 0); /* the old one grows on */
+	ck_assert_uint_eq(kit_files(&k, ".seg"), 2);
+	k.j->opt.segment_size = 1 << 20;
+	kit_usage(&k, 0, 1, 7);
+	ck_assert_int_eq(kit_flush(&k, 0), 0);
+	kit_crash(&k);
+	ck_assert_int_eq(kit_boot(&k), 0);
+	ck_assert_uint_eq(k.found.intents_recovered, 0);
+	ck_assert_int_eq(kit_ship(&k), -1);
+	ck_assert_int_eq(k.sink.rows[kit_row(&k, 1)].cost, 7);
+	ck_assert_uint_eq(k.sink.n_rows, 3);
+	kit_close(&k);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -79,5 +116,6 @@ main(void)
 
 	UNIT_ADD(s, test_usage_waits);
 	UNIT_ADD(s, test_usage_goes_along);
+	UNIT_ADD(s, test_left_behind);
 	return unit_run(s);
 }
