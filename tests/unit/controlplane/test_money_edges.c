@@ -314,6 +314,29 @@ START_TEST(test_once_made_longer)
 }
 END_TEST
 
+/* The last usage of a bucket reaches a threshold; nobody asks any more, so
+ * there is no newer bucket. Told all the same, once. */
+START_TEST(test_event_between_buckets)
+{
+	struct asker a;
+	int64_t n = 0;
+
+	asker_open(&a, "{\"scope\":\"acme\",\"limit_usd\":\"0.000001\","
+		       "\"period\":\"rolling\",\"rolling_hours\":24,"
+		       "\"thresholds\":[50,80]}");
+	a.now = BEGIN + HOUR - NS_PER_S;
+	(void)asker_ask(&a, 700);
+	a.now += 2 * NS_PER_S;
+	asker_charge(&a, a.period, 700);
+	IS(store_budget_raise(a.l.store, a.now, &n, &e), 0);
+	ck_assert_int_eq(n, 1);
+	a.now += HOUR;
+	IS(store_budget_raise(a.l.store, a.now, &n, &e), 0);
+	ck_assert_int_eq(n, 0);
+	asker_close(&a);
+}
+END_TEST
+
 static void
 bill(struct lab *l, char seq)
 {
@@ -474,6 +497,7 @@ main(void)
 	UNIT_ADD(s, test_close_after_crash);
 	UNIT_ADD(s, test_carry_of_usage);
 	UNIT_ADD(s, test_once_made_longer);
+	UNIT_ADD(s, test_event_between_buckets);
 	UNIT_ADD(s, test_held_after_decision);
 	UNIT_ADD(s, test_absurd_usage);
 	return pgtest_run(s);
