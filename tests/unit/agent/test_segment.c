@@ -329,6 +329,36 @@ size_unknown(struct io *io, int fd)
 	return -EIO;
 }
 
+static int
+open_as_zero(struct io *io, const char *path, int flags, mode_t mode)
+{
+	int fd = io_system()->open(io_system(), path, flags, mode);
+
+	(void)io;
+	ck_assert_int_eq(dup2(fd, 0), 0);
+	close(fd);
+	return 0;
+}
+
+/* Descriptor 0 is one like any other. */
+START_TEST(test_reading_zero)
+{
+	struct segment_reader r;
+	int zero = dup(0);
+
+	write_segment();
+	disk.io.open = open_as_zero;
+	open_segment(&r);
+	ck_next(&r, 0);
+	segment_reader_close(&r);
+	ck_assert_uint_eq(disk.closed, 1);
+	ck_assert_int_lt(fcntl(0, F_GETFD), 0);
+	ck_assert_int_eq(dup2(zero, 0), 0);
+	close(zero);
+	kit_close(&k);
+}
+END_TEST
+
 /* What cannot be opened is told apart from what is not there; nothing stays
  * open. */
 START_TEST(test_opening_fails)
@@ -504,6 +534,7 @@ main(void)
 	UNIT_ADD(s, test_reading);
 	UNIT_ADD(s, test_limit);
 	UNIT_ADD(s, test_reading_fails);
+	UNIT_ADD(s, test_reading_zero);
 	UNIT_ADD(s, test_opening_fails);
 	UNIT_ADD(s, test_salvage);
 	UNIT_ADD(s, test_write_all);

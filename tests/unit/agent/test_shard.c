@@ -167,7 +167,9 @@ START_TEST(test_one_write)
 	intent(4);
 	kit_usage(&k, 0, 1, 10);
 	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 0);
+	ck_assert(!journal_is_written(s));
 	flush();
+	ck_assert(journal_is_written(s));
 	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
 	ck_segment(1, "i1 i2 u2 u1 i3 i4");
 	ck_assert_uint_eq(file.rec[2].seq, 1);
@@ -351,10 +353,11 @@ START_TEST(test_no_next)
 {
 	static const struct {
 		enum io_op op;
-		long at; /* open; header; what is carried */
-	} faults[] = {{IO_OPEN, 1}, {IO_WRITE, 1}, {IO_WRITE, 2}};
+		long at; /* open; header; what is carried; usage */
+	} faults[] = {
+	    {IO_OPEN, 1}, {IO_WRITE, 1}, {IO_WRITE, 2}, {IO_WRITE, 3}};
 
-	for (unsigned f = 0; f < 3; f++) {
+	for (unsigned f = 0; f < 4; f++) {
 		struct segment *old;
 
 		begin();
@@ -364,11 +367,12 @@ START_TEST(test_no_next)
 		fill();
 		inject(faults[f].op, EMFILE);
 		k.io.countdown = faults[f].at;
+		kit_usage(&k, 0, 77, 5);
 		intent(2);
 		flush();
 		ck_assert_ptr_eq(s->cur, old);
 		ck_assert_uint_eq(kit_files(&k, ".seg"), 1);
-		ck_segment(1, "i1 i2");
+		ck_segment(1, "i1 u77 i2");
 		ck_assert_ptr_eq(s->stream.last, old);
 		kit_usage(&k, 0, 1, 5); /* and then it can */
 		flush();
@@ -423,6 +427,7 @@ START_TEST(test_turn_fails)
 		ck_assert_uint_eq(s->open.count, 1);
 		ck_assert(journal_pending(s)); /* it says so again */
 		ck_assert(atomic_load(&s->stuck) == (both == 1));
+		ck_assert(journal_is_written(s) == (both == 0));
 		ck_assert(atomic_load(&k.j->full));
 		ck_assert_int_eq(kit_intent(&k, 0, 4), ERR_JOURNAL_FULL);
 		ck_segment(1, both == 1 ? "i1 i2" : "i1 i2 u1");

@@ -509,6 +509,15 @@ START_TEST(test_no_other_shard)
 	ck_assert(b.writable);
 	atomic_store(&bad.poisoned, true);
 	k.j->shards[1].stream.first = &bad;
+	journal_backlog(k.j, &b);
+	ck_assert_uint_eq(b.segments, 1);
+	atomic_store(&bad.poisoned, false);
+	atomic_store(&bad.flushed, 5);
+	atomic_store(&k.j->dirty, true);
+	disk.synced = 0;
+	journal_sync_turn(k.j);
+	ck_assert_uint_eq(disk.synced, 0);
+	atomic_store(&bad.poisoned, true);
 	ck_assert_int_eq(journal_start(k.j, NULL), 0);
 	journal_stop(k.j);
 	k.j->shards[1].stream.first = NULL;
