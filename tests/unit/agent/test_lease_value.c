@@ -288,7 +288,7 @@ START_TEST(test_places)
 	ck_assert_ptr_eq(lease_value_find(parent, STR("used")), used);
 	/* all the others, for long: not what somebody needs */
 	for (int i = 0; i < 60; i++) {
-		char name[16];
+		char name[24];
 
 		seconds(11);
 		snprintf(name, sizeof(name), "c%d", i);
@@ -435,7 +435,7 @@ worker(void *arg)
 {
 	unsigned seed = *(unsigned *)arg;
 	struct reservation r;
-	char name[16];
+	char name[24];
 
 	while (!atomic_load(&stopping)) {
 		struct budget_cell *c, *short_of;

@@ -208,7 +208,7 @@ agent_step(struct agent_of *a)
 	unsigned u = (unsigned)(at % USERS);
 	int64_t w = 1 + (int64_t)rng_below(&a->rng.rng, 900), cost;
 	struct reservation r;
-	char name[16];
+	char name[24];
 
 	snprintf(name, sizeof(name), "user-%u", u);
 	if (agent_reserve(a, name, w, true, &r)) {
@@ -251,7 +251,7 @@ on_value(void *ctx, const struct value_row *v)
 	struct listed *x = ctx;
 	unsigned u = USERS;
 
-	char name[16];
+	char name[24];
 
 	ck_assert_int_eq(str_copy(v->value, name, sizeof(name)), 0);
 	ck_assert_int_eq(sscanf(name, "user-%u", &u), 1);
@@ -330,7 +330,7 @@ START_TEST(test_spent)
 	ck_assert(!agent_reserve(&a, "all", 1, false, &r));
 	/* room is needed */
 	for (int i = 0; i < 3 * PLACES; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "other-%d", i);
 		agent_rests(&a, 15);
@@ -367,7 +367,7 @@ asker_main(void *arg)
 	struct asker_of *x = arg;
 	struct db *db = NULL;
 	struct value_ask v[40];
-	char names[40][8];
+	char names[40][16];
 
 	MUST(store_take(x->l->store, &db, NULL) == 0);
 	for (int i = 0; i < 40; i++) {
@@ -518,6 +518,29 @@ START_TEST(test_answers)
 }
 END_TEST
 
+/* A function that reads a budget's definition from the items knows no cells;
+ * whoever replaces one must read budget_def. These mean items. */
+START_TEST(test_definitions)
+{
+	static const struct db_stmt st = {
+	    "SELECT coalesce(string_agg(proname, ' ' ORDER BY proname), '') "
+	    "FROM pg_proc WHERE proname LIKE 'hg\\_%' "
+	    "AND prosrc LIKE '%config_item%'"};
+	struct db_rows *r = NULL;
+	struct db *db;
+	struct lab l;
+
+	lab_open_store(&l);
+	db = take(&l);
+	IS(db_query_one(db, &st, DB_ARGS(), &r, &e), 0);
+	ck_assert_slice_eq(db_str(r, 0, 0),
+	    "hg_budget_close_some hg_budget_events hg_budget_value");
+	db_rows_free(r);
+	store_give(db);
+	lab_close(&l);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -527,5 +550,6 @@ main(void)
 	UNIT_ADD(s, test_spent);
 	UNIT_ADD(s, test_one_cell);
 	UNIT_ADD(s, test_answers);
+	UNIT_ADD(s, test_definitions);
 	return pgtest_run(s);
 }
