@@ -453,6 +453,7 @@ END_TEST
 static ssize_t answers[8];
 static unsigned n_answers;
 static const char *written[8];
+static size_t asked[8];
 
 static ssize_t
 scripted_write(struct io *io, int fd, const void *p, size_t n)
@@ -460,6 +461,7 @@ scripted_write(struct io *io, int fd, const void *p, size_t n)
 	(void)io;
 	ck_assert_int_eq(fd, 77);
 	written[n_answers] = p;
+	asked[n_answers] = n;
 	ck_assert(answers[n_answers] <= (ssize_t)n);
 	return answers[n_answers++];
 }
@@ -482,6 +484,8 @@ START_TEST(test_write_all)
 	ck_assert_ptr_eq(written[1], text + 4);
 	ck_assert_ptr_eq(written[2], text + 4);
 	ck_assert_ptr_eq(written[3], text + 5);
+	ck_assert_mem_eq(
+	    asked, ((size_t[]){10, 6, 6, 5}), 4 * sizeof(asked[0]));
 	ck_assert_int_eq(io_write_all(&io, 77, text, 10, &done), -EIO);
 	ck_assert_uint_eq(done, 0);
 	ck_assert_int_eq(io_write_all(&io, 77, text, 10, &done), -ENOSPC);
