@@ -213,6 +213,41 @@ START_TEST(test_room)
 }
 END_TEST
 
+/* What was not looked up for longest goes first, and with it in the same round
+ * as much of what is younger as room is wanted. */
+START_TEST(test_oldest_first)
+{
+	struct budget_cell *a, *b, *rest[6];
+
+	begin(8);
+	a = learn("old", 50);
+	(void)lease_wait(a, 1);
+	beats(150 * S);
+	b = learn("younger", 51);
+	(void)lease_wait(b, 1);
+	for (int i = 0; i < 6; i++) {
+		rest[i] = learn(
+		    (const char[]){(char)('a' + i), '\0'}, 60 + (uint64_t)i);
+		(void)lease_wait(rest[i], 1);
+	}
+	beats(270 * S);
+	ck_assert_uint_eq(used(), 8);
+	lease_wait_done(a, 1);
+	lease_wait_done(b, 1);
+	lease_wait_done(rest[0], 1);
+	beats(S);
+	ck_assert_uint_eq(used(), 6);
+	ck_assert_ptr_null(lease_table_find(kit.t, 50));
+	ck_assert_ptr_null(lease_table_find(kit.t, 51));
+	for (int i = 0; i < 6; i++)
+		ck_assert_ptr_eq(
+		    lease_table_find(kit.t, 60 + (uint64_t)i), rest[i]);
+	for (int i = 1; i < 6; i++)
+		lease_wait_done(rest[i], 1);
+	kit_end(&kit);
+}
+END_TEST
+
 /* Nothing of the value before is left in a cell, nor does its uid lead there;
  * its lease, spent beyond what was granted, starts from nothing. */
 START_TEST(test_nothing_left)
@@ -411,6 +446,7 @@ main(void)
 	UNIT_ADD(s, test_young);
 	UNIT_ADD(s, test_gap);
 	UNIT_ADD(s, test_room);
+	UNIT_ADD(s, test_oldest_first);
 	UNIT_ADD(s, test_nothing_left);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_no_answer);
