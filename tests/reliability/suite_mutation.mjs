@@ -33,7 +33,7 @@ const AREAS = [
       'agent/test_filter', 'money/test_sizing', 'sim 1 300'],
     slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
-    tests: ['agent/test_intents', 'agent/test_record', 'agent/test_segment', 'agent/test_shard', 'agent/test_shard_memory',
+    tests: ['agent/test_intents', 'agent/test_record', 'agent/test_segment', 'agent/test_shard', 'agent/test_shard_memory', 'agent/test_rotate',
       'agent/test_folder', 'agent/test_ship', 'agent/test_ship_files', 'agent/test_machine', 'agent/test_lower',
       'agent/test_store', 'agent/test_replay', 'agent/test_journal_edges', 'agent/test_journal', 'sim 1 300'],
     slow: ['agent/test_decay', 'agent/test_spool', 'torture', 'sim 301 900'] },

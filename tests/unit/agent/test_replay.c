@@ -249,6 +249,7 @@ START_TEST(test_refused)
 	sk.io.countdown = -1;
 	for (sk.epoch = 0; sk.epoch < 1;)
 		ck_assert_int_eq(kit_boot(&sk), ERR_EXISTS);
+	ck_assert(!there(1, 0, 4)); /* nor is anything recovered */
 	sk.epoch = 20;
 	ck_assert(there(1, 0, 1) && there(1, 0, 3) && aside() == 0);
 	/* A newer version's: never touched. */
