@@ -238,9 +238,9 @@ after_ms(int64_t from, int64_t ms)
 	return lease_add_cap(from, ns);
 }
 
-/* A lease struct for a new period: a recycled or a fresh one. */
-static struct lease *
-lease_fresh(const struct lease_table *t, struct budget_cell *c, int64_t now)
+struct lease *
+lease_table_fresh(
+    const struct lease_table *t, struct budget_cell *c, int64_t now)
 {
 	for (struct lease **at = &c->old; *at != NULL; at = &(*at)->next) {
 		struct lease *l = *at;
@@ -297,7 +297,7 @@ cell_new_period(struct lease_table *t, struct budget_cell *c,
 	if (again != NULL)
 		lease_cell_revive(c, again);
 	else
-		l = lease_fresh(t, c, now);
+		l = lease_table_fresh(t, c, now);
 
 	if (l == NULL)
 		return NULL;

@@ -48,6 +48,10 @@ void lease_table_bind(struct lease_table *t, size_t at);
 /* Cells lost their uids. */
 void lease_table_reindex(struct lease_table *t);
 
+/* A lease of no period for the cell, in no list yet: one of its old ones that
+ * rested, or a new one. NULL without memory. */
+struct lease *lease_table_fresh(
+    const struct lease_table *t, struct budget_cell *c, int64_t now);
 /* Return up to amount of what is left to the control plane. */
 void lease_give_up(struct lease *l, int64_t amount);
 /* Rights that a request holds which waits for a later budget. */

@@ -439,7 +439,8 @@ value_told(struct lease_value *x, const Hg__LeaseGrant *g)
 /* The lease that the cell had before it was forgotten, all spent or returned
  * (V4). It waits among the old ones for its period to be the current one. */
 static bool
-value_before(struct budget_cell *c, const Hg__LeaseGrant *g, int64_t now)
+value_before(const struct lease_table *t, struct budget_cell *c,
+    const Hg__LeaseGrant *g, int64_t now)
 {
 	struct lease *l;
 
@@ -447,7 +448,7 @@ value_before(struct budget_cell *c, const Hg__LeaseGrant *g, int64_t now)
 		return true;
 	if (g->returned < 0 || g->returned > g->granted)
 		return false;
-	l = calloc(1, sizeof(*l));
+	l = lease_table_fresh(t, c, now);
 	if (l == NULL)
 		return false;
 	l->cell = c;
@@ -484,7 +485,7 @@ lease_value_answer(struct lease_table *t, const Hg__LeaseGrant *g, int64_t now)
 		return atomic_load(&c->want_total) > 0;
 	}
 	if (g->budget_uid == 0 || lease_table_look(t, g->budget_uid) != NULL ||
-	    !value_before(c, g, now))
+	    !value_before(t, c, g, now))
 		return false;
 	atomic_store(&x->refused, HG__VALUE_ANSWER__VALUE_KNOWN);
 	atomic_store(&c->exhausted, false);

@@ -304,6 +304,29 @@ START_TEST(test_places)
 }
 END_TEST
 
+/* A cell that stands for one value after the other needs no more leases. */
+START_TEST(test_leases_again)
+{
+	struct budget_cell *c;
+	size_t n = 0;
+
+	setup(1);
+	for (int i = 0; i < 5; i++) {
+		c = learn(i % 2 == 0 ? "a" : "b", 50 + (uint64_t)(i % 2), 9, 4);
+		n = 0;
+		for (struct lease *l = c->old; l != NULL; l = l->next)
+			n++;
+		ck_assert_uint_eq(n, 1);
+		ck_assert_int_eq(c->old->granted, 9);
+		ck_assert(lease_balanced(c->old));
+		seconds(RECYCLE / NS_PER_S + 20);
+		ck_assert_ptr_null(
+		    lease_value_find(parent, str_of(i % 2 == 0 ? "a" : "b")));
+	}
+	end();
+}
+END_TEST
+
 /* While the clock of look-ups stood still nobody knows how old they are. */
 START_TEST(test_clock_stands)
 {
@@ -512,6 +535,7 @@ main(void)
 	UNIT_ADD(s, test_asked);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_places);
+	UNIT_ADD(s, test_leases_again);
 	UNIT_ADD(s, test_clock_stands);
 	UNIT_ADD(s, test_refused);
 	UNIT_ADD(s, test_asks);
