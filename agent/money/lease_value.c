@@ -17,8 +17,9 @@
  * rests as long as leases do (lease_tuning.recycle_ns). */
 #define VALUE_YOUNG_NS (10 * NS_PER_S)
 #define VALUE_SWEEP_NS NS_PER_S
-#define VALUE_GAP_NS   (3 * NS_PER_S) /* the clock of look-ups stood still */
-#define VALUE_PART     8 /* less than a part of it spare: make room */
+/* The clock of look-ups stood still; heartbeats are every minute at least. */
+#define VALUE_GAP_NS (65 * NS_PER_S)
+#define VALUE_PART   8 /* less than a part of it spare: make room */
 
 struct lease_values {
 	pthread_rwlock_t lock; /* of all but the atomics */
@@ -28,8 +29,9 @@ struct lease_values {
 	struct lease_value *spare, *fresh; /* fresh: not in the table yet */
 	struct lease_value *last_fresh;
 	uint8_t key[crypto_shorthash_KEYBYTES];
-	int64_t next_sweep;    /* C */
-	int64_t steady_since;  /* C: `now` was never older than VALUE_GAP_NS */
+	int64_t next_sweep;   /* C */
+	int64_t steady_since; /* C: `now` was never older than VALUE_GAP_NS */
+	int64_t gap; /* C: how old `now` was at most, of late; see there */
 	_Atomic int64_t now;   /* mono, set by C */
 	_Atomic int asks_left; /* until the next full report */
 	_Atomic bool has_fresh;
@@ -318,7 +320,7 @@ values_sweep(struct lease_table *t, int64_t now, int64_t rest, size_t wanted)
 		struct lease_value *x = value_of(t->cells[i]);
 
 		if (x == NULL || x->of == NULL || !value_is_done(&x->cell) ||
-		    now - atomic_load(&x->used) <
+		    now - atomic_load(&x->used) - t->values->gap <
 			(x->cell.uid == 0 ? VALUE_YOUNG_NS : rest))
 			continue;
 		value_recycle(t, x, now);
@@ -371,6 +373,21 @@ values_adopt(struct lease_table *t)
 	pthread_rwlock_unlock(&v->lock);
 }
 
+/* A look-up has the stamp of the report before it, so it may be younger than
+ * that by the time to the next one. Of these times the longest counts, less
+ * half of what passed since: when `gap` and VALUE_YOUNG_NS have passed since a
+ * stamp, at least two thirds of the latter have since the look-up. */
+static void
+values_clock(struct lease_values *v, int64_t before, int64_t now)
+{
+	int64_t d = now - before;
+
+	if (before == 0 || d > VALUE_GAP_NS)
+		v->steady_since = now;
+	else
+		v->gap = v->gap - d / 2 > d ? v->gap - d / 2 : d;
+}
+
 void
 lease_values_upkeep(struct lease_table *t, int64_t now)
 {
@@ -380,8 +397,7 @@ lease_values_upkeep(struct lease_table *t, int64_t now)
 	values_adopt(t);
 	if (now <= before)
 		return;
-	if (now - before > VALUE_GAP_NS)
-		v->steady_since = now;
+	values_clock(v, before, now);
 	atomic_store(&v->now, now);
 	values_make_room(t, now);
 }

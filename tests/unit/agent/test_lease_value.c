@@ -345,6 +345,31 @@ START_TEST(test_clock_stands)
 }
 END_TEST
 
+/* Reports are as rare as a control plane may ask for: values are forgotten all
+ * the same, and not who was looked up just before one. */
+START_TEST(test_rare_reports)
+{
+	setup(PLACES);
+	for (int i = 0; i < 3; i++) {
+		now += 60 * NS_PER_S;
+		beat(false);
+		reply(NULL);
+	}
+	ck_assert_uint_eq(fill("a", PLACES), PLACES);
+	now += 60 * NS_PER_S;
+	beat(false);
+	reply(NULL);
+	ck_assert_uint_eq(fill("b", 1), 0);
+	ck_assert_ptr_nonnull(lease_value_find(parent, STR("a0")));
+	now += 60 * NS_PER_S;
+	beat(false);
+	reply(NULL);
+	ck_assert_uint_eq(fill("b", 1), 1);
+	ck_assert_ptr_nonnull(lease_value_find(parent, STR("a0")));
+	end();
+}
+END_TEST
+
 /* No answer, or not all: it is asked for again. */
 START_TEST(test_refused)
 {
@@ -547,6 +572,7 @@ main(void)
 	UNIT_ADD(s, test_places);
 	UNIT_ADD(s, test_leases_again);
 	UNIT_ADD(s, test_clock_stands);
+	UNIT_ADD(s, test_rare_reports);
 	UNIT_ADD(s, test_refused);
 	UNIT_ADD(s, test_asks);
 	UNIT_ADD(s, test_follows);
