@@ -240,11 +240,15 @@ lease_value_follow(struct budget_cell *c)
 
 /* ---- the table's side ---------------------------------------------------- */
 
-/* All of it is spent or returned, and the control plane knows. */
+/* All of it is spent or returned, and the control plane knows. Of one that is
+ * over more may be spent, by requests that cost more than they reserved: it is
+ * granted nothing any more, so that nobody asks what S was. */
 static bool
-value_lease_is_done(const struct lease *l)
+value_lease_is_done(const struct lease *l, bool over)
 {
-	return !lease_news(l) && atomic_load(&l->left) == 0 &&
+	int64_t left = atomic_load(&l->left);
+
+	return !lease_news(l) && (over ? left <= 0 : left == 0) &&
 	       lease_balanced(l);
 }
 
@@ -257,10 +261,10 @@ value_is_done(struct budget_cell *c)
 	if (atomic_load(&c->want_total) != 0 || c->sent_demand ||
 	    atomic_load(&c->in_flight) || c->unanswered || c->ask_until != 0)
 		return false;
-	if (l != NULL && !value_lease_is_done(l))
+	if (l != NULL && !value_lease_is_done(l, false))
 		return false;
 	for (l = c->old; l != NULL; l = l->next)
-		if (!value_lease_is_done(l))
+		if (!value_lease_is_done(l, true))
 			return false;
 	return true;
 }

@@ -304,6 +304,48 @@ START_TEST(test_places)
 }
 END_TEST
 
+/* A request cost more than it reserved. Until the period is over the cell has
+ * to know of it; then it is used again like any other. */
+START_TEST(test_overrun)
+{
+	struct budget_cell *c, *short_of, *path[1];
+	Hg__LeaseGrant g;
+	struct reservation r;
+
+	setup(1);
+	path[0] = c = learn("a", 50, 0, 0);
+	hg__lease_grant__init(&g);
+	g.budget_uid = 50;
+	g.period_start = 1;
+	g.valid_ms = g.fence_ms = 500000;
+	g.granted = 10;
+	g.recall_to = -1;
+	(void)lease_wait(c, 10);
+	beat(true);
+	reply(&g);
+	lease_wait_done(c, 10);
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 10, now, &r, &short_of), 0);
+	lease_settle(&r, 15);
+	for (int i = 0; i < 499; i++) {
+		now += NS_PER_S;
+		beat(false);
+		reply(&g);
+		g.valid_ms -= 1000;
+	}
+	ck_assert_int_eq(atomic_load(&atomic_load(&c->current)->left), -5);
+	ck_assert_ptr_eq(lease_value_find(parent, STR("a")), c);
+	g.valid_ms = g.fence_ms = 0; /* it is over */
+	for (int i = 0; i < RECYCLE / NS_PER_S + 20; i++) {
+		now += NS_PER_S;
+		beat(false);
+		reply(&g);
+	}
+	ck_assert_ptr_null(lease_value_find(parent, STR("a")));
+	end();
+}
+END_TEST
+
 /* A cell that stands for one value after the other needs no more leases. */
 START_TEST(test_leases_again)
 {
@@ -570,6 +612,7 @@ main(void)
 	UNIT_ADD(s, test_asked);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_places);
+	UNIT_ADD(s, test_overrun);
 	UNIT_ADD(s, test_leases_again);
 	UNIT_ADD(s, test_clock_stands);
 	UNIT_ADD(s, test_rare_reports);
