@@ -262,17 +262,16 @@ admit_unpark(struct request *r)
 	r->wait_next = r->wait_prev = NULL;
 }
 
-/* The budgets that count the attempt. */
-static unsigned
-admit_path(const struct request *r, struct budget_cell **path)
+/* What the attempt is, for budgets that count a part of the requests. */
+static struct b_filter
+admit_what(const struct request *r)
 {
 	const struct b_deployment *d = r->att.dep;
-	struct b_filter what = {.route_uid = r->route->uid,
+
+	return (struct b_filter){.route_uid = r->route->uid,
 	    .provider_uid = d->provider->uid,
 	    .model_uid = d->model->uid,
 	    .tags = &r->tags};
-
-	return lease_path(r->key, &what, path);
 }
 
 bool
@@ -288,21 +287,32 @@ static int
 admit_rights(struct request *r, struct budget_cell **short_of)
 {
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
-	unsigned n = admit_is_free(r) ? 0 : admit_path(r, path);
+	struct b_filter what = admit_what(r);
+	bool free = admit_is_free(r);
 
-	return lease_reserve_path(
-	    path, n, r->amount, r->f->loop.mono, &r->att.rights, short_of);
+	for (;;) {
+		unsigned n = free ? 0 : lease_path(r->key, &what, path);
+		int rc = lease_reserve_path(path, n, r->amount, r->f->loop.mono,
+		    &r->att.rights, short_of);
+
+		if (rc != 0 || n == 0 ||
+		    lease_path_holds(r->key, &what, path, n))
+			return rc;
+		lease_cancel(&r->att.rights);
+	}
 }
 
 bool
 admit_is_hard(const struct request *r)
 {
 	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	struct b_filter what;
 	unsigned n;
 
 	if (!r->key->has_hard_budget || r->key->filters == NULL)
 		return r->key->has_hard_budget;
-	for (n = admit_path(r, path); n > 0; n--)
+	what = admit_what(r);
+	for (n = lease_path(r->key, &what, path); n > 0; n--)
 		if (!atomic_load_explicit(
 			&path[n - 1]->soft, memory_order_relaxed))
 			return true;

@@ -200,17 +200,23 @@ filter_takes(const struct b_filter *f, const struct b_filter *what)
 		   (what->tags != NULL && tags_have(what->tags, f->tags)));
 }
 
-/* The cell of the request's value; the budget's own when there is no room for
- * the value, on which nobody can reserve. */
-static struct budget_cell *
-path_value(struct budget_cell *of, struct str each, const struct b_filter *what)
+static struct str
+path_value(struct str each, const struct b_filter *what)
 {
-	struct budget_cell *c;
 	struct str value = STR("");
 
 	if (what->tags != NULL && !tags_get(what->tags, each, &value))
 		value = STR("");
-	c = lease_value_cell(of, value);
+	return value;
+}
+
+/* The cell of the request's value; the budget's own when there is no room for
+ * the value, on which nobody can reserve. */
+static struct budget_cell *
+path_cell(struct budget_cell *of, struct str each, const struct b_filter *what)
+{
+	struct budget_cell *c = lease_value_cell(of, path_value(each, what));
+
 	return c != NULL ? c : of;
 }
 
@@ -228,10 +234,31 @@ lease_path(const struct b_key *key, const struct b_filter *what,
 		if (f != NULL && !filter_takes(f, what))
 			continue;
 		path[n++] = f != NULL && f->each.len > 0
-				? path_value(key->budgets[i], f->each, what)
+				? path_cell(key->budgets[i], f->each, what)
 				: key->budgets[i];
 	}
 	return n;
+}
+
+bool
+lease_path_holds(const struct b_key *key, const struct b_filter *what,
+    struct budget_cell *const *path, unsigned n)
+{
+	for (unsigned i = 0; key->filters != NULL && i < key->n_budgets; i++) {
+		const struct b_filter *f = &key->filters[i];
+		const struct budget_cell *c;
+		unsigned k = 0;
+
+		if (f->each.len == 0 || !filter_takes(f, what))
+			continue;
+		c = lease_value_find(
+		    key->budgets[i], path_value(f->each, what));
+		while (k < n && path[k] != c)
+			k++;
+		if (k == n)
+			return false;
+	}
+	return true;
 }
 
 int

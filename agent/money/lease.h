@@ -145,6 +145,13 @@ int lease_reserve(const struct b_key *key, int64_t amount, int64_t mono_now,
  * path[BUNDLE_MAX_BUDGETS]; returns their number. */
 unsigned lease_path(const struct b_key *key, const struct b_filter *what,
     struct budget_cell **path);
+/* W. After a reservation on all of the path: is each cell still the one of the
+ * request's value? Whoever stood still for long between the two may have
+ * reserved on a cell that was used again; it cancels and looks anew. Rights
+ * that are reserved keep a cell what it is, so true holds until they are
+ * settled. Costs nothing without budgets for each value. */
+bool lease_path_holds(const struct b_key *key, const struct b_filter *what,
+    struct budget_cell *const *path, unsigned n);
 /* W. As lease_reserve() on the budgets of a path. */
 int lease_reserve_path(struct budget_cell *const *path, unsigned n,
     int64_t amount, int64_t mono_now, struct reservation *r,

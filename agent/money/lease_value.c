@@ -7,6 +7,7 @@
 #include "agent/money/lease_value.h"
 
 #include <sodium.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -297,6 +298,8 @@ value_recycle(struct lease_table *t, struct lease_value *x, int64_t now)
 {
 	struct lease_values *v = t->values;
 	struct lease_value **at = &v->bucket[x->hash & (v->n_bucket - 1)];
+	const size_t at_waits = offsetof(struct budget_cell, want_total);
+	const size_t waits = sizeof(x->cell.want_total);
 	struct lease *old;
 
 	while (*at != x)
@@ -304,7 +307,11 @@ value_recycle(struct lease_table *t, struct lease_value *x, int64_t now)
 	*at = x->next;
 	value_clear_leases(t, &x->cell, now);
 	old = x->cell.old;
-	memset(&x->cell, 0, sizeof(x->cell));
+	/* All but who waits: nobody, or somebody just now who stood still since
+	 * the look-up and will say when it waits no more. */
+	memset(&x->cell, 0, at_waits);
+	memset((char *)&x->cell + at_waits + waits, 0,
+	    sizeof(x->cell) - at_waits - waits);
 	x->cell.old = old;
 	x->cell.value = x;
 	x->of = NULL;

@@ -14,7 +14,9 @@
  *   V3 A cell is used again only when nobody waits for it, nothing is reserved
  *      on it, the control plane knows all there is to tell of its leases, no
  *      question about it is open, and no worker looked it up for a time that
- *      is far longer than from there to its reservation.
+ *      is far longer than from there to its reservation. No money hangs on
+ *      that time: who reserved looks once more (lease_path_holds()), and
+ *      what is reserved keeps the cell.
  *   V4 With the uid comes what was granted (G) and returned (R) on this
  *      process's lease of the cell before: as nothing was left of it when it
  *      was forgotten, and asks grant nothing, S = G - R, and rights are only

@@ -346,6 +346,49 @@ START_TEST(test_overrun)
 }
 END_TEST
 
+/* A worker stands still between the look-up and the reservation for so long
+ * that its cell is another value's now: it learns so, and gives back. */
+START_TEST(test_stalled)
+{
+	const struct b_filter filters[] = {{.each = STR("user")}};
+	struct b_key key = {.n_budgets = 1, .filters = filters};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS], *c, *short_of;
+	struct tags tags = {.len = 0};
+	struct b_filter what = {.tags = &tags};
+	struct reservation r;
+
+	setup(1);
+	seconds(20);
+	key.budgets[0] = parent;
+	tags_add_user(&tags, STR("alice"));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 1);
+	ck_assert(lease_path_holds(&key, &what, path, 1));
+	seconds(20);
+	c = learn("bob", 50, 0, 0);
+	ck_assert_ptr_eq(c, path[0]);
+	(void)lease_wait(c, 10);
+	beat(true);
+	grant(50, 100);
+	lease_wait_done(c, 10);
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 10, now, &r, &short_of), 0);
+	ck_assert(!lease_path_holds(&key, &what, path, 1));
+	lease_cancel(&r);
+	ck_assert_int_eq(atomic_load(&atomic_load(&c->current)->left), 100);
+	ck_assert(lease_balanced(atomic_load(&c->current)));
+	/* bob's own request */
+	tags.len = tags.n = 0;
+	tags_add_user(&tags, STR("bob"));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 1);
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 10, now, &r, &short_of), 0);
+	seconds(RECYCLE / NS_PER_S + 20);
+	ck_assert(lease_path_holds(&key, &what, path, 1));
+	lease_cancel(&r);
+	end();
+}
+END_TEST
+
 /* A cell that stands for one value after the other needs no more leases. */
 START_TEST(test_leases_again)
 {
@@ -612,6 +655,7 @@ main(void)
 	UNIT_ADD(s, test_asked);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_places);
+	UNIT_ADD(s, test_stalled);
 	UNIT_ADD(s, test_overrun);
 	UNIT_ADD(s, test_leases_again);
 	UNIT_ADD(s, test_clock_stands);
