@@ -75,7 +75,7 @@ value_on_row(void *ctx, const struct value_row *v)
 		return 0;
 	}
 	p->n++;
-	p->used = v->spent + v->held;
+	p->used = v->used;
 	p->uid = v->cell_uid;
 	row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "value",
 	    json_strn(v->value), "uid", json_u64(v->cell_uid), "limit_nanousd",

@@ -143,7 +143,8 @@ store_value_list(struct db *db, uint64_t budget_uid, int64_t now,
 	    "SELECT g.cell_uid, g.value, g.created_at, n.whole, "
 	    "coalesce(p.free + n.lim - p.limit_nano, n.lim), "
 	    "coalesce(p.settled, 0) + n.past_settled, "
-	    "coalesce(p.held, 0) + n.past_held, coalesce(l.out, 0)::bigint "
+	    "coalesce(p.held, 0) + n.past_held, coalesce(l.out, 0)::bigint, "
+	    "g.used "
 	    "FROM page g CROSS JOIN LATERAL hg_budget_now(g.cell_uid, $2) n "
 	    "LEFT JOIN budget_period p ON p.budget_uid = g.cell_uid "
 	    "AND p.period_start = n.period_start "
@@ -167,7 +168,8 @@ store_value_list(struct db *db, uint64_t budget_uid, int64_t now,
 		    .free = db_i64(r, i, 4),
 		    .spent = db_i64(r, i, 5),
 		    .held = db_i64(r, i, 6),
-		    .leased = db_i64(r, i, 7)};
+		    .leased = db_i64(r, i, 7),
+		    .used = db_i64(r, i, 8)};
 
 		rc = fn(ctx, &row);
 	}

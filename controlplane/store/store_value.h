@@ -40,6 +40,7 @@ struct value_row {
 	int64_t created_at;
 	/* Of the current period or window. */
 	int64_t limit, free, spent, held, leased;
+	int64_t used; /* by this the list is ordered: for the next page */
 };
 typedef int value_fn(void *ctx, const struct value_row *row);
 /* The values that spent (or hold) most first, after the row with these figures

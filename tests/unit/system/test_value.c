@@ -518,6 +518,69 @@ START_TEST(test_answers)
 }
 END_TEST
 
+struct paged {
+	char seen[32];
+	int64_t used;
+	uint64_t uid;
+};
+
+static int
+on_page(void *ctx, const struct value_row *v)
+{
+	struct paged *p = ctx;
+
+	ck_assert_uint_lt(strlen(p->seen) + v->value.len + 1, sizeof(p->seen));
+	strncat(p->seen, v->value.p, v->value.len);
+	p->used = v->used;
+	p->uid = v->cell_uid;
+	return 0;
+}
+
+/* Pages of the list are one list, also while a period that was not there when
+ * the values spent is the current one. */
+START_TEST(test_pages)
+{
+	static const struct db_stmt spend = {
+	    "INSERT INTO budget_period (budget_uid, period_start, period_end, "
+	    "limit_nano, free, base_nano, settled, config_version) "
+	    "VALUES ($1, $2, $3, 1000, 1000 - $4::bigint, 1000, $4, 1)"};
+	const int64_t now = clock_wall(clock_system());
+	struct paged p = {.used = -1};
+	Hg__LeaseGrant g;
+	struct arena a;
+	struct db *db;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open_store(&l);
+	(void)lab_put(&l, 1, "acme", "{}");
+	uid = budget(&l, "");
+	arena_init(&a, 4096, 1 << 20);
+	db = take(&l);
+	for (int i = 0; i < 5; i++) {
+		const char value[] = {(char)('a' + i), '\0'};
+		struct db_rows *r = NULL;
+
+		ck_assert_uint_eq(ask(db, uid, value, 1, &a, &g), 1);
+		if (i > 0) /* "a" spent nothing */
+			IS(db_query(db, &spend,
+			       DB_ARGS(DBI(g.budget_uid), DBI(now - NS_PER_S),
+				   DBI(now + 3600 * NS_PER_S), DBI(10 * i)),
+			       &r, &e),
+			    0);
+		db_rows_free(r);
+	}
+	for (int i = 0; i < 3; i++)
+		IS(store_value_list(
+		       db, uid, now, p.used, p.uid, 2, on_page, &p, &e),
+		    0);
+	ck_assert_str_eq(p.seen, "edcba");
+	store_give(db);
+	arena_release(&a);
+	lab_close(&l);
+}
+END_TEST
+
 /* A function that reads a budget's definition from the items knows no cells;
  * whoever replaces one must read budget_def. These mean items. */
 START_TEST(test_definitions)
@@ -550,6 +613,7 @@ main(void)
 	UNIT_ADD(s, test_spent);
 	UNIT_ADD(s, test_one_cell);
 	UNIT_ADD(s, test_answers);
+	UNIT_ADD(s, test_pages);
 	UNIT_ADD(s, test_definitions);
 	return pgtest_run(s);
 }
