@@ -489,6 +489,19 @@ value_before(const struct lease_table *t, struct budget_cell *c,
 	return true;
 }
 
+static bool
+value_has(const struct budget_cell *c, int64_t period_start)
+{
+	const struct lease *l = atomic_load(&c->current);
+
+	if (l != NULL && l->period_start == period_start)
+		return true;
+	for (l = c->old; l != NULL; l = l->next)
+		if (l->period_start == period_start)
+			return true;
+	return false;
+}
+
 bool
 lease_value_answer(struct lease_table *t, const Hg__LeaseGrant *g, int64_t now)
 {
@@ -504,9 +517,14 @@ lease_value_answer(struct lease_table *t, const Hg__LeaseGrant *g, int64_t now)
 	    t->values, of, value, value_hash(t->values, of->uid, value));
 	pthread_rwlock_unlock(&t->values->lock);
 	/* only C recycles, so it stays what it is */
-	if (x == NULL || x->cell.uid != 0)
+	if (x == NULL)
 		return false;
 	c = &x->cell;
+	if (c->uid != 0) { /* a lease more, of another period */
+		if (c->uid == g->budget_uid && !value_has(c, g->period_start))
+			(void)value_before(t, c, g, now);
+		return false;
+	}
 	if (g->answer != HG__VALUE_ANSWER__VALUE_KNOWN) {
 		value_told(x, g);
 		return atomic_load(&c->want_total) > 0;

@@ -21,6 +21,8 @@
  *      process's lease of the cell before: as nothing was left of it when it
  *      was forgotten, and asks grant nothing, S = G - R, and rights are only
  *      what is granted beyond G.
+ *      So it is told of the latest lease and of each whose period is not
+ *      over, which may be the current one again (an answer for each).
  *   V5 A value that nobody waits for is not asked for, and between two full
  *      reports at most LEASE_VALUE_ASKS are.
  *

@@ -50,9 +50,10 @@ values_collect(struct values *k, Hg__LeaseReport *const *reports, size_t n)
 			k->v[k->n++] = k->v[i];
 }
 
-/* What is told of a value. */
+/* What is told of a value, and of a lease on it, if there is one. */
 static Hg__LeaseGrant *
-value_grant(const struct value_ask *v, struct arena *a)
+value_grant(
+    const struct value_ask *v, const struct value_lease *l, struct arena *a)
 {
 	Hg__LeaseGrant *g = arena_alloc(a, sizeof(*g));
 
@@ -64,9 +65,11 @@ value_grant(const struct value_ask *v, struct arena *a)
 	g->recall_to = -1;
 	if (v->state == VALUE_OK) {
 		g->budget_uid = v->cell_uid;
-		g->period_start = v->period_start;
-		g->granted = v->granted;
-		g->returned = v->returned;
+		if (l == NULL)
+			return g;
+		g->period_start = l->period_start;
+		g->granted = l->granted;
+		g->returned = l->returned;
 		return g;
 	}
 	g->answer = v->state == VALUE_TOO_DEAR ? HG__VALUE_ANSWER__VALUE_SHORT
@@ -83,19 +86,25 @@ static int
 values_answer(struct exchange *x, const struct values *k, struct arena *a)
 {
 	size_t n = x->n_grants;
-	Hg__LeaseGrant **all = arena_alloc(a, (n + k->n) * sizeof(*all));
+	Hg__LeaseGrant **all =
+	    arena_alloc(a, (n + k->n * VALUE_LEASES_MAX) * sizeof(*all));
 
 	if (all == NULL)
 		return ERR_NOMEM;
 	for (size_t i = 0; i < n; i++)
 		all[i] = x->grants[i];
 	for (size_t i = 0; i < k->n; i++) {
-		if (k->v[i].state == VALUE_GONE)
+		const struct value_ask *v = &k->v[i];
+		size_t m = 0;
+
+		if (v->state == VALUE_GONE)
 			continue; /* the agent's configuration is old */
-		all[n] = value_grant(&k->v[i], a);
-		if (all[n] == NULL)
-			return ERR_NOMEM;
-		n++;
+		do {
+			all[n] = value_grant(
+			    v, v->n_leases > 0 ? &v->leases[m] : NULL, a);
+			if (all[n++] == NULL)
+				return ERR_NOMEM;
+		} while (++m < v->n_leases);
 	}
 	x->grants = all;
 	x->n_grants = n;

@@ -31,14 +31,19 @@ value_query(struct db *db, struct str agent_id, uint64_t boot_epoch,
 {
 	static const struct db_stmt st = {
 	    "SELECT r.cell, r.why, r.lim, r.ends, l.period_start, l.granted, "
-	    "l.returned FROM unnest($1::bigint[], "
+	    "l.returned, k.ord FROM unnest($1::bigint[], "
 	    "$2::text[], $3::bigint[]) WITH ORDINALITY "
 	    "AS k(uid, value, least, ord) CROSS JOIN LATERAL "
 	    "hg_budget_value(k.uid, k.value, k.least, $4) r "
-	    "LEFT JOIN LATERAL (SELECT x.period_start, x.granted, x.returned "
+	    "LEFT JOIN LATERAL ((SELECT x.period_start, x.granted, x.returned "
 	    "FROM lease x WHERE x.budget_uid = r.cell AND x.agent_id = $5 "
-	    "AND x.boot_epoch = $6 ORDER BY x.period_start DESC LIMIT 1) l "
-	    "ON true ORDER BY k.ord"};
+	    "AND x.boot_epoch = $6 ORDER BY x.period_start DESC LIMIT 1) "
+	    "UNION (SELECT x.period_start, x.granted, x.returned "
+	    "FROM budget_period p JOIN lease x ON x.budget_uid = r.cell "
+	    "AND x.period_start = p.period_start AND x.agent_id = $5 "
+	    "AND x.boot_epoch = $6 WHERE p.budget_uid = r.cell "
+	    "AND p.period_end > $4 ORDER BY 1 DESC LIMIT $7 - 1)) l "
+	    "ON true ORDER BY k.ord, l.period_start DESC"};
 	struct db_rows *r = NULL;
 	int rc;
 
@@ -49,16 +54,21 @@ value_query(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	}
 	rc = db_query(db, &st,
 	    DB_ARGS(DBIA(k->uids, n), DBSA(k->values, n), DBIA(k->least, n),
-		DBI(now), DBS(agent_id), DBI(boot_epoch)),
+		DBI(now), DBS(agent_id), DBI(boot_epoch),
+		DBI(VALUE_LEASES_MAX)),
 	    &r, e);
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		v[i].state = value_state(db_str(r, i, 1));
-		v[i].cell_uid = (uint64_t)db_i64(r, i, 0);
-		v[i].limit = db_i64(r, i, 2);
-		v[i].end_ns = db_i64(r, i, 3);
-		v[i].period_start = db_i64(r, i, 4);
-		v[i].granted = db_i64(r, i, 5);
-		v[i].returned = db_i64(r, i, 6);
+	for (size_t i = 0; rc == 0 && i < db_rows_count(r); i++) {
+		struct value_ask *to = &v[db_i64(r, i, 7) - 1];
+
+		to->state = value_state(db_str(r, i, 1));
+		to->cell_uid = (uint64_t)db_i64(r, i, 0);
+		to->limit = db_i64(r, i, 2);
+		to->end_ns = db_i64(r, i, 3);
+		if (!db_is_null(r, i, 4))
+			to->leases[to->n_leases++] = (struct value_lease){
+			    .period_start = db_i64(r, i, 4),
+			    .granted = db_i64(r, i, 5),
+			    .returned = db_i64(r, i, 6)};
 	}
 	db_rows_free(r);
 	return rc;

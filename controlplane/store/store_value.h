@@ -14,6 +14,10 @@ enum value_state {
 	VALUE_TOO_MANY, /* the budget has max_values */
 	VALUE_TOO_DEAR	/* new, and its whole limit is less than `least` */
 };
+#define VALUE_LEASES_MAX 4
+struct value_lease {
+	int64_t period_start, granted, returned;
+};
 struct value_ask {
 	uint64_t budget_uid;
 	struct str value;
@@ -21,8 +25,10 @@ struct value_ask {
 	/* answer */
 	enum value_state state;
 	uint64_t cell_uid; /* when OK */
-	/* The agent's last lease on it in this boot epoch; 0 = none. */
-	int64_t period_start, granted, returned;
+	/* The agent's leases on it in this boot epoch: the latest, and those
+	 * of periods that are not over. */
+	struct value_lease leases[VALUE_LEASES_MAX];
+	size_t n_leases;
 	int64_t limit, end_ns; /* when not OK and not GONE */
 };
 /* The cells of values, made for those that are new. Own transaction; db is

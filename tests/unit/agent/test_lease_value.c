@@ -389,6 +389,54 @@ START_TEST(test_stalled)
 }
 END_TEST
 
+/* A period was made shorter, then longer again: an answer for each of its
+ * leases, and what either was granted before is no right. */
+START_TEST(test_before_of_two)
+{
+	struct budget_cell *c, *short_of, *path[1];
+	struct reservation r;
+	Hg__LeaseGrant g[2], *list[2] = {&g[0], &g[1]};
+
+	setup(PLACES);
+	path[0] = c = cell_of(parent, "alice");
+	(void)lease_wait(c, 10);
+	beat(true);
+	for (int i = 0; i < 2; i++) {
+		hg__lease_grant__init(&g[i]);
+		g[i].each_uid = PARENT;
+		g[i].value = (char *)(uintptr_t) "alice";
+		g[i].budget_uid = 50;
+		g[i].period_start = 2 - i;
+		g[i].granted = 600 - 100 * i;
+		g[i].returned = 250;
+	}
+	for (int again = 0; again < 2; again++) /* twice is once */
+		(void)lease_table_reply(table, now, now, list, 2);
+	ck_assert_uint_eq(c->uid, 50);
+	ck_assert_ptr_null(c->old->next->next);
+	beat(true);
+	grant(50, 500); /* of period 1: nothing more */
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 1, now, &r, &short_of), ERR_AGAIN);
+	beat(true);
+	grant(50, 540);
+	lease_wait_done(c, 10);
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 41, now, &r, &short_of), ERR_AGAIN);
+	ck_assert_int_eq(
+	    lease_reserve_path(path, 1, 40, now, &r, &short_of), 0);
+	ck_assert_int_eq(atomic_load(&c->current)->period_start, 1);
+	ck_assert(lease_balanced(atomic_load(&c->current)));
+	/* a lease that came after is not one from before */
+	g[0].period_start = 1;
+	(void)lease_table_reply(table, now, now, list, 1);
+	ck_assert_int_eq(c->old->period_start, 2);
+	ck_assert_ptr_null(c->old->next);
+	lease_cancel(&r);
+	end();
+}
+END_TEST
+
 /* A cell that stands for one value after the other needs no more leases. */
 START_TEST(test_leases_again)
 {
@@ -656,6 +704,7 @@ main(void)
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_places);
 	UNIT_ADD(s, test_stalled);
+	UNIT_ADD(s, test_before_of_two);
 	UNIT_ADD(s, test_overrun);
 	UNIT_ADD(s, test_leases_again);
 	UNIT_ADD(s, test_clock_stands);

@@ -518,6 +518,58 @@ START_TEST(test_answers)
 }
 END_TEST
 
+static void
+had_lease(struct lab *l, uint64_t cell, int64_t start, int64_t end)
+{
+	char sql[500];
+
+	(void)snprintf(sql, sizeof(sql),
+	    "INSERT INTO budget_period (budget_uid, period_start, period_end, "
+	    "limit_nano, free, base_nano, config_version) VALUES (%llu, %lld, "
+	    "%lld, 0, 0, 0, 1); INSERT INTO lease (budget_uid, period_start, "
+	    "agent_id, boot_epoch, granted, settled) "
+	    "VALUES (%llu, %lld, 'x', 1, 5, 5)",
+	    (unsigned long long)cell, (long long)start, (long long)end,
+	    (unsigned long long)cell, (long long)start);
+	pgtest_sql(l->store, sql);
+}
+
+/* Who asks for a value is told of his latest lease, and of each whose period
+ * is not over: it may be the current one again when the budget's is changed. */
+START_TEST(test_leases_told)
+{
+	const int64_t now = clock_wall(clock_system());
+	const int64_t hour = 3600 * NS_PER_S;
+	Hg__LeaseGrant g;
+	struct arena a;
+	struct db *db;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open_store(&l);
+	(void)lab_put(&l, 1, "acme", "{}");
+	uid = budget(&l, "");
+	arena_init(&a, 4096, 1 << 20);
+	db = take(&l);
+	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 1);
+	ck_assert_int_eq(g.granted, 0);
+	had_lease(&l, g.budget_uid, now - 9 * hour, now - 8 * hour);
+	had_lease(&l, g.budget_uid, now - 7 * hour, now - 6 * hour);
+	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 1);
+	ck_assert_int_eq(g.period_start, now - 7 * hour);
+	ck_assert_int_eq(g.granted, 5);
+	had_lease(&l, g.budget_uid, now - 10 * hour, now + hour);
+	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 2);
+	ck_assert_int_eq(g.period_start, now - 7 * hour); /* the first */
+	had_lease(&l, g.budget_uid, now - hour, now + hour);
+	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 2);
+	ck_assert_int_eq(g.period_start, now - hour);
+	store_give(db);
+	arena_release(&a);
+	lab_close(&l);
+}
+END_TEST
+
 struct paged {
 	char seen[32];
 	int64_t used;
@@ -613,6 +665,7 @@ main(void)
 	UNIT_ADD(s, test_spent);
 	UNIT_ADD(s, test_one_cell);
 	UNIT_ADD(s, test_answers);
+	UNIT_ADD(s, test_leases_told);
 	UNIT_ADD(s, test_pages);
 	UNIT_ADD(s, test_definitions);
 	return pgtest_run(s);
