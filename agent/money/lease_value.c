@@ -229,12 +229,12 @@ lease_value_follow(struct budget_cell *c)
 {
 	const struct budget_cell *of = value_of(c)->of;
 	int64_t limit = atomic_load(&of->limit);
+	/* a worker that makes the cell may do the same just now */
+	int64_t was = atomic_exchange(&c->limit, limit);
 
-	if (limit != atomic_load(&c->limit)) {
-		atomic_fetch_add(
-		    &c->told_limit, limit - atomic_load(&c->limit));
+	if (limit != was) {
+		atomic_fetch_add(&c->told_limit, limit - was);
 		c->rest_until = 0; /* it may not be plenty now */
-		atomic_store(&c->limit, limit);
 	}
 	atomic_store(&c->deleted, atomic_load(&of->deleted));
 }

@@ -38,8 +38,9 @@
 
 /* One value's cell. */
 struct lease_value {
-	struct budget_cell cell;  /* first: it is freed and found by this */
-	struct budget_cell *of;	  /* the budget */
+	struct budget_cell cell; /* first: it is freed and found by this */
+	/* The budget; NULL: spare. Workers set it while C looks. */
+	struct budget_cell *_Atomic of;
 	struct lease_value *next; /* in its bucket, or of the spare ones */
 	uint64_t hash;
 	size_t at;	      /* its number in the table; C only */
