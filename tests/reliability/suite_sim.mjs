@@ -16,7 +16,7 @@ export async function run({ soak, root, log }) {
     path.join(bin, 'headgate-sim'), args, { maxBuffer: 1 << 26 }).catch((e) => e);
   const last = stdout.trim().split('\n').at(-1);
   const figures = JSON.parse(last);
-  const bad = stdout.split('\n').filter((l) => l.startsWith('not ok'));
+  const bad = stdout.split('\n').filter((l) => /^(not ok|# seed)/.test(l));
 
   log(`${figures.sim_seeds} seeds, ${figures.virtual_hours} virtual hours, ` +
     `${figures.planted_bugs_caught}/${figures.planted_bugs} planted bugs caught`);

@@ -42,6 +42,7 @@ algebra_beat(struct sim *s, const struct sim_msg *m, struct arena *a)
 		Hg__LeaseReport *r = ask->leases[i];
 
 		r->want_min = r->want_total = r->rate_per_s = r->w_p99 = 0;
+		r->steady_rate = 0;
 		r->in_use = 0; /* of then: settled since, it is asked for */
 	}
 	rc = exchange_run(&x, sim_db(s), ask->leases, ask->n_leases, a, &e);
