@@ -286,7 +286,7 @@ admit_is_free(const struct request *r)
 static int
 admit_rights(struct request *r, struct budget_cell **short_of)
 {
-	struct budget_cell *path[BUNDLE_MAX_BUDGETS];
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS] = {NULL};
 	struct b_filter what = admit_what(r);
 	bool free = admit_is_free(r);
 
