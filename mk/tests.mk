@@ -72,8 +72,8 @@ fuzz-run: $(if $(T),$(filter $(B)/fuzz/$(T),$(FUZZ_BIN)),$(FUZZ_BIN))
 	@bash tests/fuzz/run.sh '$(FUZZ_SECONDS)' $^
 
 # tests/bench/<x>_bench.c is a program; it may use the helpers of the unit
-# tests of its area. One of both sides is of area `system` and may use the
-# control plane's.
+# tests of its area, but for their kits, which make allocations fail. One of both
+# sides is of area `system` and may use the control plane's.
 SRC_bench := $(sort $(wildcard tests/bench/*_bench.c))
 BENCH_BIN := $(patsubst tests/bench/%.c,$(B)/bin/%,$(SRC_bench))
 
@@ -83,7 +83,8 @@ define bench_target
 BENCH_AREA_$(1) := $$(strip \
 	$$(call bench_need,$$(call areas_of,tests/bench/$(1).c)))
 $$(B)/bin/$(1): $$(B)/obj/tests/bench/$(1).o \
-		$$(HELP_$$(BENCH_AREA_$(1):system=controlplane)) \
+		$$(filter-out %_kit.o,\
+		$$(HELP_$$(BENCH_AREA_$(1):system=controlplane))) \
 		$$(call lib,$$(NEED_$$(BENCH_AREA_$(1))))
 	$$(call say,LINK,$$@)
 	$$(call link,$$(filter %.o,$$^),$$(BENCH_AREA_$(1))) $$(LIBS_check)
