@@ -109,10 +109,15 @@ test('rates take a prompt by its tokenizer, and the truth afterwards', async () 
     equal([e.tokenizer, e.token_millibytes], ['o200k', 0], 'how');
   }
   // What a request took and did not use is there again.
-  const before = await left();
-  await post('/v1/chat/completions', 'limited', { model: 'exact-openai', ...ask(text, { max_completion_tokens: 8000 }) },
-    { prompt_tokens: 10, tokens: 5 });
-  assert(before - await left() < 5000, 'what was not used stayed taken');
+  // The agent's share of the limit can change meanwhile: not three times.
+  const taken = [];
+  for (let i = 0; i < 3 && !(taken.at(-1) < 5000); i++) {
+    const before = await left();
+    await post('/v1/chat/completions', 'limited', { model: 'exact-openai', ...ask(text, { max_completion_tokens: 8000 }) },
+      { prompt_tokens: 10, tokens: 5 });
+    taken.push(before - await left());
+  }
+  assert(taken.at(-1) < 5000, `what was not used stayed taken: ${taken}`);
 });
 
 test('a prompt above what is counted exactly goes by what was counted', async () => {
