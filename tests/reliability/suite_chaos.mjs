@@ -3,6 +3,10 @@
 // stopped and paused at random while requests flow, and the channel between
 // them drops, delays, cuts and corrupts. Afterwards the ledger is the
 // provider's bill: nothing lost, nothing twice, no drift, no budget exceeded.
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+
 import { agree, reconcile } from '../e2e/lib/bill.mjs';
 import { catalog, modelsFile, prompt, providerKey, tenant } from '../e2e/lib/fixture.mjs';
 import { delay, until } from '../e2e/lib/proc.mjs';
@@ -145,6 +149,23 @@ class Chaos {
   }
 }
 
+// What the agents do that have something left to tell: usage in a journal is
+// late, not lost. Their stacks go beside their logs where gdb is installed.
+async function late(stack, log) {
+  for (const a of stack.agents) {
+    const st = await a.status().catch(() => null);
+    if (!a.proc.running || (st?.control?.connected && st.journal.unshipped === 0))
+      continue;
+    log(`${a.name}: ${st ? `${st.control?.state}, ${st.control?.connected ? '' : 'not '}connected, ` +
+      `${st.journal.unshipped} records unshipped, heard ${st.control?.last_contact_ms_ago} ms ago: ` +
+      `${st.control?.last_error}` : 'no answer'}`);
+    const gdb = spawnSync('gdb', ['-p', String(a.proc.pid), '-batch', '-ex', 'thread apply all bt 20'],
+      { encoding: 'utf8', timeout: 60000 });
+    const sockets = spawnSync('ss', ['-tnp'], { encoding: 'utf8', timeout: 10000 });
+    fs.writeFileSync(path.join(stack.dir, `${a.name}.stacks`), `${gdb.stdout ?? ''}\n${sockets.stdout ?? ''}`);
+  }
+}
+
 export async function run({ soak, log }) {
   const seed = Number(process.env.SEED ?? (soak ? Date.now() % 1e9 : 42));
   const rounds = Number(process.env.ROUNDS ?? (soak ? 2000 : 20));
@@ -194,6 +215,7 @@ export async function run({ soak, log }) {
       overspend_bounded_nanousd: Math.max(0, Number(bounded.spent_nanousd) - Number(bounded.limit_nanousd)),
       bounded_limit_nanousd: OVERSPEND_NANOUSD };
   } catch (e) {
+    await late(stack, log);
     log(`seed ${seed}; logs in ${stack.dir}`);
     throw e;
   } finally {
