@@ -41,8 +41,7 @@ DECLARE
 	was text;
 BEGIN
 	FOREACH f IN ARRAY ARRAY['hg_budget_now', 'hg_carry', 'hg_doubt_timer',
-		'hg_audit_limits', 'hg_audit_base', 'hg_budget_increase',
-		'hg_budget_transfer']
+		'hg_audit_limits', 'hg_budget_increase', 'hg_budget_transfer']
 	LOOP
 		was := pg_get_functiondef(f::regproc);
 		IF position('config_item' IN was) = 0 THEN
@@ -122,7 +121,9 @@ BEGIN
 END $$;
 
 -- As before, and of cells: those that were used within the hour, since there
--- may be many.
+-- may be many. What was spent in a rolling window is noticed also while its
+-- newest bucket has no row yet: nobody asks for rights when the last usage of
+-- the bucket before is booked.
 CREATE OR REPLACE FUNCTION hg_budget_events(now_ns bigint)
 RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -143,18 +144,18 @@ BEGIN
 				AND p.state = 'open' AND p.updated_at
 					> now() - interval '1 hour')),
 	b AS (SELECT i.uid, i.spec, c.period_start, c.whole, c.span,
-			p.settled + c.past_settled AS spent,
+			coalesce(p.settled, 0) + c.past_settled AS spent,
 			CASE WHEN c.span = 0 AND c.period_start > 1
 				AND c.period_end < 9223372036854775807
 				AND (now_ns - c.period_start)::numeric * 10
 				>= (c.period_end - c.period_start)::numeric
 			THEN least(9223372036854775807,
-				(p.settled::numeric
+				(coalesce(p.settled, 0)::numeric
 				* (c.period_end - c.period_start)
 				/ (now_ns - c.period_start)))::bigint
 			END AS forecast
 		FROM i CROSS JOIN LATERAL hg_budget_now(i.uid, now_ns) c
-		JOIN budget_period p ON p.budget_uid = i.uid
+		LEFT JOIN budget_period p ON p.budget_uid = i.uid
 			AND p.period_start = c.period_start
 		WHERE c.whole > 0),
 	due AS (SELECT b.uid, b.period_start, 'threshold' AS kind,
