@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/metrics.h"
 #include "proto/headgate.pb-c.h"
 
 void
@@ -108,6 +109,30 @@ kit_open(struct kit *k)
 }
 
 void
+kit_open_counted(struct kit *k)
+{
+	kit_open(k);
+	k->metrics = metric_set_new(agent_metric_defs, AM_COUNT);
+	ck_assert_ptr_nonnull(k->metrics);
+}
+
+struct journal_shard *
+kit_start(struct kit *k)
+{
+	kit_open_counted(k);
+	ck_assert_int_eq(kit_boot(k), 0);
+	return &k->j->shards[0];
+}
+
+void
+kit_fault(struct kit *k, enum io_op op, int errnum)
+{
+	k->io.op = op;
+	k->io.countdown = 1;
+	k->io.errnum = errnum;
+}
+
+void
 kit_crash(struct kit *k)
 {
 	shipper_free(k->s);
@@ -122,6 +147,8 @@ kit_close(struct kit *k)
 {
 	kit_crash(k);
 	kit_remove_dir(k->dir);
+	metric_set_free(k->metrics);
+	k->metrics = NULL;
 }
 
 static int
@@ -308,6 +335,41 @@ kit_files(const struct kit *k, const char *suffix)
 	while ((ent = readdir(d)) != NULL)
 		if (str_ends(str_of(ent->d_name), str_of(suffix)))
 			n++;
+	closedir(d);
+	return n;
+}
+
+int64_t
+kit_size(const struct kit *k, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", k->dir, name);
+	return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+unsigned
+kit_threads(const char *name)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *ent;
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	while ((ent = readdir(d)) != NULL) {
+		char path[300], comm[32] = "";
+		FILE *f;
+
+		(void)snprintf(
+		    path, sizeof(path), "/proc/self/task/%s/comm", ent->d_name);
+		f = fopen(path, "r");
+		if (f == NULL)
+			continue;
+		if (fgets(comm, sizeof(comm), f) != NULL)
+			n += strncmp(comm, name, strlen(name)) == 0;
+		(void)fclose(f);
+	}
 	closedir(d);
 	return n;
 }

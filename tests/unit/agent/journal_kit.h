@@ -44,16 +44,22 @@ struct kit {
 	int64_t segment_size;
 	unsigned n_shards;
 	const char *boot_id;	    /* of the kernel, NULL = not told */
-	struct metric_set *metrics; /* the caller's, NULL = none */
+	struct metric_set *metrics; /* until kit_close, NULL = none */
 	bool threads; /* no fault injection: it counts without locks */
 };
 
 void kit_open(struct kit *k); /* folder and settings, no journal yet */
+/* The same, and what happens is counted in metrics. */
+void kit_open_counted(struct kit *k);
+/* That and its first boot; returns the first shard. */
+struct journal_shard *kit_start(struct kit *k);
 void kit_close(struct kit *k);
 /* A new boot: next epoch, replay, shipper. */
 int kit_boot(struct kit *k);
 /* The process dies: nothing is flushed. */
 void kit_crash(struct kit *k);
+/* The next operation of this kind fails, once unless io.sticky is set. */
+void kit_fault(struct kit *k, enum io_op op, int errnum);
 /* Rounds of the shipper until nothing moves; returns its last word. */
 int kit_ship(struct kit *k);
 void kit_intent_of(struct journal_intent *i, unsigned n);
@@ -66,6 +72,10 @@ void kit_request(struct kit *k, unsigned shard, unsigned n, int64_t cost);
 int kit_row(const struct kit *k, unsigned n);
 /* Files in the folder that end in suffix. */
 unsigned kit_files(const struct kit *k, const char *suffix);
+/* Bytes of a file in the folder, -1: there is none. */
+int64_t kit_size(const struct kit *k, const char *name);
+/* Threads of this process that are called so. */
+unsigned kit_threads(const char *name);
 void kit_copy_dir(const char *from, const char *to);
 void kit_remove_dir(const char *dir);
 

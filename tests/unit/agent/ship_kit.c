@@ -2,12 +2,9 @@
 #include "tests/unit/agent/ship_kit.h"
 
 #include <check.h>
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/metrics.h"
 #include "tests/unit/support/oom.h"
 
 struct kit sk;
@@ -90,17 +87,14 @@ ship_boot(void)
 void
 ship_begin(void)
 {
-	kit_open(&sk);
+	kit_open_counted(&sk);
 	line_clear();
-	sk.metrics = metric_set_new(agent_metric_defs, AM_COUNT);
-	ck_assert_ptr_nonnull(sk.metrics);
 }
 
 void
 ship_end(void)
 {
 	kit_close(&sk);
-	metric_set_free(sk.metrics);
 	line_clear();
 }
 
@@ -111,29 +105,4 @@ ship_now(void)
 
 	shipper_stats(sk.s, &s);
 	return s;
-}
-
-unsigned
-ship_threads(const char *name)
-{
-	DIR *d = opendir("/proc/self/task");
-	struct dirent *ent;
-	unsigned n = 0;
-
-	ck_assert_ptr_nonnull(d);
-	while ((ent = readdir(d)) != NULL) {
-		char path[300], comm[32] = "";
-		FILE *f;
-
-		(void)snprintf(
-		    path, sizeof(path), "/proc/self/task/%s/comm", ent->d_name);
-		f = fopen(path, "r");
-		if (f == NULL)
-			continue;
-		if (fgets(comm, sizeof(comm), f) != NULL)
-			n += strncmp(comm, name, strlen(name)) == 0;
-		(void)fclose(f);
-	}
-	closedir(d);
-	return n;
 }

@@ -30,7 +30,5 @@ void ship_end(void);
 void ship_boot(void);
 void ship_connect(void); /* another shipper in its place */
 struct ship_stats ship_now(void);
-/* Threads of this process that are called so. */
-unsigned ship_threads(const char *name);
 
 #endif

@@ -8,132 +8,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/metrics.h"
-#include "tests/unit/agent/ship_kit.h"
+#include "tests/unit/agent/disk_kit.h"
 #include "tests/unit/support/oom.h"
 #include "tests/unit/support/unit.h"
-
-static struct kit k;
-
-/* What the disk says and does. */
-static struct {
-	int64_t room; /* free_bytes */
-	unsigned asked, opened, closed, synced, dirs, written;
-	unsigned fail_dirs;  /* the next so many fsync_dir fail */
-	const char *as_zero; /* a file of this name becomes descriptor 0 */
-} disk;
-static struct io real;
-
-static int64_t
-disk_free(struct io *io, const char *path)
-{
-	(void)io;
-	disk.asked++;
-	return strcmp(path, k.dir) == 0 ? disk.room : 0;
-}
-
-static int
-disk_open(struct io *io, const char *path, int flags, mode_t mode)
-{
-	int fd = real.open(io, path, flags, mode);
-
-	disk.opened += fd >= 0;
-	if (fd > 0 && disk.as_zero != NULL &&
-	    str_ends(str_of(path), str_of(disk.as_zero))) {
-		ck_assert_int_eq(dup2(fd, 0), 0);
-		close(fd);
-		fd = 0;
-	}
-	return fd;
-}
-
-static int
-disk_close(struct io *io, int fd)
-{
-	disk.closed++;
-	return real.close(io, fd);
-}
-
-static int
-disk_fsync(struct io *io, int fd)
-{
-	disk.synced++;
-	/* Meanwhile nobody removes it. */
-	for (unsigned i = 0; k.j != NULL && i < k.n_shards; i++)
-		for (struct segment *seg = k.j->shards[i].stream.first;
-		     seg != NULL; seg = seg->next)
-			ck_assert(seg->fd != fd || seg->busy);
-	return real.fsync(io, fd);
-}
-
-static int
-disk_fsync_dir(struct io *io, const char *path)
-{
-	disk.dirs++;
-	if (disk.fail_dirs > 0) {
-		disk.fail_dirs--;
-		return -EIO;
-	}
-	return real.fsync_dir(io, path);
-}
-
-static ssize_t
-disk_write(struct io *io, int fd, const void *p, size_t n)
-{
-	disk.written++;
-	return real.write(io, fd, p, n);
-}
-
-static void
-watch(void)
-{
-	memset(&disk, 0, sizeof(disk));
-	disk.room = (int64_t)1 << 40;
-	real = k.io.io;
-	k.io.io.free_bytes = disk_free;
-	k.io.io.open = disk_open;
-	k.io.io.close = disk_close;
-	k.io.io.fsync = disk_fsync;
-	k.io.io.fsync_dir = disk_fsync_dir;
-	k.io.io.write = disk_write;
-}
-
-static void
-begin(void)
-{
-	kit_open(&k);
-	watch();
-	k.metrics = metric_set_new(agent_metric_defs, AM_COUNT);
-	ck_assert_ptr_nonnull(k.metrics);
-}
-
-static void
-end(void)
-{
-	kit_close(&k);
-	metric_set_free(k.metrics);
-}
-
-static int64_t
-size_of(const char *name)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", k.dir, name);
-	return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
-}
-
-static void
-inject(enum io_op op, int errnum)
-{
-	k.io.op = op;
-	k.io.countdown = 1;
-	k.io.errnum = errnum;
-}
 
 /* ---- room ---------------------------------------------------------------- */
 
@@ -141,7 +20,7 @@ static void
 look(int64_t room)
 {
 	disk.room = room;
-	journal_check_space(k.j);
+	journal_check_space(dk.j);
 }
 
 static bool
@@ -149,8 +28,8 @@ writable(void)
 {
 	struct journal_backlog b;
 
-	journal_backlog(k.j, &b);
-	ck_assert(b.writable == journal_writable(&k.j->shards[0]));
+	journal_backlog(dk.j, &b);
+	ck_assert(b.writable == journal_writable(&dk.j->shards[0]));
 	return b.writable;
 }
 
@@ -160,33 +39,33 @@ START_TEST(test_reserve_size)
 	static const int64_t sizes[] = {1, 4096, (1 << 20) - 1, 1 << 20,
 	    (1 << 20) + 1, (3 << 20) + 5, 2 << 20, 5000, 5001, 0};
 
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	ck_assert_int_eq(size_of("ballast"), 4096);
+	disk_begin();
+	ck_assert_int_eq(kit_boot(&dk), 0);
+	ck_assert_int_eq(kit_size(&dk, "ballast"), 4096);
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int64_t had = size_of("ballast");
+		int64_t had = kit_size(&dk, "ballast");
 		unsigned was = disk.closed;
 
-		atomic_store(&k.j->ballast, false);
-		k.j->opt.reserve = sizes[i];
+		atomic_store(&dk.j->ballast, false);
+		dk.j->opt.reserve = sizes[i];
 		disk.written = 0;
 		look((int64_t)1 << 40);
-		ck_assert_int_eq(size_of("ballast"), sizes[i]);
+		ck_assert_int_eq(kit_size(&dk, "ballast"), sizes[i]);
 		ck_assert_uint_eq(disk.written, /* a larger one is cut */
 		    had >= sizes[i] ? 0u
 				    : (unsigned)((sizes[i] + 1048575) >> 20));
-		ck_assert(atomic_load(&k.j->ballast));
+		ck_assert(atomic_load(&dk.j->ballast));
 		ck_assert(writable());
 		ck_assert_uint_eq(disk.closed, was + 1);
 		/* One of the right size is taken as it is. */
-		atomic_store(&k.j->ballast, false);
+		atomic_store(&dk.j->ballast, false);
 		disk.written = 0;
 		look((int64_t)1 << 40);
 		ck_assert_uint_eq(disk.written, 0);
-		ck_assert_int_eq(size_of("ballast"), sizes[i]);
+		ck_assert_int_eq(kit_size(&dk, "ballast"), sizes[i]);
 		ck_assert_uint_eq(disk.closed, was + 2);
 	}
-	end();
+	disk_end();
 }
 END_TEST
 
@@ -197,31 +76,31 @@ START_TEST(test_room)
 {
 	const int64_t reserve = 8000;
 
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	journal_drop_ballast(k.j);
-	ck_assert_int_eq(size_of("ballast"), -1);
-	k.j->opt.reserve = reserve;
+	disk_begin();
+	ck_assert_int_eq(kit_boot(&dk), 0);
+	journal_drop_ballast(dk.j);
+	ck_assert_int_eq(kit_size(&dk, "ballast"), -1);
+	dk.j->opt.reserve = reserve;
 	look(reserve + reserve / 4 - 1);
 	ck_assert(!writable());
-	ck_assert_int_eq(size_of("ballast"), -1);
+	ck_assert_int_eq(kit_size(&dk, "ballast"), -1);
 	look(-1); /* unknown changes nothing */
 	ck_assert(!writable());
 	look(reserve + reserve / 4);
 	ck_assert(writable());
-	ck_assert_int_eq(size_of("ballast"), reserve);
+	ck_assert_int_eq(kit_size(&dk, "ballast"), reserve);
 	look(reserve / 8);
 	ck_assert(writable());
 	look(-1);
 	ck_assert(writable());
 	look(reserve / 8 - 1);
 	ck_assert(!writable());
-	ck_assert_int_eq(size_of("ballast"), reserve);
+	ck_assert_int_eq(kit_size(&dk, "ballast"), reserve);
 	look(reserve / 8);
 	ck_assert(writable());
 	look(0);
 	ck_assert(!writable());
-	end();
+	disk_end();
 }
 END_TEST
 
@@ -231,27 +110,27 @@ START_TEST(test_no_reserve)
 {
 	static const enum io_op ops[] = {IO_OPEN, IO_WRITE};
 
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
+	disk_begin();
+	ck_assert_int_eq(kit_boot(&dk), 0);
 	for (unsigned i = 0; i < 2; i++) {
-		journal_drop_ballast(k.j);
-		journal_drop_ballast(k.j); /* it is gone */
-		inject(ops[i], ENOSPC);
+		journal_drop_ballast(dk.j);
+		journal_drop_ballast(dk.j); /* it is gone */
+		kit_fault(&dk, ops[i], ENOSPC);
 		look((int64_t)1 << 40);
 		ck_assert(!writable());
-		ck_assert(!atomic_load(&k.j->ballast));
-		ck_assert_int_eq(size_of("ballast"), -1);
+		ck_assert(!atomic_load(&dk.j->ballast));
+		ck_assert_int_eq(kit_size(&dk, "ballast"), -1);
 		ck_assert_uint_eq(disk.opened, disk.closed + 1); /* segment */
 		look((int64_t)1 << 40);
 		ck_assert(writable());
-		ck_assert(atomic_load(&k.j->ballast));
+		ck_assert(atomic_load(&dk.j->ballast));
 	}
-	atomic_store(&k.j->ballast, false);
+	atomic_store(&dk.j->ballast, false);
 	oom_arm(1, NULL);
-	journal_check_space(k.j);
+	journal_check_space(dk.j);
 	ck_assert(oom_hit());
 	ck_assert(!writable());
-	end();
+	disk_end();
 }
 END_TEST
 
@@ -262,47 +141,47 @@ START_TEST(test_long_names)
 	struct machine m = {0};
 	char *was;
 
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
-	was = k.j->dir;
+	disk_begin();
+	ck_assert_int_eq(kit_boot(&dk), 0);
+	was = dk.j->dir;
 	buf_init(&m.text, MACHINE_FILE_MAX);
 	machine_begin(&m, "m1");
 	for (size_t n = PATH_MAX - 9; n <= PATH_MAX - 8; n++) {
-		long before = k.io.calls[IO_UNLINK];
+		long before = dk.io.calls[IO_UNLINK];
 		bool fits = n == PATH_MAX - 9;
 		int rc;
 
 		memset(dir, 'd', n);
-		k.j->dir = dir;
-		atomic_store(&k.j->ballast, true);
-		journal_drop_ballast(k.j);
-		k.j->dir = was;
-		ck_assert_int_eq(k.io.calls[IO_UNLINK], before + fits);
-		rc = machine_save(&m, &k.io.io, dir);
+		dk.j->dir = dir;
+		atomic_store(&dk.j->ballast, true);
+		journal_drop_ballast(dk.j);
+		dk.j->dir = was;
+		ck_assert_int_eq(dk.io.calls[IO_UNLINK], before + fits);
+		rc = machine_save(&m, &dk.io.io, dir);
 		ck_assert_int_ne(rc, 0);
 		ck_assert((rc == ERR_TOO_LARGE) == !fits);
 	}
 	machine_release(&m);
-	end();
+	disk_end();
 }
 END_TEST
 
 /* The disk is asked every 100 ms, and when it is dropped is not asked for. */
 START_TEST(test_asked_now_and_then)
 {
-	begin();
-	ck_assert_int_eq(kit_boot(&k), 0);
+	disk_begin();
+	ck_assert_int_eq(kit_boot(&dk), 0);
 	ck_assert_uint_eq(disk.asked, 1);
 	for (unsigned i = 1; i < 4; i++) {
-		journal_sync_turn(k.j);
-		clock_fake_advance(&k.clock, 100 * NS_PER_MS - 1);
-		journal_sync_turn(k.j);
+		journal_sync_turn(dk.j);
+		clock_fake_advance(&dk.clock, 100 * NS_PER_MS - 1);
+		journal_sync_turn(dk.j);
 		ck_assert_uint_eq(disk.asked, i);
-		clock_fake_advance(&k.clock, 1);
-		journal_sync_turn(k.j);
+		clock_fake_advance(&dk.clock, 1);
+		journal_sync_turn(dk.j);
 		ck_assert_uint_eq(disk.asked, i + 1);
 	}
-	end();
+	disk_end();
 }
 END_TEST
 
@@ -325,6 +204,8 @@ collect(void *ctx, const char *name)
 	return 0;
 }
 
+static struct io plain; /* beneath list_turned */
+
 static int
 list_turned(struct io *io, const char *path,
     int (*each)(void *ctx, const char *name), void *ctx)
@@ -333,7 +214,7 @@ list_turned(struct io *io, const char *path,
 	int rc = 0;
 
 	l.n = 0;
-	ck_assert_int_eq(real.list(io, path, collect, &l), 0);
+	ck_assert_int_eq(plain.list(io, path, collect, &l), 0);
 	for (unsigned i = 0; i < l.n && rc == 0; i++)
 		rc = each(ctx, l.name[(i * turned + 5) % l.n]);
 	return rc;
@@ -346,40 +227,40 @@ START_TEST(test_many_files)
 	char path[PATH_MAX + 16];
 	unsigned n = 0;
 
-	begin();
-	k.n_shards = 2;
+	disk_begin();
+	dk.n_shards = 2;
 	for (unsigned e = 1; e <= 2; e++) {
-		ck_assert_int_eq(kit_boot(&k), 0);
-		k.j->opt.segment_size = 100;
+		ck_assert_int_eq(kit_boot(&dk), 0);
+		dk.j->opt.segment_size = 100;
 		for (unsigned i = 0; i < 80; i++) {
 			n++;
-			kit_usage(&k, i % 2, n, n);
-			ck_assert_int_eq(kit_flush(&k, i % 2), 0);
+			kit_usage(&dk, i % 2, n, n);
+			ck_assert_int_eq(kit_flush(&dk, i % 2), 0);
 		}
-		kit_crash(&k);
+		kit_crash(&dk);
 	}
-	(void)snprintf(path, sizeof(path), "%s/x-1-1.seg", k.dir);
+	(void)snprintf(path, sizeof(path), "%s/x-1-1.seg", dk.dir);
 	close(open(path, O_WRONLY | O_CREAT, 0600));
 	for (turned = 1; turned <= 101; turned += 50) {
-		real = k.io.io;
-		k.io.io.list = list_turned;
-		ck_assert_int_eq(kit_boot(&k), 0);
-		ck_assert_uint_eq(k.found.records, n);
+		plain = dk.io.io;
+		dk.io.io.list = list_turned;
+		ck_assert_int_eq(kit_boot(&dk), 0);
+		ck_assert_uint_eq(dk.found.records, n);
 		ck_assert_uint_eq(
-		    k.found.torn + k.found.quarantined + k.found.filled, 0);
-		for (struct journal_stream *t = k.j->old; t->next != NULL;
+		    dk.found.torn + dk.found.quarantined + dk.found.filled, 0);
+		for (struct journal_stream *t = dk.j->old; t->next != NULL;
 		     t = t->next)
 			ck_assert(t->epoch < t->next->epoch ||
 				  (t->epoch == t->next->epoch &&
 				      t->shard < t->next->shard));
-		kit_crash(&k);
+		kit_crash(&dk);
 	}
-	ck_assert_int_eq(kit_boot(&k), 0);
-	ck_assert_int_eq(kit_ship(&k), -1);
-	ck_assert_uint_eq(k.sink.n_rows, n);
+	ck_assert_int_eq(kit_boot(&dk), 0);
+	ck_assert_int_eq(kit_ship(&dk), -1);
+	ck_assert_uint_eq(dk.sink.n_rows, n);
 	ck_assert_int_eq(access(path, F_OK), 0);
-	ck_assert_uint_eq(kit_files(&k, ".seg"), 3); /* and it */
-	end();
+	ck_assert_uint_eq(kit_files(&dk, ".seg"), 3); /* and it */
+	disk_end();
 }
 END_TEST
 

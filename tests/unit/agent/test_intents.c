@@ -468,9 +468,7 @@ START_TEST(test_marks_not_written)
 	acks_put(a, 1, 0, 7);
 	ck_assert_int_eq(acks_save(a, &k.io.io, k.dir), 0);
 	acks_put(a, 1, 0, 8);
-	k.io.op = IO_WRITE;
-	k.io.countdown = 1;
-	k.io.errnum = ENOSPC;
+	kit_fault(&k, IO_WRITE, ENOSPC);
 	ck_assert_int_ne(acks_save(a, &k.io.io, k.dir), 0);
 	oom_arm(1, NULL);
 	rc = acks_save(a, &k.io.io, k.dir);

@@ -418,10 +418,8 @@ START_TEST(test_disk_full)
 	ck_assert_int_eq(kit_boot(&k), 0);
 	ck_assert_int_eq(kit_intent(&k, 0, 1), 0);
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
-	k.io.op = IO_WRITE;
-	k.io.countdown = 1;
+	kit_fault(&k, IO_WRITE, ENOSPC);
 	k.io.sticky = 1;
-	k.io.errnum = ENOSPC;
 	kit_usage(&k, 0, 1, 1);
 	ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
 	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
@@ -514,9 +512,7 @@ START_TEST(test_fsync_poison)
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
 	kit_usage(&k, 0, 2, 2);
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
-	k.io.op = IO_FSYNC;
-	k.io.countdown = 1;
-	k.io.errnum = EIO;
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	ck_assert(journal_pending(&k.j->shards[0])); /* must move on */
 	ck_assert_int_eq(kit_ship(&k), -1);

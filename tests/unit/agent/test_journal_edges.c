@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/journal/acks.h"
@@ -38,11 +37,10 @@ write_half(struct io *io, int fd, const void *p, size_t n)
 static int64_t
 segment_bytes(unsigned n)
 {
-	char path[PATH_MAX];
-	struct stat st;
+	char name[32];
 
-	(void)snprintf(path, sizeof(path), "%s/1-0-%u.seg", k.dir, n);
-	return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+	(void)snprintf(name, sizeof(name), "1-0-%u.seg", n);
+	return kit_size(&k, name);
 }
 
 /* What was asked for is the most that a segment holds, and it is used. */
@@ -241,9 +239,7 @@ open_fails(struct io *io, const char *path, int flags, mode_t mode)
 	(void)path;
 	(void)flags;
 	(void)mode;
-	k.io.op = IO_FSYNC;
-	k.io.countdown = 1;
-	k.io.errnum = EIO;
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	return -EMFILE;
 }
@@ -346,9 +342,7 @@ START_TEST(test_nothing_to_read_back)
 	kit_request(&k, 0, 1, 1);
 	ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
-	k.io.op = IO_FSYNC;
-	k.io.countdown = 1;
-	k.io.errnum = EIO;
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	was = k.io.io.pread;
 	k.io.io.pread = read_nothing;

@@ -231,10 +231,8 @@ START_TEST(test_disk_full)
 	kit_open(&k);
 	ck_assert_int_eq(kit_boot(&k), 0);
 	begin(1);
-	k.io.op = IO_WRITE;
-	k.io.countdown = 1;
+	kit_fault(&k, IO_WRITE, ENOSPC);
 	k.io.sticky = 1;
-	k.io.errnum = ENOSPC;
 	ck_assert_int_eq(lower(1, 400, &ticket), 0);
 	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
 	ck_assert(journal_pending(&k.j->shards[0]));
@@ -264,9 +262,7 @@ START_TEST(test_poison)
 	journal_sync_turn(k.j);
 	ck_assert_int_eq(lower(1, 400, &ticket), 0);
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
-	k.io.op = IO_FSYNC;
-	k.io.countdown = 1;
-	k.io.errnum = EIO;
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	ck_assert_uint_lt(proven(), ticket);
 	journal_sync_turn(k.j);

@@ -114,9 +114,7 @@ START_TEST(test_dirty_end)
 			kit_request(&k, i, i + 1, 5);
 		ck_assert_int_eq(kit_intent(&k, bad, 9), 0);
 		ck_assert_int_eq(kit_flush(&k, bad), 0);
-		k.io.op = IO_FSYNC;
-		k.io.countdown = 1;
-		k.io.errnum = EIO;
+		kit_fault(&k, IO_FSYNC, EIO);
 		ck_assert_int_eq(journal_start(k.j, NULL), 0);
 		journal_stop(k.j);
 		kit_crash(&k);

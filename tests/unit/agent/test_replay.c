@@ -683,9 +683,7 @@ START_TEST(test_repeated)
 			kit_usage(&sk, 0, n, n);
 			ck_assert_int_eq(kit_flush(&sk, 0), 0);
 		}
-		sk.io.op = IO_FSYNC;
-		sk.io.countdown = 1;
-		sk.io.errnum = EIO;
+		kit_fault(&sk, IO_FSYNC, EIO);
 		journal_sync_turn(sk.j);
 		kit_usage(&sk, 0, 5, 5);
 		ck_assert_int_eq(kit_flush(&sk, 0), 0);

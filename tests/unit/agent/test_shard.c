@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/metrics.h"
@@ -20,37 +19,6 @@
 
 static struct kit k;
 static struct journal_shard *s; /* the first of k */
-
-static void
-begin(void)
-{
-	kit_open(&k);
-	k.metrics = metric_set_new(agent_metric_defs, AM_COUNT);
-	ck_assert_ptr_nonnull(k.metrics);
-	ck_assert_int_eq(kit_boot(&k), 0);
-	s = &k.j->shards[0];
-}
-
-static void
-end(void)
-{
-	kit_close(&k);
-	metric_set_free(k.metrics);
-}
-
-static int64_t
-metric(size_t m)
-{
-	return metric_sum(k.metrics, m);
-}
-
-static void
-inject(enum io_op op, int errnum)
-{
-	k.io.op = op;
-	k.io.countdown = 1;
-	k.io.errnum = errnum;
-}
 
 /* ---- what is in a file --------------------------------------------------- */
 
@@ -153,10 +121,10 @@ START_TEST(test_one_write)
 {
 	uint64_t at;
 
-	begin();
+	s = kit_start(&k);
 	ck_assert(!journal_pending(s));
 	flush();
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 0);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_WRITES), 0);
 	intent(1);
 	intent(2);
 	ck_assert(journal_pending(s));
@@ -170,7 +138,7 @@ START_TEST(test_one_write)
 	ck_assert(!journal_is_written(s));
 	flush();
 	ck_assert(journal_is_written(s));
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_WRITES), 2);
 	ck_segment(1, "i1 i2 u2 u1 i3 i4");
 	ck_assert_uint_eq(file.rec[2].seq, 1);
 	ck_assert_int_eq(file.rec[2].amount, 20);
@@ -181,8 +149,8 @@ START_TEST(test_one_write)
 	ck_assert_uint_eq(atomic_load(&s->stream.last_seq), 2);
 	ck_assert_uint_eq(s->open.count, 2);
 	flush();
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
-	end();
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_WRITES), 2);
+	kit_close(&k);
 }
 END_TEST
 
@@ -192,7 +160,7 @@ START_TEST(test_wakes)
 	struct pollfd p;
 	uint64_t v;
 
-	begin();
+	s = kit_start(&k);
 	p = (struct pollfd){.fd = k.j->wake_fd, .events = POLLIN};
 	journal_sync_turn(k.j);
 	ck_assert(!atomic_load(&k.j->dirty));
@@ -209,7 +177,7 @@ START_TEST(test_wakes)
 	ck_assert_int_eq(poll(&p, 1, 0), 1);
 	ck_assert_int_eq(read(p.fd, &v, sizeof(v)), sizeof(v));
 	ck_assert_uint_eq(v, 1);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -221,17 +189,17 @@ START_TEST(test_withdrawn)
 		static const char *const want[] = {
 		    "", "u1 i2 i3", "u2 i1 i3", "u3 i1 i2"};
 
-		begin();
+		s = kit_start(&k);
 		for (unsigned n = 1; n <= 3; n++)
 			intent(n);
 		kit_usage(&k, 0, gone, 5);
 		flush();
 		ck_segment(1, want[gone]);
 		ck_assert_uint_eq(s->open.count, 2);
-		end();
+		kit_close(&k);
 	}
 	/* An earlier one of the same turn number is not looked for. */
-	begin();
+	s = kit_start(&k);
 	intent(1);
 	flush();
 	intent(2);
@@ -239,7 +207,7 @@ START_TEST(test_withdrawn)
 	kit_usage(&k, 0, 9, 5); /* nobody's */
 	flush();
 	ck_segment(1, "i1 u1 u9 i2");
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -252,7 +220,7 @@ START_TEST(test_full_segment)
 	for (int64_t more = -1; more <= 1; more++) {
 		int64_t at, size;
 
-		begin();
+		s = kit_start(&k);
 		intent(1);
 		flush();
 		at = (int64_t)atomic_load(&s->cur->flushed);
@@ -268,9 +236,9 @@ START_TEST(test_full_segment)
 		} else {
 			ck_segment(1, "i1 u1 i2");
 		}
-		end();
+		kit_close(&k);
 	}
-	begin();
+	s = kit_start(&k);
 	k.j->opt.segment_size = SEGMENT_HEADER + 1;
 	intent(1);
 	flush();
@@ -279,7 +247,7 @@ START_TEST(test_full_segment)
 	flush();
 	ck_segment(2, "u1");
 	ck_assert_uint_eq(kit_files(&k, ".seg"), 2);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -291,7 +259,7 @@ START_TEST(test_carried)
 	struct segment *old;
 	uint64_t ticket;
 
-	begin();
+	s = kit_start(&k);
 	for (unsigned n = 1; n <= 4; n++)
 		intent(n);
 	flush();
@@ -343,7 +311,7 @@ START_TEST(test_carried)
 	ck_segment(5, "i7 i8");
 	ck_assert_uint_eq(file.head.first_seq, 7);
 	ck_assert_uint_eq(atomic_load(&s->cur->last_seq), 6);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -360,12 +328,12 @@ START_TEST(test_no_next)
 	for (unsigned f = 0; f < 4; f++) {
 		struct segment *old;
 
-		begin();
+		s = kit_start(&k);
 		intent(1);
 		flush();
 		old = s->cur;
 		fill();
-		inject(faults[f].op, EMFILE);
+		kit_fault(&k, faults[f].op, EMFILE);
 		k.io.countdown = faults[f].at;
 		kit_usage(&k, 0, 77, 5);
 		intent(2);
@@ -379,9 +347,9 @@ START_TEST(test_no_next)
 		ck_assert_ptr_ne(s->cur, old);
 		ck_assert_uint_eq(kit_files(&k, ".seg"), 2);
 		ck_assert(journal_writable(s));
-		end();
+		kit_close(&k);
 	}
-	begin(); /* no memory for what is carried */
+	s = kit_start(&k); /* no memory for what is carried */
 	intent(1);
 	flush();
 	fill();
@@ -402,7 +370,7 @@ START_TEST(test_no_next)
 		intent(2 + n);
 		fill();
 	}
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -413,14 +381,14 @@ END_TEST
 START_TEST(test_turn_fails)
 {
 	for (unsigned both = 0; both < 2; both++) {
-		begin();
+		s = kit_start(&k);
 		intent(1);
 		intent(2);
 		flush();
 		ck_assert_int_eq(kit_files(&k, "ballast"), 1);
 		kit_usage(&k, 0, 1, 5);
 		intent(3);
-		inject(IO_WRITE, ENOSPC);
+		kit_fault(&k, IO_WRITE, ENOSPC);
 		k.io.sticky = (int)both;
 		ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
 		ck_assert_uint_eq(kit_files(&k, "ballast"), 0);
@@ -447,7 +415,7 @@ START_TEST(test_turn_fails)
 		kit_usage(&k, 0, 3, 7);
 		flush();
 		ck_segment(1, "i1 i2 u1 i3 u3");
-		end();
+		kit_close(&k);
 	}
 }
 END_TEST
@@ -455,23 +423,23 @@ END_TEST
 /* Without usage a failed turn leaves nothing to write, but says so once. */
 START_TEST(test_only_intents_fail)
 {
-	begin();
+	s = kit_start(&k);
 	for (unsigned n = 11; n <= 15; n++)
 		intent(n);
 	flush();
 	for (unsigned n = 2; n <= 3; n++)
 		intent(n);
-	inject(IO_WRITE, EIO);
+	kit_fault(&k, IO_WRITE, EIO);
 	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
 	ck_assert_uint_eq(s->open.count, 5); /* those before stay */
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
-	ck_assert_int_eq(metric(AM_JOURNAL_ERRORS), 1);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_WRITES), 2);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_ERRORS), 1);
 	ck_assert(journal_pending(s));
 	flush();
 	ck_assert(!journal_pending(s));
-	ck_assert_int_eq(metric(AM_JOURNAL_WRITES), 2);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_JOURNAL_WRITES), 2);
 	ck_segment(1, "i11 i12 i13 i14 i15");
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -481,7 +449,7 @@ START_TEST(test_rescued)
 {
 	struct segment *seg;
 
-	begin();
+	s = kit_start(&k);
 	kit_request(&k, 0, 1, 10); /* durable */
 	intent(2);
 	flush();
@@ -492,7 +460,7 @@ START_TEST(test_rescued)
 	intent(5);
 	flush();
 	empty();
-	inject(IO_FSYNC, EIO);
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	/* Half a turn behind it that could not be cut off. */
 	ck_assert_int_eq(write(s->cur->fd, "half a turn", 11), 11);
@@ -517,14 +485,14 @@ START_TEST(test_rescued)
 	empty(); /* and after the next failure that only */
 	kit_usage(&k, 0, 7, 70);
 	flush();
-	inject(IO_FSYNC, EIO);
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	flush();
 	ck_segment(5, "i2 i5 i6 i7 u7 i2 i5 i6");
 	journal_sync_turn(k.j);
 	ck_assert_int_eq(kit_ship(&k), -1);
 	ck_assert_uint_eq(k.sink.n_rows, 4);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -534,7 +502,7 @@ START_TEST(test_nothing_to_rescue)
 {
 	struct str op = STR("rescue");
 
-	begin();
+	s = kit_start(&k);
 	kit_request(&k, 0, 1, 10);
 	atomic_store(&s->cur->poisoned, true);
 	ck_assert(journal_pending(s));
@@ -545,15 +513,15 @@ START_TEST(test_nothing_to_rescue)
 	flush();
 	kit_usage(&k, 0, 3, 30);
 	flush();
-	inject(IO_FSYNC, EIO);
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
-	inject(IO_PREAD, EIO);
+	kit_fault(&k, IO_PREAD, EIO);
 	flush();
 	ck_segment(3, "i2");
 	ck_assert_int_eq(
 	    metric_value(metric_series(k.metrics, AM_JOURNAL_ERRORS, &op, 1)),
 	    1);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -571,12 +539,12 @@ pread_interrupted(struct io *io, int fd, void *p, size_t n, off_t off)
 /* Reading back goes on after a signal, and after a part. */
 START_TEST(test_rescue_in_parts)
 {
-	begin();
+	s = kit_start(&k);
 	intent(1);
 	flush();
 	kit_usage(&k, 0, 2, 20);
 	flush();
-	inject(IO_FSYNC, EIO);
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	k.io.io.pread = pread_interrupted;
 	flush();
@@ -588,7 +556,7 @@ START_TEST(test_rescue_in_parts)
 	flush();
 	ck_segment(3, "i1 i3");
 	ck_assert_uint_eq(file.head.first_seq, 2);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -596,13 +564,13 @@ END_TEST
  * admitted, usage waits. */
 START_TEST(test_poisoned_and_no_next)
 {
-	begin();
+	s = kit_start(&k);
 	intent(1);
 	flush();
 	atomic_store(&s->cur->poisoned, true);
 	kit_usage(&k, 0, 1, 5);
 	intent(2);
-	inject(IO_OPEN, EMFILE);
+	kit_fault(&k, IO_OPEN, EMFILE);
 	ck_assert_int_eq(kit_flush(&k, 0), ERR_JOURNAL_FULL);
 	ck_assert(atomic_load(&s->stuck));
 	ck_assert(!journal_writable(s));
@@ -612,14 +580,14 @@ START_TEST(test_poisoned_and_no_next)
 	ck_segment(1, "i1");
 	ck_segment(3, "i1 u1"); /* 2 is not tried again */
 	ck_assert_uint_eq(s->open.count, 0);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
 static int
 open_and_poison(struct io *io, const char *path, int flags, mode_t mode)
 {
-	inject(IO_FSYNC, EIO);
+	kit_fault(&k, IO_FSYNC, EIO);
 	journal_sync_turn(k.j);
 	(void)io;
 	return io_system()->open(io_system(), path, flags, mode);
@@ -631,7 +599,7 @@ START_TEST(test_poisoned_meanwhile)
 {
 	int (*was)(struct io *, const char *, int, mode_t);
 
-	begin();
+	s = kit_start(&k);
 	intent(1);
 	flush();
 	kit_usage(&k, 0, 2, 20);
@@ -654,7 +622,7 @@ START_TEST(test_poisoned_meanwhile)
 	ck_assert_int_eq(kit_ship(&k), -1);
 	ck_assert_int_ge(kit_row(&k, 2), 0);
 	ck_assert_int_ge(kit_row(&k, 3), 0);
-	end();
+	kit_close(&k);
 }
 END_TEST
 

@@ -15,35 +15,6 @@ static struct kit k;
 static struct journal_shard *s; /* the first of k */
 
 static void
-begin(void)
-{
-	kit_open(&k);
-	k.metrics = metric_set_new(agent_metric_defs, AM_COUNT);
-	ck_assert_ptr_nonnull(k.metrics);
-	ck_assert_int_eq(kit_boot(&k), 0);
-	s = &k.j->shards[0];
-}
-
-static void
-end(void)
-{
-	kit_close(&k);
-	metric_set_free(k.metrics);
-}
-
-static int64_t
-metric(size_t m)
-{
-	return metric_sum(k.metrics, m);
-}
-
-static void
-intent(unsigned n)
-{
-	ck_assert_int_eq(kit_intent(&k, 0, n), 0);
-}
-
-static void
 flush(void)
 {
 	ck_assert_int_eq(kit_flush(&k, 0), 0);
@@ -84,7 +55,7 @@ START_TEST(test_room_is_kept)
 	for (unsigned n = 1; n <= 100; n += n < 40 ? 1 : 7) {
 		unsigned late = n / 3; /* in the turn in which all end */
 
-		begin();
+		s = kit_start(&k);
 		for (unsigned i = 0; i < n; i++) {
 			longest(&u[i], i);
 			ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
@@ -99,7 +70,7 @@ START_TEST(test_room_is_kept)
 		ck_assert_uint_eq(after, before);
 		ck_assert_int_eq(rc, 0);
 		ck_assert_uint_eq(s->open.count, late);
-		end();
+		kit_close(&k);
 	}
 }
 END_TEST
@@ -113,7 +84,7 @@ START_TEST(test_room_for_more)
 	uint64_t ticket;
 	bool hit;
 
-	begin();
+	s = kit_start(&k);
 	for (unsigned i = 0; i < 40; i++) {
 		longest(&u[i], i);
 		ck_assert_int_eq(journal_intent(s, &u[i].head), 0);
@@ -138,13 +109,13 @@ START_TEST(test_room_for_more)
 		hit = oom_hit();
 		u[0].head.request_id[5]++;
 	} while (!hit);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_SPOOL_DROPPED), 1);
 	ck_assert_int_eq(s->usage.error, 0);
 	journal_usage(s, &u[0]);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_SPOOL_DROPPED), 1);
 	flush();
 	ck_assert_uint_eq(atomic_load(&s->stream.last_seq), s->next_seq - 1);
-	end();
+	kit_close(&k);
 }
 END_TEST
 
@@ -158,7 +129,7 @@ START_TEST(test_no_memory_for_intent)
 	for (unsigned n = 1; n < 10; n++) {
 		bool hit;
 
-		begin();
+		s = kit_start(&k);
 		kit_intent_of(&i, 1);
 		oom_arm(n, NULL);
 		rc = journal_intent(s, &i);
@@ -167,14 +138,14 @@ START_TEST(test_no_memory_for_intent)
 		ck_assert_int_eq(rc, hit ? ERR_NOMEM : 0);
 		ck_assert_uint_eq(s->open.count, hit ? 0 : 1);
 		ck_assert(journal_pending(s) == !hit);
-		intent(2);
+		ck_assert_int_eq(kit_intent(&k, 0, 2), 0);
 		flush();
 		kit_crash(&k); /* which one is billed? */
 		ck_assert_int_eq(kit_boot(&k), 0);
 		ck_assert_int_eq(kit_ship(&k), -1);
 		ck_assert((kit_row(&k, 1) < 0) == hit);
 		ck_assert_int_ge(kit_row(&k, 2), 0);
-		end();
+		kit_close(&k);
 	}
 	ck_assert_uint_ge(failed, 3); /* room, table, collected */
 }
@@ -190,8 +161,8 @@ START_TEST(test_usage_kept)
 	struct journal_usage u;
 	uint64_t seq;
 
-	begin();
-	intent(1);
+	s = kit_start(&k);
+	ck_assert_int_eq(kit_intent(&k, 0, 1), 0);
 	flush();
 	/* Records of 512 bytes: the limit is met to the byte. */
 	for (size_t n = 1; n < 64 && s->usage.len != 512; n++) {
@@ -213,15 +184,15 @@ START_TEST(test_usage_kept)
 		ck_assert_uint_eq(s->next_seq, seq + 1);
 	}
 	ck_assert_uint_eq(s->usage.len, most + 512);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 0);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_SPOOL_DROPPED), 0);
 	seq = s->next_seq;
 	journal_usage(s, &u);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
+	ck_assert_int_eq(metric_sum(k.metrics, AM_SPOOL_DROPPED), 1);
 	ck_assert_uint_eq(s->next_seq, seq);
 	kit_usage(&k, 0, 1, 5);
 	ck_assert_uint_eq(s->next_seq, seq + 1);
-	ck_assert_int_eq(metric(AM_SPOOL_DROPPED), 1);
-	end();
+	ck_assert_int_eq(metric_sum(k.metrics, AM_SPOOL_DROPPED), 1);
+	kit_close(&k);
 }
 END_TEST
 

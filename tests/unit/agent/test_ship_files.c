@@ -139,10 +139,8 @@ START_TEST(test_deleting_fails)
 	for (unsigned i = 0; i < 2; i++) {
 		ship_begin();
 		segments(3);
-		sk.io.op = ops[i];
-		sk.io.countdown = 1;
+		kit_fault(&sk, ops[i], EIO);
 		sk.io.sticky = 1;
-		sk.io.errnum = EIO;
 		(void)shipper_turn(sk.s);
 		ck_assert(there(1, 1) && there(1, 2));
 		ck_assert_int_gt(metric_sum(sk.metrics, AM_JOURNAL_ERRORS), 0);
@@ -308,9 +306,7 @@ START_TEST(test_marks_now_and_then)
 	ck_assert_int_eq(sk.io.calls[IO_RENAME], renames + 2);
 	/* One that failed is repeated, after a second. */
 	kit_request(&sk, 0, 3, 1);
-	sk.io.op = IO_RENAME;
-	sk.io.countdown = 1;
-	sk.io.errnum = EIO;
+	kit_fault(&sk, IO_RENAME, EIO);
 	ck_assert_int_eq(shipper_turn(sk.s), 0);
 	ck_assert_int_eq(sk.io.calls[IO_RENAME], renames + 3);
 	ck_assert_int_eq(metric_sum(sk.metrics, AM_JOURNAL_ERRORS), 1);
@@ -379,16 +375,16 @@ START_TEST(test_gone)
 		ship_connect();
 		shipper_stop(sk.s); /* not started */
 		ck_assert_int_eq(shipper_start(sk.s, NULL), 0);
-		while (!shipper_done(sk.s) || ship_threads("hg-ship") == 0)
+		while (!shipper_done(sk.s) || kit_threads("hg-ship") == 0)
 			continue;
 		if (i == 0) {
 			shipper_stop(sk.s);
-			ck_assert_uint_eq(ship_threads("hg-ship"), 0);
+			ck_assert_uint_eq(kit_threads("hg-ship"), 0);
 			shipper_stop(sk.s);
 			kit_request(&sk, 0, 2, 1);
 		}
 		shipper_free(sk.s);
-		ck_assert_uint_eq(ship_threads("hg-ship"), 0);
+		ck_assert_uint_eq(kit_threads("hg-ship"), 0);
 		sk.s = NULL;
 	}
 	kit_crash(&sk);
