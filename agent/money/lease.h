@@ -39,6 +39,9 @@ struct lease {
 	/* C only: what the last answered report said of a superseded lease,
 	 * to know when nothing is left to tell. */
 	int64_t retired_mono; /* 0 while current */
+	/* Until then its period may be the current one again (the calendar of
+	 * the budget is changed, and back): what was granted must be known. */
+	int64_t over_mono;
 	int64_t sent_returned, sent_settled;
 	bool sent_idle; /* the report in flight said in_use 0 */
 	bool told;	/* such a report was answered: may be recycled */

@@ -246,7 +246,7 @@ lease_table_fresh(
 		struct lease *l = *at;
 
 		if (now - l->retired_mono < t->tuning.recycle_ns ||
-		    lease_news(l) || !lease_balanced(l))
+		    now < l->over_mono || lease_news(l) || !lease_balanced(l))
 			continue;
 		*at = l->next;
 		l->next = NULL;
@@ -254,6 +254,7 @@ lease_table_fresh(
 		atomic_store(&l->settled, 0);
 		atomic_store(&l->left, 0);
 		l->retired_mono = l->sent_returned = l->sent_settled = 0;
+		l->over_mono = 0;
 		l->told = l->sent_idle = l->tail = l->pool = false;
 		return l;
 	}
@@ -282,6 +283,8 @@ lease_times(struct lease *l, const Hg__LeaseGrant *g, int64_t sent_mono)
 		atomic_store(&l->fence_mono, fence);
 	l->period_end = g->period_end;
 	atomic_store(&l->end_mono, after_ms(sent_mono, g->valid_ms));
+	if (g->valid_ms > 0)
+		l->over_mono = atomic_load(&l->end_mono);
 }
 
 /* The lease of the period that the control plane says is the current one. It

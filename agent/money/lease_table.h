@@ -31,10 +31,11 @@
 struct lease_tuning {
 	int64_t idle_return_ns; /* give all back after this without use */
 	int64_t horizon_ns;	/* keep what this much time will use */
-	int64_t recycle_ns;	/* a told old lease is reused after this */
-	int64_t silent_ns;	/* no answer for that long: none comes soon */
-	size_t max_reports;	/* in one message */
-	size_t max_values; /* of budgets for each value, see lease_value.h */
+	int64_t recycle_ns; /* a told old lease is reused after this, when its
+			     * period is over */
+	int64_t silent_ns;  /* no answer for that long: none comes soon */
+	size_t max_reports; /* in one message */
+	size_t max_values;  /* of budgets for each value, see lease_value.h */
 };
 extern const struct lease_tuning lease_tuning_default;
 

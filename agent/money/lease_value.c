@@ -289,6 +289,7 @@ value_clear_leases(struct lease_table *t, struct budget_cell *c, int64_t now)
 		l->told = true;
 		l->sent_idle = l->tail = l->pool = false;
 		l->retired_mono = now - t->tuning.recycle_ns;
+		l->over_mono = 0;
 	}
 }
 
@@ -485,6 +486,7 @@ value_before(const struct lease_table *t, struct budget_cell *c,
 	l->sent_settled = g->granted - g->returned;
 	atomic_store(&l->settled, l->sent_settled);
 	lease_cell_retire(c, l, now);
+	l->over_mono = INT64_MAX; /* not known: as long as the cell is its */
 	l->told = true;
 	return true;
 }

@@ -242,6 +242,7 @@ START_TEST(test_again_from_nothing)
 	kit_start(&kit, &tuning);
 	c = kit_cell(&kit, 7, false);
 	g.mode = HG__LEASE_MODE__LEASE_TAIL;
+	g.valid_ms = 11000;
 	(void)kit_answer(&kit, g);
 	l = kit_lease(c);
 	ck_assert_int_eq(kit_try(&kit, c, 100, &r), 0);
@@ -271,6 +272,59 @@ START_TEST(test_again_from_nothing)
 	ck_assert_int_eq(kit_try(&kit, c, 40, &r), 0);
 	lease_cancel(&r);
 	kit_end(&kit);
+}
+END_TEST
+
+/* The budget's period is changed twice and then back: what was granted in the
+ * first, which is not over, is no right again, however long ago that was. When
+ * it is over, memory does not grow with it. */
+START_TEST(test_not_before_its_end)
+{
+	struct lease_tuning tuning = lease_tuning_default;
+	struct budget_cell *c;
+	struct reservation r;
+	Hg__LeaseGrant g;
+
+	tuning.recycle_ns = 10 * S;
+	kit_start(&kit, &tuning);
+	c = kit_cell(&kit, 7, false);
+	g = kit_grant(7, 1, 100);
+	g.valid_ms = 1000000;
+	(void)kit_answer(&kit, g);
+	kit_spend(&kit, c, 100, 70);
+	for (int64_t period = 2; period <= 4; period++) {
+		(void)kit_answer(&kit, kit_grant(7, period, 0));
+		(void)kit_report(&kit, S, false);
+		ended(1, 100);
+		kit.now += 100 * S;
+	}
+	ended(4, 0); /* the first is the current one again */
+	(void)kit_report(&kit, S, false);
+	(void)kit_answer(&kit, g);
+	ck_assert_int_eq(kit_lease(c)->period_start, 1);
+	ck_assert_int_eq(atomic_load(&kit_lease(c)->left), 0);
+	ck_assert_int_eq(atomic_load(&kit_lease(c)->settled), 70);
+	ck_assert_int_eq(kit_try(&kit, c, 1, &r), ERR_AGAIN);
+	kit_end(&kit);
+	for (int over = 0; over < 2; over++) {
+		struct lease *l;
+
+		kit_start(&kit, &tuning);
+		c = kit_cell(&kit, 7, false);
+		g.valid_ms = 20000;
+		(void)kit_answer(&kit, g);
+		l = kit_lease(c);
+		kit_spend(&kit, c, 100, 100);
+		(void)kit_report(&kit, 0, false);
+		ended(1, 100); /* says nothing of when it ends */
+		(void)kit_answer(&kit, kit_grant(7, 2, 0));
+		(void)kit_report(&kit, 0, false);
+		ended(1, 100);
+		kit.now += 20 * S - 1 + over;
+		(void)kit_answer(&kit, kit_grant(7, 3, 50));
+		ck_assert_int_eq(kit_lease(c) == l, over);
+		kit_end(&kit);
+	}
 }
 END_TEST
 
@@ -531,6 +585,7 @@ main(void)
 	UNIT_ADD(s, test_behind_a_told_one);
 	UNIT_ADD(s, test_unknown_there);
 	UNIT_ADD(s, test_again_from_nothing);
+	UNIT_ADD(s, test_not_before_its_end);
 	UNIT_ADD(s, test_not_again);
 	UNIT_ADD(s, test_revived);
 	UNIT_ADD(s, test_answer_shown);
