@@ -414,7 +414,8 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 }
 
 /* An unanswered report may have made a grant that we do not know: it is asked
- * again, or its rights would be stranded. */
+ * again, or its rights would be stranded. Who asks for a uid is granted none.
+ */
 static void
 table_answered(struct lease_table *t, bool answered)
 {
@@ -424,10 +425,10 @@ table_answered(struct lease_table *t, bool answered)
 		if (!c->sent_demand)
 			continue;
 		c->sent_demand = false;
-		c->unanswered = !answered;
+		c->unanswered = !answered && c->uid != 0;
 		if (answered && c->sent_mono >= c->ask_until)
 			c->ask_until = 0;
-		else if (!answered)
+		else if (c->unanswered)
 			c->ask_until =
 			    lease_add_cap(c->sent_mono, LEASE_LATE_NS);
 		atomic_store(&c->in_flight, false);

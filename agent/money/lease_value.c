@@ -428,8 +428,7 @@ lease_value_may_ask(const struct budget_cell *c)
 	if (c->value == NULL || c->uid != 0)
 		return true;
 	return c->value->of != NULL && atomic_load(&c->values->asks_left) > 0 &&
-	       (atomic_load(&c->want_total) > 0 || c->unanswered ||
-		   c->ask_until != 0);
+	       atomic_load(&c->want_total) > 0;
 }
 
 void

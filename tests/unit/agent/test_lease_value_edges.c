@@ -327,6 +327,32 @@ START_TEST(test_before)
 }
 END_TEST
 
+/* V5: who asked for a value in vain and waits no more is forgotten like any
+ * other; an ask that comes late grants nothing, so it is not repeated. */
+START_TEST(test_nobody_waits)
+{
+	struct budget_cell *c;
+
+	begin(1);
+	c = cell("it");
+	(void)lease_wait(c, 10);
+	ck_assert_uint_eq(kit_report(&kit, 0, true), 1);
+	lease_table_no_reply(kit.t);
+	ck_assert_uint_eq(kit_report(&kit, S, true), 1); /* he still waits */
+	ck_assert_uint_eq(kit.v[0]->each_uid, PARENT);
+	lease_table_no_reply(kit.t);
+	lease_wait_done(c, 10);
+	ck_assert(!lease_table_urgent(kit.t));
+	for (int i = 0; i < 13; i++) {
+		ck_assert_uint_eq(kit_report(&kit, S, i % 2 == 0), 0);
+		lease_table_no_reply(kit.t);
+	}
+	ck_assert(lease_table_done(kit.t));
+	ck_assert_uint_eq(used(), 0);
+	kit_end(&kit);
+}
+END_TEST
+
 /* Answers that make no sense, and no memory for one that does. */
 START_TEST(test_no_answer)
 {
@@ -448,6 +474,7 @@ main(void)
 	UNIT_ADD(s, test_oldest_first);
 	UNIT_ADD(s, test_nothing_left);
 	UNIT_ADD(s, test_before);
+	UNIT_ADD(s, test_nobody_waits);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
 	UNIT_ADD(s, test_follows);
