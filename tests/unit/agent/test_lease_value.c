@@ -309,6 +309,7 @@ END_TEST
 START_TEST(test_overrun)
 {
 	struct budget_cell *c, *short_of, *path[1];
+	const struct lease *l;
 	Hg__LeaseGrant g;
 	struct reservation r;
 
@@ -333,7 +334,8 @@ START_TEST(test_overrun)
 		reply(&g);
 		g.valid_ms -= 1000;
 	}
-	ck_assert_int_eq(atomic_load(&atomic_load(&c->current)->left), -5);
+	l = atomic_load(&c->current);
+	ck_assert_int_eq(atomic_load(&l->left), -5);
 	ck_assert_ptr_eq(lease_value_find(parent, STR("a")), c);
 	g.valid_ms = g.fence_ms = 0; /* it is over */
 	for (int i = 0; i < RECYCLE / NS_PER_S + 20; i++) {
@@ -342,6 +344,14 @@ START_TEST(test_overrun)
 		reply(&g);
 	}
 	ck_assert_ptr_null(lease_value_find(parent, STR("a")));
+	/* the debt was not b's */
+	ck_assert_ptr_eq(learn("b", 51, 0, 0), c);
+	(void)lease_wait(c, 10);
+	beat(true);
+	grant(51, 10);
+	lease_wait_done(c, 10);
+	ck_assert_ptr_eq(atomic_load(&c->current), l);
+	ck_assert_int_eq(atomic_load(&l->left), 10);
 	end();
 }
 END_TEST

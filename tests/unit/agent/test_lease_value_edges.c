@@ -212,6 +212,22 @@ START_TEST(test_room)
 }
 END_TEST
 
+/* It is looked for once a second, however many reports there are. */
+START_TEST(test_each_second)
+{
+	begin(8);
+	ck_assert_uint_eq(fill("a", 8), 8);
+	beats(12 * S);
+	ck_assert_uint_eq(used(), 6);
+	ck_assert_uint_eq(fill("b", 2), 2);
+	(void)kit_report(&kit, S - 1, true);
+	ck_assert_uint_eq(used(), 8);
+	(void)kit_report(&kit, 1, true);
+	ck_assert_uint_eq(used(), 6);
+	kit_end(&kit);
+}
+END_TEST
+
 /* What was not looked up for longest goes first, and with it in the same round
  * as much of what is younger as room is wanted. */
 START_TEST(test_oldest_first)
@@ -268,6 +284,7 @@ START_TEST(test_nothing_left)
 	lease_wait_done(keep, 1);
 	ck_assert_ptr_null(lease_table_find(kit.t, 50));
 	ck_assert(!there("it"));
+	ck_assert_uint_eq(lease_value_text(c).len, 0);
 	ck_assert_ptr_eq(lease_table_find(kit.t, 51), keep);
 	ck_assert_ptr_eq(cell("new"), c);
 	ck_assert_uint_eq(c->uid, 0);
@@ -391,6 +408,7 @@ START_TEST(test_no_answer)
 	ck_assert(!kit_answer(&kit, known(name, 52, 0, 0)));
 	name[TAGS_USER_MAX] = '\0';
 	ck_assert_ptr_nonnull(cell(name));
+	ck_assert(there(name));
 	ck_assert_slice_eq(lease_value_text(cell(name)), name);
 	kit_end(&kit);
 }
@@ -436,6 +454,45 @@ START_TEST(test_told)
 }
 END_TEST
 
+/* What was said of one value is not of the next in its cell. */
+START_TEST(test_told_another)
+{
+	Hg__LeaseGrant g = known("it", 0, 0, 0);
+	struct budget_cell *c;
+
+	begin(1);
+	c = cell("it");
+	g.answer = HG__VALUE_ANSWER__VALUE_FULL;
+	(void)kit_report(&kit, 0, false);
+	(void)kit_answer(&kit, g);
+	ck_assert(lease_value_is_refused(c));
+	beats(13 * S);
+	ck_assert_ptr_eq(cell("new"), c);
+	ck_assert(!lease_value_is_refused(c));
+	kit_end(&kit);
+}
+END_TEST
+
+/* No memory to adopt a cell: it is one next time, and those behind it. */
+START_TEST(test_adopted_later)
+{
+	struct budget_cell *c;
+
+	begin(100);
+	ck_assert_uint_eq(fill("a", 70), 70); /* the table has room for 64 */
+	c = cell("a69");
+	(void)lease_wait(c, 10);
+	oom_arm(1, NULL);
+	ck_assert(!lease_table_urgent(kit.t));
+	ck_assert(oom_hit());
+	ck_assert(lease_table_urgent(kit.t));
+	ck_assert_uint_eq(kit_report(&kit, 0, true), 1);
+	ck_assert_str_eq(kit.v[0]->value, "a69");
+	lease_wait_done(c, 10);
+	kit_end(&kit);
+}
+END_TEST
+
 /* The limit of the budget is that of each value, with what was added to it;
  * the same bundle again ends no rest. */
 START_TEST(test_follows)
@@ -471,12 +528,15 @@ main(void)
 	UNIT_ADD(s, test_young);
 	UNIT_ADD(s, test_gap);
 	UNIT_ADD(s, test_room);
+	UNIT_ADD(s, test_each_second);
 	UNIT_ADD(s, test_oldest_first);
 	UNIT_ADD(s, test_nothing_left);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_nobody_waits);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
+	UNIT_ADD(s, test_told_another);
+	UNIT_ADD(s, test_adopted_later);
 	UNIT_ADD(s, test_follows);
 	return unit_run(s);
 }
