@@ -268,6 +268,7 @@ control_count(struct control *c)
 	metric_set_gauge(m, CM_FLEET_LAGGING, now.lagging);
 	metric_inc(
 	    m, CM_FLEET_REQUESTS, (int64_t)(now.requests - was->requests));
+	metric_inc(m, CM_FLEET_REOPENED, now.reopened - was->reopened);
 	metric_inc(m, CM_FLEET_REFUSED, (int64_t)(now.refused - was->refused));
 	metric_inc(m, CM_USAGE_RECORDS,
 	    (int64_t)(now.usage_records - was->usage_records));

@@ -66,6 +66,12 @@ const struct metric_def control_metrics[CM_COUNT] = {
 	.help = "Connections of agents to this process.",
 	.labels = "",
 	.max_series = 1},
+    [CM_FLEET_REOPENED] = {.name = "headgate_channel_listeners_replaced_total",
+	.type = METRIC_COUNTER,
+	.help = "Listeners of the channel that accepted nobody any more and "
+		"were replaced.",
+	.labels = "",
+	.max_series = 1},
     [CM_FLEET_AGENTS] = {.name = "headgate_agents",
 	.type = METRIC_GAUGE,
 	.help = "Agents that this process heard of within 5 seconds.",

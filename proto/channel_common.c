@@ -93,37 +93,6 @@ channel_tls_server(const char *cert_pem, const char *key_pem,
 }
 
 int
-channel_listen(nng_socket sock, const char *listen, nng_tls_config *tls,
-    uint16_t *port, struct error *e)
-{
-	char url[CHANNEL_URL_MAX];
-	nng_listener l;
-	int rv, bound = 0;
-
-	if (snprintf(url, sizeof(url), "%s://%s", tls ? "tls+tcp" : "tcp",
-		listen) >= (int)sizeof(url))
-		return err_set(e, ERR_INVALID, "address too long");
-	rv = nng_listener_create(&l, sock, url);
-	if (rv == 0 && tls != NULL)
-		rv = nng_listener_set_ptr(l, NNG_OPT_TLS_CONFIG, tls);
-	if (rv == 0) {
-		(void)nng_listener_set_bool(l, NNG_OPT_TCP_NODELAY, true);
-		(void)nng_listener_set_bool(l, NNG_OPT_TCP_KEEPALIVE, true);
-		rv = nng_listener_start(l, 0);
-	}
-	if (rv == 0)
-		rv = nng_listener_get_int(l, NNG_OPT_TCP_BOUND_PORT, &bound);
-	if (rv != 0) {
-		char what[CHANNEL_URL_MAX + 16];
-
-		snprintf(what, sizeof(what), "listen on %s", listen);
-		return channel_fail(e, rv, what);
-	}
-	*port = (uint16_t)bound;
-	return 0;
-}
-
-int
 channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
     nng_tls_config *tls, struct error *e)
 {

@@ -39,6 +39,7 @@ struct known {
 /* A socket that is no connection (yet). */
 struct pending {
 	ino_t inode;
+	uint16_t port; /* ours */
 	int64_t since_ms;
 };
 
@@ -171,9 +172,9 @@ peer_of(const struct sockaddr_storage *a, struct peer *ret)
 	return ntohs(ret->port);
 }
 
-/* Was it accepted (or does it listen) at one of the ports? */
-static bool
-guard_is_ours(const struct channel_guard *g, int fd)
+/* The one of the ports at which it was accepted, or listens; 0 = none. */
+static uint16_t
+guard_port_of(const struct channel_guard *g, int fd)
 {
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
@@ -181,28 +182,31 @@ guard_is_ours(const struct channel_guard *g, int fd)
 	uint16_t port;
 
 	if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
-		return false;
+		return 0;
 	port = peer_of(&a, &here);
-	for (unsigned i = 0; port != 0 && i < g->n_ports; i++)
+	for (unsigned i = 0; i < g->n_ports; i++)
 		if (g->ports[i] == port)
-			return true;
-	return false;
+			return port;
+	return 0;
 }
 
-/* The socket's other end and inode; false: it has none, or is not ours. */
+/* The socket's other end, inode and port; false: it has none, or is not ours.
+ */
 static bool
-guard_look(const struct channel_guard *g, int fd, struct peer *p, ino_t *inode)
+guard_look(
+    const struct channel_guard *g, int fd, struct peer *p, struct pending *ret)
 {
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
 	struct stat st;
 
-	if (!guard_is_ours(g, fd) ||
+	ret->port = guard_port_of(g, fd);
+	if (ret->port == 0 ||
 	    getpeername(fd, (struct sockaddr *)&a, &len) != 0 ||
 	    fstat(fd, &st) != 0)
 		return false;
 	(void)peer_of(&a, p);
-	*inode = st.st_ino;
+	ret->inode = st.st_ino;
 	return true;
 }
 
@@ -224,14 +228,18 @@ channel_guard_port(struct channel_guard *g, uint16_t port)
 {
 	int fd, on, idle = GUARD_IDLE_S, probe = GUARD_PROBE_S,
 		    n = GUARD_N_PROBES;
+	bool known = false;
 	socklen_t len;
 
-	MUST(g->n_ports < GUARD_PORTS);
-	g->ports[g->n_ports++] = port;
+	for (unsigned i = 0; i < g->n_ports; i++)
+		known |= g->ports[i] == port;
+	MUST(known || g->n_ports < GUARD_PORTS);
+	if (!known)
+		g->ports[g->n_ports++] = port;
 	rewinddir(g->fds);
 	while ((fd = guard_next_fd(g)) >= 0) {
 		len = sizeof(on);
-		if (!guard_is_ours(g, fd) ||
+		if (guard_port_of(g, fd) == 0 ||
 		    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) != 0 ||
 		    !on)
 			continue;
@@ -253,7 +261,7 @@ guard_since(const struct channel_guard *g, ino_t inode, int64_t now)
 }
 
 static bool
-guard_note(struct channel_guard *g, ino_t inode, int64_t since_ms)
+guard_note(struct channel_guard *g, const struct pending *p)
 {
 	if (g->n_next == g->room) {
 		size_t room = g->room == 0 ? 64 : 2 * g->room;
@@ -269,7 +277,7 @@ guard_note(struct channel_guard *g, ino_t inode, int64_t since_ms)
 		g->pending = b;
 		g->room = room;
 	}
-	g->next[g->n_next++] = (struct pending){inode, since_ms};
+	g->next[g->n_next++] = *p;
 	return true;
 }
 
@@ -278,12 +286,12 @@ static bool
 guard_shut(struct channel_guard *g, int fd, ino_t inode)
 {
 	bool done = false;
+	struct pending same;
 	struct peer p;
-	ino_t same;
 
 	if (dup3(fd, g->spare, O_CLOEXEC) < 0)
 		return false;
-	if (guard_look(g, g->spare, &p, &same) && same == inode &&
+	if (guard_look(g, g->spare, &p, &same) && same.inode == inode &&
 	    !guard_knows(g, &p))
 		done = shutdown(g->spare, SHUT_RDWR) == 0;
 	(void)!dup3(g->null, g->spare, O_CLOEXEC);
@@ -294,10 +302,9 @@ unsigned
 channel_guard_sweep(struct channel_guard *g)
 {
 	int64_t now = channel_now_ms(), limit = g->handshake_ms;
-	struct pending *swap;
+	struct pending *swap, at;
 	unsigned n_shut = 0;
 	struct peer p;
-	ino_t inode;
 	int fd;
 
 	if (g->n_pending >= GUARD_CROWD)
@@ -305,14 +312,12 @@ channel_guard_sweep(struct channel_guard *g)
 	g->n_next = 0;
 	rewinddir(g->fds);
 	while ((fd = guard_next_fd(g)) >= 0) {
-		int64_t since;
-
-		if (!guard_look(g, fd, &p, &inode) || guard_knows(g, &p))
+		if (!guard_look(g, fd, &p, &at) || guard_knows(g, &p))
 			continue;
-		since = guard_since(g, inode, now);
-		if (now - since >= limit && guard_shut(g, fd, inode))
+		at.since_ms = guard_since(g, at.inode, now);
+		if (now - at.since_ms >= limit && guard_shut(g, fd, at.inode))
 			n_shut++;
-		else if (!guard_note(g, inode, since))
+		else if (!guard_note(g, &at))
 			break;
 	}
 	swap = g->pending;
@@ -320,4 +325,23 @@ channel_guard_sweep(struct channel_guard *g)
 	g->next = swap;
 	g->n_pending = g->n_next;
 	return n_shut;
+}
+
+bool
+channel_guard_waits(const struct channel_guard *g, uint16_t port, int64_t *ms)
+{
+	int64_t now = channel_now_ms();
+	bool waits = false;
+
+	*ms = 0;
+	for (size_t i = 0; i < g->n_pending; i++) {
+		const struct pending *p = &g->pending[i];
+
+		if (p->port != port)
+			continue;
+		waits = true;
+		if (now - p->since_ms > *ms)
+			*ms = now - p->since_ms;
+	}
+	return waits;
 }

@@ -11,7 +11,8 @@
  *     ends nng's wait; when there are many of them, sooner.
  *
  * What holds: no socket is without a connection for longer than the time for
- * a handshake and CHANNEL_KEEPALIVE_MS; connections are never touched.
+ * a handshake and the server's time between two sweeps; connections are never
+ * touched.
  */
 #ifndef PROTO_CHANNEL_GUARD_H
 #define PROTO_CHANNEL_GUARD_H
@@ -32,12 +33,17 @@ int channel_guard_new(
 /* NULL is fine. No callback may come any more. */
 void channel_guard_free(struct channel_guard *g);
 /* Look after sockets accepted at this port from now on; at most two ports.
- * Before the first sweep. */
+ * Again when another socket listens at it. The sweeping thread, or before it.
+ */
 void channel_guard_port(struct channel_guard *g, uint16_t port);
 /* A connection came or went. nng's threads. */
 void channel_guard_add(struct channel_guard *g, nng_pipe pipe);
 void channel_guard_remove(struct channel_guard *g, nng_pipe pipe);
 /* Shut what took too long; the number of those. One thread. */
 unsigned channel_guard_sweep(struct channel_guard *g);
+/* Is anybody connected at this port who is no connection of ours, as of the
+ * last sweep, and how long the first of them has been. The same thread. */
+bool channel_guard_waits(
+    const struct channel_guard *g, uint16_t port, int64_t *ms) MUST_CHECK;
 
 #endif

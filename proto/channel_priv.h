@@ -30,10 +30,6 @@ int channel_tls_client(const char *ca_pem, const char *server_name,
 int channel_tls_server(const char *cert_pem, const char *key_pem,
     nng_tls_config **ret, struct error *e) MUST_CHECK;
 
-/* Start listening on "host:port"; *port gets the bound port. tls may be
- * NULL. */
-int channel_listen(nng_socket sock, const char *listen, nng_tls_config *tls,
-    uint16_t *port, struct error *e) MUST_CHECK;
 /* Start dialling each address in the background. */
 int channel_dial(nng_socket sock, const char *const *addresses, unsigned n,
     nng_tls_config *tls, struct error *e) MUST_CHECK;

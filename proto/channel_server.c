@@ -10,6 +10,8 @@
 #include <nng/protocol/reqrep0/rep.h>
 #include <stdlib.h>
 
+#include "proto/channel_door.h"
+#include "proto/channel_errno.h"
 #include "proto/channel_guard.h"
 #include "proto/channel_priv.h"
 
@@ -17,6 +19,8 @@
 #define SERVER_SEND_MS	   20000 /* then the caller's connection is dropped */
 #define SERVER_DROP_MS	   5000	 /* for the operation to end after that */
 #define SERVER_PUB_QUEUE   256
+#define SERVER_SWEEP_MS	   2000 /* between looks at who is connected */
+#define SERVER_GLANCE_MS   500	/* while somebody is who does not belong */
 
 struct server_worker {
 	struct channel_server *server;
@@ -32,7 +36,7 @@ struct channel_server {
 	nng_socket rep, pub;
 	bool has_rep, has_pub;
 	nng_tls_config *tls;
-	uint16_t port, publish_port;
+	struct channel_door door, publish_door;
 	struct channel_pipes pipes; /* of rep */
 	struct channel_guard *guard;
 	struct channel_gate gate; /* of rep's contexts */
@@ -148,23 +152,47 @@ worker_main(void *arg)
 	return NULL;
 }
 
+/* True: somebody waits there, or it is being seen to. */
+static bool
+server_watch_door(struct channel_server *s, struct channel_door *d, bool *busy)
+{
+	bool reopened, waits;
+	int64_t ms;
+
+	waits = channel_guard_waits(s->guard, d->port, &ms);
+	*busy |= channel_door_step(d, ms, &reopened);
+	if (reopened)
+		channel_guard_port(s->guard, d->port);
+	return waits;
+}
+
 /* Subscribers that hear nothing replace their connection; connections that
- * come to nothing are ended. */
+ * come to nothing are ended; a listener that died is replaced. */
 static void *
 keeper_main(void *arg)
 {
 	struct channel_server *s = arg;
-	int64_t said = channel_now_ms() - CHANNEL_KEEPALIVE_MS;
+	int64_t say = channel_now_ms(), sweep = say;
 
 	while (!atomic_load(&s->stop)) {
-		int64_t next = channel_now_ms() + s->sweep_ms;
+		int64_t now = channel_now_ms(), next;
+		bool busy = false, waits;
 
-		if (channel_now_ms() >= said + CHANNEL_KEEPALIVE_MS) {
-			said = channel_now_ms();
+		if (now >= say) {
+			say = now + CHANNEL_KEEPALIVE_MS;
 			(void)!channel_publish(s, CHANNEL_KEEPALIVE, STR_NULL);
 		}
-		(void)channel_guard_sweep(s->guard);
-		channel_pipes_pause(&s->pipes, next, &s->stop);
+		if (now >= sweep)
+			(void)channel_guard_sweep(s->guard);
+		waits = server_watch_door(s, &s->door, &busy);
+		waits |= server_watch_door(s, &s->publish_door, &busy);
+		if (now >= sweep)
+			sweep = now + (waits && s->sweep_ms > SERVER_GLANCE_MS
+					      ? SERVER_GLANCE_MS
+					      : s->sweep_ms);
+		next = busy ? now + DOOR_STEP_MS : sweep;
+		channel_pipes_pause(
+		    &s->pipes, next < say ? next : say, &s->stop);
 	}
 	return NULL;
 }
@@ -188,14 +216,23 @@ server_start_worker(struct channel_server *s, unsigned i, struct error *e)
 }
 
 static void
-server_on_pipe(nng_pipe pipe, nng_pipe_ev ev, void *arg)
+server_on_pipe(struct channel_server *s, struct channel_door *d, nng_pipe pipe,
+    nng_pipe_ev ev)
+{
+	if (ev == NNG_PIPE_EV_ADD_POST) {
+		channel_guard_add(s->guard, pipe);
+		channel_door_came(d);
+	} else {
+		channel_guard_remove(s->guard, pipe);
+	}
+}
+
+static void
+server_on_subscriber(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
 	struct channel_server *s = arg;
 
-	if (ev == NNG_PIPE_EV_ADD_POST)
-		channel_guard_add(s->guard, pipe);
-	else
-		channel_guard_remove(s->guard, pipe);
+	server_on_pipe(s, &s->publish_door, pipe, ev);
 }
 
 static void
@@ -203,7 +240,7 @@ server_on_caller(nng_pipe pipe, nng_pipe_ev ev, void *arg)
 {
 	struct channel_server *s = arg;
 
-	server_on_pipe(pipe, ev, s);
+	server_on_pipe(s, &s->door, pipe, ev);
 	channel_pipes_on_event(pipe, ev, &s->pipes);
 }
 
@@ -247,16 +284,17 @@ server_open(struct channel_server *s, const struct channel_server_options *opt,
 		return channel_fail(e, rv, "socket options");
 	rc = server_watch(s->rep, server_on_caller, s, e);
 	if (rc == 0)
-		rc = server_watch(s->pub, server_on_pipe, s, e);
+		rc = server_watch(s->pub, server_on_subscriber, s, e);
 	if (rc == 0)
-		rc = channel_listen(s->rep, opt->listen, s->tls, &s->port, e);
+		rc = channel_door_open(
+		    &s->door, s->rep, false, opt->listen, s->tls, e);
 	if (rc == 0)
-		rc = channel_listen(
-		    s->pub, opt->listen_publish, s->tls, &s->publish_port, e);
+		rc = channel_door_open(&s->publish_door, s->pub, true,
+		    opt->listen_publish, s->tls, e);
 	if (rc != 0)
 		return rc;
-	channel_guard_port(s->guard, s->port);
-	channel_guard_port(s->guard, s->publish_port);
+	channel_guard_port(s->guard, s->door.port);
+	channel_guard_port(s->guard, s->publish_door.port);
 	return 0;
 }
 
@@ -269,13 +307,14 @@ channel_server_new(const struct channel_server_options *opt,
 	int rc;
 
 	MUST(opt->n_workers >= 1 && opt->n_workers <= SERVER_MAX_WORKERS);
+	(void)channel_errno_mended();
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
 	s->handle = opt->handle;
 	s->ctx = opt->ctx;
 	s->n_workers = opt->n_workers;
-	s->sweep_ms = CHANNEL_KEEPALIVE_MS;
+	s->sweep_ms = SERVER_SWEEP_MS;
 	if (opt->handshake_ms > 0 && opt->handshake_ms < s->sweep_ms)
 		s->sweep_ms = opt->handshake_ms;
 	channel_pipes_init(&s->pipes, CHANNEL_DIAL_MS);
@@ -299,13 +338,20 @@ channel_server_new(const struct channel_server_options *opt,
 uint16_t
 channel_server_port(const struct channel_server *s)
 {
-	return s->port;
+	return s->door.port;
 }
 
 uint16_t
 channel_server_publish_port(const struct channel_server *s)
 {
-	return s->publish_port;
+	return s->publish_door.port;
+}
+
+unsigned
+channel_server_reopened(const struct channel_server *s)
+{
+	return atomic_load(&s->door.n_reopened) +
+	       atomic_load(&s->publish_door.n_reopened);
 }
 
 unsigned
@@ -346,9 +392,11 @@ channel_server_free(struct channel_server *s)
 	channel_pipes_kick(&s->pipes);
 	if (s->has_keeper)
 		pthread_join(s->keeper, NULL);
+	closed = channel_door_stop(&s->door);
+	closed = channel_door_stop(&s->publish_door) && closed;
 	if (s->has_rep)
 		closed = channel_gate_shut(&s->gate, CHANNEL_CLOSE_MS) &&
-			 channel_close(s->rep);
+			 channel_close(s->rep) && closed;
 	if (s->has_pub)
 		closed = channel_close(s->pub) && closed;
 	if (!closed) /* nng hangs: the process is about to end anyway */
@@ -361,6 +409,8 @@ channel_server_free(struct channel_server *s)
 		free(s->workers[i].op);
 		buf_release(&s->workers[i].reply);
 	}
+	channel_door_release(&s->door);
+	channel_door_release(&s->publish_door);
 	if (s->tls != NULL)
 		nng_tls_config_free(s->tls);
 	channel_guard_free(s->guard);
