@@ -31,7 +31,7 @@ const AREAS = [
     tests: ['agent/test_lease_edges', 'agent/test_lease_sums', 'agent/test_lease_rates', 'agent/test_lease_life', 'agent/test_lease_turns',
       'agent/test_lease', 'agent/test_lease_rest', 'agent/test_lease_value_edges', 'agent/test_lease_value', 'money/test_learn',
       'agent/test_filter', 'money/test_sizing', 'sim 1 300'],
-    slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'sim 301 900'] },
+    slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'system/test_value', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,
     tests: ['agent/test_intents', 'agent/test_record', 'agent/test_segment', 'agent/test_shard', 'agent/test_shard_memory', 'agent/test_rotate',
       'agent/test_folder', 'agent/test_ship', 'agent/test_ship_files', 'agent/test_machine', 'agent/test_lower',
@@ -41,6 +41,9 @@ const AREAS = [
     tests: ['money/test_grant_borders', 'money/test_exchange', 'controlplane/test_grant', 'money/test_sizing', 'money/test_learn', 'sim 1 300'],
     slow: ['controlplane/test_lease', 'controlplane/test_lease_some', 'controlplane/test_bounded',
       'controlplane/test_closing', 'controlplane/test_money_edges', 'sim 301 900'] },
+  { files: /^controlplane\/money\/value\.c$/,
+    tests: ['money/test_value'],
+    slow: ['system/test_value'] },
   { files: /^common\/(money|price)\.c$/,
     tests: ['common/test_money', 'common/test_price', 'provider/test_price', 'agent/test_bound'],
     slow: [] },
@@ -119,7 +122,7 @@ class Tree {
   // hangs leaves none behind; those with a database fork, to stop it in the end.
   async test(name, seconds) {
     const began = process.hrtime.bigint();
-    const r = await this.sh(`ulimit -c 0; ulimit -v ${MEMORY_KIB}; ulimit -t ${Math.ceil(seconds.cpu)}; TIMEFORMAT='cpu %U'; time ${/^controlplane\/test_(?!grant)/.test(name) ? '' : 'CK_FORK=no '}CK_DEFAULT_TIMEOUT=0 ` +
+    const r = await this.sh(`ulimit -c 0; ulimit -v ${MEMORY_KIB}; ulimit -t ${Math.ceil(seconds.cpu)}; TIMEFORMAT='cpu %U'; time ${/^(controlplane|system)\/test_(?!grant)/.test(name) ? '' : 'CK_FORK=no '}CK_DEFAULT_TIMEOUT=0 ` +
       `timeout -s KILL ${Math.ceil(seconds.wall)} ${program(name, this.build).run} 2>&1`);
     this.took = { wall: Number(process.hrtime.bigint() - began) / 1e9, cpu: Number(/cpu ([\d.]+)/.exec(r.stderr)?.[1] ?? 0) };
     if (!(r instanceof Error))
