@@ -35,6 +35,9 @@
 #define PROTO_SCHEMA_MAJOR 1u
 #define PROTO_SCHEMA_MINOR 2u
 
+/* Lease reports in one heartbeat: one with more is refused as a whole. */
+#define PROTO_LEASE_REPORTS_MAX 4096
+
 #define SIGN_PUBLIC_LEN 32 /* Ed25519 */
 #define SIGN_SECRET_LEN 64
 #define SIGN_LEN	64

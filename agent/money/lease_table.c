@@ -10,13 +10,14 @@
 #include "agent/money/lease_table_priv.h"
 #include "agent/money/lease_value.h"
 #include "common/err.h"
+#include "proto/envelope.h"
 
 const struct lease_tuning lease_tuning_default = {
     .idle_return_ns = 5 * NS_PER_S,
     .horizon_ns = 10 * NS_PER_S,
     .recycle_ns = 600 * NS_PER_S,
     .silent_ns = LEASE_SILENT_NS,
-    .max_reports = 20000,
+    .max_reports = PROTO_LEASE_REPORTS_MAX,
     .max_values = 10000,
 };
 

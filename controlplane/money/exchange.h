@@ -12,8 +12,9 @@
 
 #include "common/arena.h"
 #include "controlplane/money/grant.h"
+#include "proto/envelope.h"
 
-#define EXCHANGE_MAX_REPORTS 4096
+#define EXCHANGE_MAX_REPORTS PROTO_LEASE_REPORTS_MAX
 
 struct exchange {
 	struct str agent_id;

@@ -4,6 +4,9 @@
  * is, whom a heartbeat takes along, when all is told. What is told too seldom
  * strands money; what is told for ever costs the control plane.
  */
+#include <stdlib.h>
+
+#include "proto/envelope.h"
 #include "tests/unit/agent/lease_kit.h"
 
 #define S NS_PER_S
@@ -162,6 +165,39 @@ START_TEST(test_turns)
 		ck_assert_uint_eq(kit.v[0]->budget_uid, 2);
 	}
 	kit_end(&kit);
+}
+END_TEST
+
+/* As many as a control plane takes in one message, or it refuses all of them
+ * again and again; the rest has its turn in the next. */
+START_TEST(test_many)
+{
+	const size_t n = PROTO_LEASE_REPORTS_MAX + 900;
+	struct arena a;
+	size_t told = 0, got;
+	bool *seen = calloc(n + 1, sizeof(*seen));
+
+	ck_assert_ptr_nonnull(seen);
+	kit_start(&kit, NULL);
+	arena_init(&a, 1 << 16, (size_t)1 << 22);
+	for (size_t i = 1; i <= n; i++)
+		(void)lease_wait(lease_table_cell(kit.t, i, STR("b")), 1);
+	for (int turn = 0; turn < 2; turn++) {
+		arena_clear(&a);
+		ck_assert_int_eq(
+		    lease_table_report(kit.t, kit.now, false, &a, &kit.v, &got),
+		    0);
+		ck_assert_uint_eq(got, PROTO_LEASE_REPORTS_MAX);
+		for (size_t i = 0; i < got; i++) {
+			told += !seen[kit.v[i]->budget_uid];
+			seen[kit.v[i]->budget_uid] = true;
+		}
+		(void)lease_table_reply(kit.t, kit.now, kit.now, NULL, 0);
+	}
+	ck_assert_uint_eq(told, n);
+	arena_release(&a);
+	kit_end(&kit);
+	free(seen);
 }
 END_TEST
 
@@ -431,6 +467,7 @@ main(void)
 	UNIT_ADD(s, test_hinted);
 	UNIT_ADD(s, test_urgent);
 	UNIT_ADD(s, test_turns);
+	UNIT_ADD(s, test_many);
 	UNIT_ADD(s, test_each_once);
 	UNIT_ADD(s, test_old_ones_later);
 	UNIT_ADD(s, test_round);
