@@ -454,6 +454,63 @@ START_TEST(test_told)
 }
 END_TEST
 
+static unsigned n_shown, n_shown_old;
+static uint64_t shown_uid;
+static bool shown_of_value;
+
+static void
+show(void *ctx, const struct lease_shown *v)
+{
+	(void)ctx;
+	if (v->uid == PARENT)
+		return;
+	n_shown += !v->old;
+	n_shown_old += v->old;
+	shown_uid = v->uid;
+	shown_of_value = v->of_value;
+}
+
+static unsigned
+shown(void)
+{
+	n_shown = n_shown_old = 0;
+	lease_table_each(kit.t, kit.now, show, NULL);
+	return n_shown;
+}
+
+/* Of values those are shown that are known or that somebody waits for, and no
+ * lease of the value that a cell had before. */
+START_TEST(test_shown)
+{
+	struct budget_cell *c;
+
+	begin(1);
+	c = cell("it");
+	(void)kit_report(&kit, 0, false);
+	ck_assert_uint_eq(shown(), 0);
+	(void)lease_wait(c, 10);
+	ck_assert_uint_eq(shown(), 1);
+	ck_assert_uint_eq(shown_uid, 0);
+	ck_assert(shown_of_value);
+	lease_wait_done(c, 10);
+	(void)learn("it", 50);
+	ck_assert_uint_eq(shown(), 1);
+	ck_assert_uint_eq(shown_uid, 50);
+	(void)kit_answer(&kit, kit_grant(50, 1, 0));
+	(void)kit_report(&kit, S, false);
+	(void)kit_answer(&kit, kit_grant(50, 1, 0));
+	ck_assert_uint_eq(shown(), 1);
+	for (int i = 0; i < 500 && lease_table_find(kit.t, 50) != NULL; i++)
+		beats(S);
+	ck_assert_uint_eq(shown() + n_shown_old, 0);
+	(void)learn("new", 51);
+	ck_assert_uint_eq(shown(), 1);
+	ck_assert_uint_eq(shown_uid, 51);
+	ck_assert_uint_eq(n_shown_old, 0);
+	kit_end(&kit);
+}
+END_TEST
+
 /* What was said of one value is not of the next in its cell. */
 START_TEST(test_told_another)
 {
@@ -535,6 +592,7 @@ main(void)
 	UNIT_ADD(s, test_nobody_waits);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
+	UNIT_ADD(s, test_shown);
 	UNIT_ADD(s, test_told_another);
 	UNIT_ADD(s, test_adopted_later);
 	UNIT_ADD(s, test_follows);
