@@ -14,7 +14,9 @@ enum value_state {
 	VALUE_TOO_MANY, /* the budget has max_values */
 	VALUE_TOO_DEAR	/* new, and its whole limit is less than `least` */
 };
-#define VALUE_LEASES_MAX 4
+/* More than there are kinds of periods: one of each may hold an instant, when
+ * the budget's was changed that often. */
+#define VALUE_LEASES_MAX 8
 struct value_lease {
 	int64_t period_start, granted, returned;
 };

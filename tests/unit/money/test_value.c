@@ -124,7 +124,7 @@ run(void)
 	for (size_t i = 0; i < n_reports; i++)
 		v[i] = &reports[i];
 	arena_release(&arena);
-	arena_init(&arena, 64, (size_t)1 << 20);
+	arena_init(&arena, 64, (size_t)1 << 22);
 	e.text[0] = '\0';
 	return value_exchange(&x, NULL, v, n_reports, &arena, &e);
 }

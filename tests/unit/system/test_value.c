@@ -564,6 +564,11 @@ START_TEST(test_leases_told)
 	had_lease(&l, g.budget_uid, now - hour, now + hour);
 	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 2);
 	ck_assert_int_eq(g.period_start, now - hour);
+	/* a week, a month, a quarter, a year and one of all times */
+	for (int i = 0; i < 5; i++)
+		had_lease(
+		    &l, g.budget_uid, now - (20 + i) * hour, now + 2 * hour);
+	ck_assert_uint_eq(ask(db, uid, "v", 1, &a, &g), 7);
 	store_give(db);
 	arena_release(&a);
 	lab_close(&l);
