@@ -253,6 +253,8 @@ lease_path_holds(const struct b_key *key, const struct b_filter *what,
 			continue;
 		c = lease_value_find(
 		    key->budgets[i], path_value(f->each, what));
+		if (c == NULL) /* no room, see path_cell() */
+			c = key->budgets[i];
 		while (k < n && path[k] != c)
 			k++;
 		if (k == n)

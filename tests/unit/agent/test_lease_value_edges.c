@@ -370,6 +370,33 @@ START_TEST(test_nobody_waits)
 }
 END_TEST
 
+/* No room for the value: who has rights for that on the budget itself keeps
+ * them until there is a cell; or he would look for one for ever. */
+START_TEST(test_path_without_room)
+{
+	const struct b_filter filters[] = {{.each = STR("user")}};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS], *other[1];
+	struct b_key key = {.n_budgets = 1, .filters = filters};
+	struct tags tags = {.len = 0};
+	struct b_filter what = {.tags = &tags};
+
+	begin(1);
+	key.budgets[0] = parent;
+	tags_add_user(&tags, STR("late"));
+	ck_assert_ptr_nonnull(other[0] = cell("first"));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 1);
+	ck_assert_ptr_eq(path[0], parent);
+	ck_assert(lease_path_holds(&key, &what, path, 1));
+	ck_assert(!lease_path_holds(&key, &what, other, 1));
+	beats(13 * S);
+	ck_assert_uint_eq(lease_path(&key, &what, other), 1);
+	ck_assert_ptr_ne(other[0], parent);
+	ck_assert(lease_path_holds(&key, &what, other, 1));
+	ck_assert(!lease_path_holds(&key, &what, path, 1));
+	kit_end(&kit);
+}
+END_TEST
+
 /* Answers that make no sense, and no memory for one that does. */
 START_TEST(test_no_answer)
 {
@@ -590,6 +617,7 @@ main(void)
 	UNIT_ADD(s, test_nothing_left);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_nobody_waits);
+	UNIT_ADD(s, test_path_without_room);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
 	UNIT_ADD(s, test_shown);
