@@ -266,7 +266,8 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 		list = json_pack("[O]", reply);
 		show_list(c, list,
 		    json_object_get(reply, "values") != NULL
-			? "name,each,values#,limit:limit_nanousd$,"
+			? "name,each,values#,retired:retired_values#,"
+			  "limit:limit_nanousd$,"
 			  "spent:spent_nanousd$,leased:leased_nanousd$,"
 			  "held:held_nanousd$,period_start,period_end"
 			: "name,limit:limit_nanousd$,spent:spent_nanousd$,"
@@ -365,7 +366,7 @@ cmd_budget_values(struct cli *c, const struct cli_args *a)
 		show_list(c, list,
 		    "value,limit:limit_nanousd$,spent:spent_nanousd$,"
 		    "free:free_nanousd$,leased:leased_nanousd$,"
-		    "held:held_nanousd$,first_seen");
+		    "held:held_nanousd$,first_seen,last_used,retired_at");
 	json_decref(list);
 	json_decref(reply);
 	buf_release(&path);

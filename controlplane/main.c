@@ -243,14 +243,17 @@ control_watch_budgets(struct control *c, int64_t now)
 	if (now < c->next_watch)
 		return;
 	c->next_watch = now + WATCH_EVERY_MS * NS_PER_MS;
-	if (watch_budgets(c->boot.store, clock_wall(clock_system()), &w, &e) !=
-	    0)
+	if (watch_budgets(c->boot.store, clock_wall(clock_system()),
+		c->o->value_idle * 86400 * NS_PER_S, &w, &e) != 0)
 		log_warn("the watch over budgets failed, will be tried again",
 		    LF("error", e.text));
 	metric_inc(c->metrics, CM_DOUBT_RELEASED, w.released);
 	metric_inc(c->metrics, CM_BUDGET_EVENTS, w.events);
 	metric_inc(c->metrics, CM_PERIODS_CLOSED, w.closed);
 	metric_inc(c->metrics, CM_CARRIED, w.carried);
+	if (w.retired > 0)
+		log_info("values that nobody used gave up their places",
+		    LFI("values", w.retired));
 	if (w.released > 0)
 		log_warn("rights of vanished agents were given back",
 		    LFI("nanousd", w.released));

@@ -67,6 +67,10 @@ static const struct cfg_option control_option_table[] = {
     {"audit-retention", CFG_INT, OPT(audit_retention), "0", 0, 36500, "DAYS",
 	"Delete entries of the audit log after so many days; an entry says "
 	"how many went. 0: keep them."},
+    {"value-idle", CFG_INT, OPT(value_idle), "35", 0, 36500, "DAYS",
+	"Of budgets for each value: who was not used for so many days, and "
+	"spent nothing in the period, no longer counts for max_values. 0: "
+	"all count for ever."},
     {"stop-timeout", CFG_DURATION, OPT(stop_ms), "20s", 1000, 600000,
 	"DURATION", "Longest clean stop; then the process ends at once."},
     {"user", CFG_STRING, OPT(user), "", 0, 0, "USER",

@@ -25,6 +25,7 @@ struct control_options {
 	int64_t reconcile_ms;
 	int64_t usage_retention; /* days; 0 = for ever */
 	int64_t audit_retention; /* likewise */
+	int64_t value_idle;	 /* days; 0 = never */
 	bool store_unsafe_fast;
 	/* sub-command admin-token */
 	const char *name, *role, *expires_in;

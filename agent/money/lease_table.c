@@ -365,6 +365,8 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 
 	if (c == NULL || g->granted < 0)
 		return false;
+	if (lease_value_is_full(c, g))
+		return atomic_load(&c->want_total) > 0;
 	l = atomic_load(&c->current);
 	old = cell_find_old(c, g->period_start);
 	if (old != NULL &&

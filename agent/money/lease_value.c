@@ -443,7 +443,7 @@ lease_value_ask(struct budget_cell *c, Hg__LeaseReport *r)
 	r->value = x->text;
 }
 
-/* There is no cell for the value; what is told holds for its limit. */
+/* There is no place for the value; what is told holds for its limit. */
 static void
 value_told(struct lease_value *x, const Hg__LeaseGrant *g)
 {
@@ -461,6 +461,19 @@ value_told(struct lease_value *x, const Hg__LeaseGrant *g)
 	atomic_store(&c->busy, 0);
 	atomic_store(&c->exhausted, is_short);
 	atomic_fetch_add(&c->reply_gen, 1);
+}
+
+bool
+lease_value_is_full(struct budget_cell *c, const Hg__LeaseGrant *g)
+{
+	if (c->value == NULL)
+		return false;
+	if (g->answer == HG__VALUE_ANSWER__VALUE_FULL) {
+		value_told(c->value, g);
+		return true;
+	}
+	atomic_store(&c->value->refused, HG__VALUE_ANSWER__VALUE_KNOWN);
+	return false;
 }
 
 /* The lease that the cell had before it was forgotten, all spent or returned

@@ -23,7 +23,9 @@
  *      what is granted beyond G.
  *      So it is told of the latest lease and of each whose period is not
  *      over, which may be the current one again (an answer for each).
- *   V5 A value that nobody waits for is not asked for, and between two full
+ *   V5 A cell that the control plane gave no place to has no rights there, nor
+ *      here; it keeps its uid, and asks for rights as ever when somebody waits.
+ *   V6 A value that nobody waits for is not asked for, and between two full
  *      reports at most LEASE_VALUE_ASKS are.
  *
  * W = any worker, C = control thread under the table's lock.
@@ -82,6 +84,10 @@ void lease_value_ask(struct budget_cell *c, Hg__LeaseReport *r);
  * who waits for it may give up. */
 bool lease_value_answer(
     struct lease_table *t, const Hg__LeaseGrant *g, int64_t now);
+/* C. What is said of a cell whose uid is known: that its value gave up its
+ * place and there is none now, or not (it may have taken one again). True:
+ * that, and g says nothing else. */
+bool lease_value_is_full(struct budget_cell *c, const Hg__LeaseGrant *g);
 /* C. It has the limit of its budget, and goes with it. */
 void lease_value_follow(struct budget_cell *c);
 

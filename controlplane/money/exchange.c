@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "controlplane/store/store_value.h"
+
 #define EXCHANGE_TRIES 5
 
 struct asked {
@@ -130,10 +132,11 @@ struct round {
 	const struct asked *q;
 	struct lease_view *v;
 	struct grant_result *d;
-	struct lease_write *w; /* written at once */
-	size_t *at;	       /* w[k] is about q[at[k]] */
-	bool *done;	       /* w[k] was written */
-	bool *kept;	       /* what was decided about q[i] is written */
+	struct lease_write *w;	 /* written at once */
+	size_t *at;		 /* w[k] is about q[at[k]] */
+	bool *done;		 /* w[k] was written */
+	bool *kept;		 /* what was decided about q[i] is written */
+	enum value_state *place; /* of q[i], which asked for one; else OK */
 	size_t n, n_some;
 };
 
@@ -148,9 +151,10 @@ round_new(struct round *t, const struct asked *q, size_t n,
 	    .w = arena_alloc(a, n * sizeof(*t->w)),
 	    .at = arena_alloc(a, n * sizeof(*t->at)),
 	    .done = arena_zalloc(a, n * sizeof(*t->done)),
-	    .kept = arena_zalloc(a, n * sizeof(*t->kept))};
+	    .kept = arena_zalloc(a, n * sizeof(*t->kept)),
+	    .place = arena_zalloc(a, n * sizeof(*t->place))};
 	return t->d == NULL || t->w == NULL || t->at == NULL ||
-		       t->done == NULL || t->kept == NULL
+		       t->done == NULL || t->kept == NULL || t->place == NULL
 		   ? ERR_NOMEM
 		   : 0;
 }
@@ -206,6 +210,37 @@ round_some(struct exchange *x, struct db *db, struct round *t)
 	}
 }
 
+/* Somebody waits for rights on the cell of a value that has no place: it takes
+ * one first. */
+static int
+round_place(struct exchange *x, struct db *db, struct round *t, size_t i,
+    bool *took, struct error *e)
+{
+	const Hg__LeaseReport *r = &t->q[i].report;
+	int rc;
+
+	*took = false;
+	if (!t->v[i].retired || !t->v[i].is_current || r->want_min <= 0)
+		return 0;
+	rc = store_value_place(db, t->v[i].budget_uid,
+	    r->want_least > 0 ? r->want_least : r->want_min, x->now,
+	    &t->place[i], e);
+	*took = rc == 0 && t->place[i] == VALUE_OK;
+	return rc;
+}
+
+/* Without a place it is told so, or that its whole limit is too little. */
+static void
+place_answer(const struct round *t, size_t i, Hg__LeaseGrant *g)
+{
+	if (t->place[i] == VALUE_TOO_MANY)
+		g->answer = HG__VALUE_ANSWER__VALUE_FULL;
+	if (t->place[i] != VALUE_TOO_DEAR)
+		return;
+	g->exhausted = true;
+	g->free = g->avail = t->v[i].limit;
+}
+
 /* An answer extends the agent's fence, and lets it rest, only when our record
  * of it was written. Soft budgets have none: nobody asks what is held there. */
 static int
@@ -218,6 +253,7 @@ round_answer(
 		return ERR_NOMEM;
 	hg__lease_grant__init(g);
 	grant_answer(x->cfg, &t->v[i], &t->d[i], x->now, g);
+	place_answer(t, i, g);
 	g->horizon_ms = exchange_horizon(x, g->horizon_ms);
 	if (!t->kept[i]) {
 		g->fence_ms = 0;
@@ -242,10 +278,13 @@ exchange_round(struct exchange *x, struct db *db, const struct asked *q,
 		round_some(x, db, &t);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct grant_result *d = &t.d[i];
+		bool took;
 
 		if (!v[i].found)
 			continue;
-		if (!t.kept[i] && (v[i].stale || d->move)) {
+		rc = round_place(x, db, &t, i, &took, e);
+		if (rc == 0 &&
+		    (took || (!t.kept[i] && (v[i].stale || d->move)))) {
 			rc = exchange_locked(x, db, &q[i], &v[i], d, e);
 			t.kept[i] = d->move || (d->report && !x->lease_only);
 		}

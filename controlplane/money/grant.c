@@ -264,7 +264,7 @@ grant_decide(const struct grant_config *cfg, const struct lease_view *v,
 	decide_recall(v, r, rights, &d);
 	w = max64(positive(r->w_p99), positive(r->want_min));
 	scarce = mul64(mul64(cfg->tail_factor, n), w);
-	if (v->is_current && !v->soft) {
+	if (v->is_current && !v->soft && !v->retired) {
 		if (r->want_min > 0)
 			shortfall = positive(sub64(r->want_min, rights));
 		if (d.recall_to < 0 &&

@@ -22,10 +22,13 @@ struct watch_result {
 	int64_t events;	  /* raised: thresholds, forecasts */
 	int64_t closed;	  /* periods */
 	int64_t carried;  /* nano-USD, over to later periods */
+	int64_t retired;  /* values that gave up their places */
 };
 
-/* One round at wall time `now`. Results count also when it fails midway. */
-int watch_budgets(struct store *s, int64_t now, struct watch_result *ret,
-    struct error *e) MUST_CHECK;
+/* One round at wall time `now`. Values of budgets for each value that nobody
+ * used for value_idle_ns give up their places; 0: none does. Results count also
+ * when it fails midway. */
+int watch_budgets(struct store *s, int64_t now, int64_t value_idle_ns,
+    struct watch_result *ret, struct error *e) MUST_CHECK;
 
 #endif

@@ -85,6 +85,8 @@ budget_sum(struct rest_call *c, const struct budget_found *b, json_t *leases)
 	(void)json_object_set_new(out, "free_nanousd", json_null());
 	(void)json_object_set(out, "each", json_object_get(b->spec, "each"));
 	(void)json_object_set_new(out, "values", json_integer(sum.n));
+	(void)json_object_set_new(
+	    out, "retired_values", json_integer(sum.n_retired));
 	return rest_json(c, 200, out);
 }
 

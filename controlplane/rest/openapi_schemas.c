@@ -52,6 +52,8 @@ const struct schema_row schema_rows[] = {
 	"What the budget is for each of. Without a value the figures are the "
 	"sums of all, but the limit is that of each, and free is null."),
     S("BudgetStatus", "values", "-int", "How many values it counts."),
+    S("BudgetStatus", "retired_values", "-int",
+	"Values that do not count for max_values any more."),
     S("BudgetStatus", "value", "-string", "The value that this is about."),
     S("Lease", "agent", "string", "Id of the agent."),
     S("Lease", "boot_epoch", "string", "Start of the agent."),
@@ -110,6 +112,10 @@ const struct schema_row schema_rows[] = {
     S("BudgetValue", "held_nanousd", "nano",
 	"Neither spent nor free: what estimated requests may have cost more."),
     S("BudgetValue", "first_seen", "time", "When it was counted first."),
+    S("BudgetValue", "last_used", "time?",
+	"When money of it was moved last; null: never, or not known any more."),
+    S("BudgetValue", "retired_at", "time?",
+	"Since when it does not count for max_values; null: it counts."),
 
     S("BudgetPeriodList", "items", "[@BudgetPeriod]", "The periods."),
     S("BudgetPeriodList", "next_cursor", "string?", "Of the next page."),

@@ -77,12 +77,16 @@ value_on_row(void *ctx, const struct value_row *v)
 	p->n++;
 	p->used = v->used;
 	p->uid = v->cell_uid;
-	row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "value",
-	    json_strn(v->value), "uid", json_u64(v->cell_uid), "limit_nanousd",
-	    (json_int_t)v->limit, "spent_nanousd", (json_int_t)v->spent,
-	    "free_nanousd", (json_int_t)v->free, "leased_nanousd",
-	    (json_int_t)v->leased, "held_nanousd", (json_int_t)v->held,
-	    "first_seen", json_instant(v->created_at));
+	row = json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
+	    "value", json_strn(v->value), "uid", json_u64(v->cell_uid),
+	    "limit_nanousd", (json_int_t)v->limit, "spent_nanousd",
+	    (json_int_t)v->spent, "free_nanousd", (json_int_t)v->free,
+	    "leased_nanousd", (json_int_t)v->leased, "held_nanousd",
+	    (json_int_t)v->held, "first_seen", json_instant(v->created_at),
+	    "last_used",
+	    v->last_used > 0 ? json_instant(v->last_used) : json_null(),
+	    "retired_at",
+	    v->retired_at > 0 ? json_instant(v->retired_at) : json_null());
 	return json_array_append_new(p->list, row) ? ERR_NOMEM : 0;
 }
 

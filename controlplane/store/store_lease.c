@@ -206,6 +206,7 @@ view_read(const struct db_rows *r, size_t i, struct lease_view *v)
 	v->version = db_i64(r, i, 23);
 	v->moved = db_bool(r, i, 24);
 	v->recall_at = db_i64(r, i, 25);
+	v->retired = !db_is_null(r, i, 26);
 }
 
 /* Column 19 is the asked start unless it means the current period. */
@@ -224,7 +225,7 @@ static const struct db_stmt lease_read = {
     "CASE WHEN h.is THEN coalesce(o.idle, 0) "
     "+ greatest(0, c.past - c.past_settled - c.past_held) ELSE o.idle END, "
     "o.busy, p.config_version, h.is AND (c.span > 0 "
-    "OR c.lim <> p.limit_nano), p.recall_at "
+    "OR c.lim <> p.limit_nano), p.recall_at, z.retired "
     "FROM unnest($1::bigint[], $2::bigint[], $7::bigint[]) "
     "WITH ORDINALITY AS k(uid, start, plenty, ord) "
     "LEFT JOIN LATERAL hg_budget_now(k.uid, $5) c ON true "
@@ -244,6 +245,8 @@ static const struct db_stmt lease_read = {
     "AND NOT (x.agent_id = $3 AND x.boot_epoch = $4) "
     "AND (x.report_at >= $6 OR (x.quiet_until >= $5 AND x.granted "
     "- x.returned > greatest(x.settled, x.r_settled)))) o ON true "
+    "LEFT JOIN LATERAL (SELECT true AS retired FROM budget_value x "
+    "WHERE x.cell_uid = k.uid AND x.retired_at IS NOT NULL LIMIT 1) z ON true "
     "ORDER BY k.ord"};
 
 int

@@ -84,6 +84,9 @@ struct lease_view {
 	bool stale;	 /* its row is missing or the budget changed: lock */
 	bool moved;  /* its limit is not what the row says, or a window rolls */
 	bool exists; /* this agent has a lease of the period */
+	/* The cell of a value that has no place (hg_value_place()): it is
+	 * granted nothing. */
+	bool retired;
 	int64_t period_start, period_end, limit, free, spent;
 	/* this agent's lease; zeros when there is none yet */
 	int64_t granted, settled, returned, high_water, report_at, fence_at;

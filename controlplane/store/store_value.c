@@ -105,6 +105,84 @@ store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
 	return rc;
 }
 
+struct place {
+	uint64_t cell_uid;
+	int64_t least, now;
+	enum value_state state;
+};
+
+static int
+place_run(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT why FROM hg_value_place($1, $2, $3)"};
+	struct place *x = ctx;
+	struct db_rows *r = NULL;
+	int rc = db_query_one(db, &st,
+	    DB_ARGS(DBI(x->cell_uid), DBI(x->least), DBI(x->now)), &r, e);
+
+	if (rc == 0)
+		x->state = value_state(db_str(r, 0, 0));
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_value_place(struct db *db, uint64_t cell_uid, int64_t least, int64_t now,
+    enum value_state *state, struct error *e)
+{
+	struct place x = {cell_uid, least, now, VALUE_GONE};
+	int rc = db_begin(db, e);
+
+	if (rc == 0)
+		rc = place_run(db, &x, e);
+	if (rc == 0)
+		rc = db_commit(db, e);
+	if (rc != 0)
+		db_rollback(db);
+	*state = x.state;
+	return rc;
+}
+
+struct retire {
+	int64_t now, idle, n;
+	bool more;
+};
+
+static int
+retire_tx(struct db *db, void *ctx, struct error *e)
+{
+	static const struct db_stmt st = {
+	    "SELECT budget, retired FROM hg_values_retire($1, $2)"};
+	struct retire *x = ctx;
+	struct db_rows *r = NULL;
+	int rc =
+	    db_query_one(db, &st, DB_ARGS(DBI(x->now), DBI(x->idle)), &r, e);
+
+	if (rc == 0) {
+		x->more = !db_is_null(r, 0, 0);
+		x->n = db_i64(r, 0, 1);
+	}
+	db_rows_free(r);
+	return rc;
+}
+
+int
+store_value_retire(
+    struct store *s, int64_t now, int64_t idle_ns, int64_t *n, struct error *e)
+{
+	struct retire x = {.now = now, .idle = idle_ns, .more = true};
+	int rc = 0;
+
+	*n = 0;
+	while (rc == 0 && x.more) {
+		rc = store_tx(s, 0, retire_tx, &x, e);
+		if (rc == 0)
+			*n += x.n;
+	}
+	return rc;
+}
+
 int
 store_value_find(struct db *db, uint64_t budget_uid, struct str value,
     uint64_t *cell_uid, struct error *e)
@@ -142,19 +220,19 @@ store_value_list(struct db *db, uint64_t budget_uid, int64_t now,
 {
 	static const struct db_stmt st = {
 	    "WITH page AS MATERIALIZED (SELECT v.cell_uid, v.value, "
-	    "v.created_at, coalesce(u.used, 0) AS used "
+	    "v.created_at, v.retired_at, coalesce(u.used, 0) AS used "
 	    "FROM budget_value v JOIN config_item c ON c.uid = "
 	    "v.budget_uid " VALUE_USED
 	    "WHERE v.budget_uid = $1 AND ($3::bigint < 0 "
 	    "OR coalesce(u.used, 0) < $3::bigint "
 	    "OR (coalesce(u.used, 0) = $3::bigint AND v.cell_uid > "
 	    "$4::bigint)) "
-	    "ORDER BY 4 DESC, 1 LIMIT $5) "
+	    "ORDER BY 5 DESC, 1 LIMIT $5) "
 	    "SELECT g.cell_uid, g.value, g.created_at, n.whole, "
 	    "coalesce(p.free + n.lim - p.limit_nano, n.lim), "
 	    "coalesce(p.settled, 0) + n.past_settled, "
 	    "coalesce(p.held, 0) + n.past_held, coalesce(l.out, 0)::bigint, "
-	    "g.used "
+	    "g.used, hg_value_used(g.cell_uid), g.retired_at "
 	    "FROM page g CROSS JOIN LATERAL hg_budget_now(g.cell_uid, $2) n "
 	    "LEFT JOIN budget_period p ON p.budget_uid = g.cell_uid "
 	    "AND p.period_start = n.period_start "
@@ -179,7 +257,9 @@ store_value_list(struct db *db, uint64_t budget_uid, int64_t now,
 		    .spent = db_i64(r, i, 5),
 		    .held = db_i64(r, i, 6),
 		    .leased = db_i64(r, i, 7),
-		    .used = db_i64(r, i, 8)};
+		    .used = db_i64(r, i, 8),
+		    .last_used = db_is_null(r, i, 9) ? 0 : db_time(r, i, 9),
+		    .retired_at = db_is_null(r, i, 10) ? 0 : db_time(r, i, 10)};
 
 		rc = fn(ctx, &row);
 	}
@@ -192,11 +272,14 @@ store_value_sum(struct db *db, uint64_t budget_uid, int64_t now,
     struct value_sum *ret, struct error *e)
 {
 	static const struct db_stmt st = {
-	    "SELECT (SELECT count(*) FROM budget_value v "
-	    "WHERE v.budget_uid = $1), s.spent, s.held, s.out, "
+	    "SELECT z.n, s.spent, s.held, s.out, "
 	    "n.period_end - CASE WHEN n.span > 0 THEN n.span "
-	    "ELSE n.period_end - n.period_start END, n.period_end, n.lim "
-	    "FROM config_item c CROSS JOIN LATERAL hg_window(0, c.spec, $2) n "
+	    "ELSE n.period_end - n.period_start END, n.period_end, n.lim, "
+	    "z.n_retired FROM config_item c CROSS JOIN (SELECT "
+	    "count(*) FILTER (WHERE v.retired_at IS NULL) AS n, "
+	    "count(v.retired_at) AS n_retired FROM budget_value v "
+	    "WHERE v.budget_uid = $1) z CROSS JOIN LATERAL hg_window(0, "
+	    "c.spec, $2) n "
 	    "CROSS JOIN LATERAL (SELECT coalesce(sum(p.settled), 0)::bigint "
 	    "AS spent, coalesce(sum(p.held), 0)::bigint AS held, "
 	    "coalesce(sum(l.out), 0)::bigint AS out FROM budget_value v "
@@ -218,7 +301,8 @@ store_value_sum(struct db *db, uint64_t budget_uid, int64_t now,
 		    .leased = db_i64(r, 0, 3),
 		    .start = db_i64(r, 0, 4),
 		    .end = db_i64(r, 0, 5),
-		    .limit = db_i64(r, 0, 6)};
+		    .limit = db_i64(r, 0, 6),
+		    .n_retired = db_i64(r, 0, 7)};
 	db_rows_free(r);
 	return rc;
 }

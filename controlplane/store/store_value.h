@@ -38,6 +38,16 @@ struct value_ask {
 int store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
     struct value_ask *v, size_t n, int64_t now, struct error *e) MUST_CHECK;
 
+/* The cell takes a place again, if it had given it up, for somebody who waits
+ * for `least` or more: so it says GONE, TOO_MANY, or TOO_DEAR. Own transaction;
+ * db is idle. */
+int store_value_place(struct db *db, uint64_t cell_uid, int64_t least,
+    int64_t now, enum value_state *state, struct error *e) MUST_CHECK;
+/* Values give up their places that nobody used for idle_ns, of each budget once
+ * an hour. n: how many did. Own transactions, as many as it takes. */
+int store_value_retire(struct store *s, int64_t now, int64_t idle_ns,
+    int64_t *n, struct error *e) MUST_CHECK;
+
 /* The cell of one value, if it was ever seen. ERR_NOT_FOUND. */
 int store_value_find(struct db *db, uint64_t budget_uid, struct str value,
     uint64_t *cell_uid, struct error *e) MUST_CHECK;
@@ -49,6 +59,7 @@ struct value_row {
 	/* Of the current period or window. */
 	int64_t limit, free, spent, held, leased;
 	int64_t used; /* by this the list is ordered: for the next page */
+	int64_t last_used, retired_at; /* 0 = not known; it has a place */
 };
 typedef int value_fn(void *ctx, const struct value_row *row);
 /* The values that spent (or hold) most first, after the row with these figures
@@ -58,7 +69,7 @@ int store_value_list(struct db *db, uint64_t budget_uid, int64_t now,
     struct error *e) MUST_CHECK;
 
 struct value_sum {
-	int64_t n;		     /* values */
+	int64_t n, n_retired;	     /* values with a place; without */
 	int64_t spent, held, leased; /* in their current periods */
 	int64_t start, end; /* of the period now; a window: of its length */
 	int64_t limit;	    /* of each value, by the configuration */

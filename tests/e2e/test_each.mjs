@@ -44,6 +44,10 @@ const perUser = {
   scope: 'acme', limit_usd: '0.01', mode: 'hard', period: 'month', each: 'user', thresholds: [40, 100],
 };
 
+const perCustomer = {
+  scope: 'tags', limit_usd: '0.004', mode: 'hard', period: 'day', each: 'tag:customer', max_values: 3,
+};
+
 async function send(agent, user, i = 0, { secret = key, headers = {}, ...more } = {}) {
   const r = await agent.chat(secret, prompt('Spend it.', {
     model: 'sim-large', stream: i % 3 === 0, max_completion_tokens: 40, x_sim: { tokens: 5 + (i % 36) },
@@ -64,9 +68,7 @@ test('two agents and budgets for each user and tag', async () => {
     ...tenant('acme', ['app'], { budget: '5.00' }),
     item('budget', 'acme.each', perUser),
     ...tenant('tags', ['app']),
-    item('budget', 'tags.customer', {
-      scope: 'tags', limit_usd: '0.004', mode: 'hard', period: 'day', each: 'tag:customer', max_values: 3,
-    }),
+    item('budget', 'tags.customer', perCustomer),
   ]);
   key = secrets['acme.team.project.app'];
   tagged = secrets['tags.team.project.app'];
@@ -180,10 +182,11 @@ test('what each is for cannot be changed, nor be soft', async () => {
   }
 });
 
+const ask = (customer) => send(agents[0], undefined, 2, {
+  secret: tagged, headers: { 'x-headgate-tags': `customer=${customer}` },
+});
+
 test('a budget counts no more values than it may, and says so', async () => {
-  const ask = (customer) => send(agents[0], undefined, 2, {
-    secret: tagged, headers: { 'x-headgate-tags': `customer=${customer}` },
-  });
   for (const customer of ['a', 'b', 'c'])
     equal((await ask(customer)).status, 200);
   const { status, error } = await ask('d');
@@ -194,6 +197,33 @@ test('a budget counts no more values than it may, and says so', async () => {
   equal(items.filter((e) => e.kind === 'values').length, 1);
   equal((await values('tags.customer')).size, 3);
 });
+
+test('who was not seen for long makes room, and needs a place to come back', async () => {
+  await stack.apply([item('budget', 'tags.customer', { ...perCustomer, max_values: 4 })]);
+  // somebody who spent what he spent a hundred days ago
+  await sql(`WITH v AS (INSERT INTO budget_value (cell_uid, budget_uid, value, created_at, taken_at)
+      SELECT nextval('item_uid_seq'), uid, 'gone', now() - interval '100 days', now() - interval '100 days'
+      FROM config_item WHERE kind = 9 AND name = 'tags.customer' RETURNING cell_uid)
+    INSERT INTO item_name (uid, kind, name) SELECT cell_uid, 9, 'tags.customer[gone]' FROM v;
+    UPDATE budget_each SET n = 4, swept_ns = 0
+      WHERE budget_uid = (SELECT uid FROM config_item WHERE kind = 9 AND name = 'tags.customer')`);
+  await until('his place', async () => (await ask('d')).status === 200, 30000);
+  const rows = await values('tags.customer');
+  equal(rows.size, 5);
+  assert(rows.get('gone').retired_at !== null && rows.get('d').retired_at === null, JSON.stringify([...rows]));
+  assert(rows.get('d').last_used !== null && rows.get('gone').last_used === null, JSON.stringify([...rows]));
+  const { values: counted, retired_values: retired } = await stack.rest.get('/v1/budgets/tags.customer/status');
+  equal(`${counted} ${retired}`, '4 1');
+  const { status, error } = await ask('gone');
+  equal(status, 429);
+  assert(/max_values/.test(error.message), error.message);
+  const list = await cli('budget', 'values', 'tags.customer');
+  equal(list.code, 0, list.stderr);
+  assert(/retired/i.test(list.stdout.split('\n')[0]), list.stdout);
+  await stack.apply([item('budget', 'tags.customer', { ...perCustomer, max_values: 5 })]);
+  await until('him to be served', async () => (await ask('gone')).status === 200, 10000);
+  equal((await values('tags.customer')).get('gone').retired_at, null);
+}, { timeout: 60000 });
 
 test('a new period begins for every value', async () => {
   const before = await values();

@@ -152,8 +152,9 @@ m_others(const struct sim *s, const struct m_period *p, unsigned agent,
 	}
 }
 
-/* Columns as in lease_read of store_lease.c. */
-#define M_LEASE_COLS 26
+/* Columns as in lease_read of store_lease.c; the last is of values, which are
+ * not simulated. */
+#define M_LEASE_COLS 27
 static void
 m_lease_row(struct sim *s, uint64_t uid, int64_t asked, unsigned agent,
     uint64_t boot, int64_t now, int64_t recent, int64_t plenty, int64_t *v)

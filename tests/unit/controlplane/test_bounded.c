@@ -20,7 +20,7 @@ watch(struct asker *a)
 {
 	struct watch_result w;
 
-	ck_assert_int_eq(watch_budgets(a->l.store, a->now, &w, &e), 0);
+	ck_assert_int_eq(watch_budgets(a->l.store, a->now, 0, &w, &e), 0);
 	return w.released;
 }
 
@@ -120,7 +120,7 @@ events(struct asker *a)
 	struct watch_result w;
 
 	ck_assert_msg(
-	    watch_budgets(a->l.store, a->now, &w, &e) == 0, "%s", e.text);
+	    watch_budgets(a->l.store, a->now, 0, &w, &e) == 0, "%s", e.text);
 	return w.events;
 }
 

@@ -654,7 +654,8 @@ START_TEST(test_definitions)
 	db = take(&l);
 	IS(db_query_one(db, &st, DB_ARGS(), &r, &e), 0);
 	ck_assert_slice_eq(db_str(r, 0, 0),
-	    "hg_budget_close_some hg_budget_events hg_budget_value");
+	    "hg_budget_close_some hg_budget_events hg_budget_value "
+	    "hg_values_retire");
 	db_rows_free(r);
 	store_give(db);
 	lab_close(&l);
