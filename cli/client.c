@@ -51,6 +51,17 @@ client_encode(struct buf *b, const char *s)
 }
 
 void
+client_path(
+    struct buf *path, const char *prefix, const char *name, const char *tail)
+{
+	buf_init(path, 4096);
+	buf_addz(path, prefix);
+	if (name != NULL)
+		client_encode(path, name);
+	buf_addz(path, tail);
+}
+
+void
 client_query(struct buf *path, const char *name, const char *value)
 {
 	if (value == NULL)

@@ -28,6 +28,10 @@ int client_get_text(
 int client_get_all(struct cli *c, const char *path, json_t **items) MUST_CHECK;
 /* Percent-encode one path segment or query value onto b. */
 void client_encode(struct buf *b, const char *s);
+/* Start a path: prefix, name percent-encoded (NULL for none), tail. The caller
+ * releases it. */
+void client_path(
+    struct buf *path, const char *prefix, const char *name, const char *tail);
 /* Add "?name=value" or "&name=value" when value is not NULL. */
 void client_query(struct buf *path, const char *name, const char *value);
 

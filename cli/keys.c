@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/fetch.h"
 #include "cli/show.h"
 #include "common/money.h"
 #include "common/clock.h"
@@ -112,9 +113,7 @@ cmd_key_revoke(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/keys/");
-	client_encode(&path, a->pos[0]);
+	client_path(&path, "/v1/keys/", a->pos[0], "");
 	client_query(&path, "message", args_get(a, "message"));
 	rc = client_call(c, "PATCH", buf_cstr(&path), body, &reply, NULL);
 	if (rc == 0)
@@ -131,33 +130,21 @@ cmd_key_revoke(struct cli *c, const struct cli_args *a)
 int
 cmd_agent_list(struct cli *c, const struct cli_args *a)
 {
-	json_t *list = NULL;
-	int rc = client_get_all(c, "/v1/agents", &list);
-
 	(void)a;
-	if (rc == 0)
-		show_list(c, list,
-		    "id,hostname,group,region,state,version:"
-		    "active_version#,lag:lag_versions#,"
-		    "unshipped#,software:software_version,last_seen");
-	json_decref(list);
-	return rc;
+	return fetch_all(c, "/v1/agents",
+	    "id,hostname,group,region,state,version:"
+	    "active_version#,lag:lag_versions#,"
+	    "unshipped#,software:software_version,last_seen");
 }
 
 int
 cmd_agent_describe(struct cli *c, const struct cli_args *a)
 {
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/agents/");
-	client_encode(&path, a->pos[0]);
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0)
-		show_fields(c, reply);
-	json_decref(reply);
+	client_path(&path, "/v1/agents/", a->pos[0], "");
+	rc = fetch_fields(c, buf_cstr(&path));
 	buf_release(&path);
 	return rc;
 }
@@ -168,9 +155,7 @@ cmd_agent_revoke(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/agents/");
-	client_encode(&path, a->pos[0]);
+	client_path(&path, "/v1/agents/", a->pos[0], "");
 	rc = client_call(c, "DELETE", buf_cstr(&path), NULL, NULL, NULL);
 	if (rc == 0)
 		fprintf(c->out, "Agent %s revoked\n", a->pos[0]);
@@ -251,10 +236,7 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/budgets/");
-	client_encode(&path, a->pos[0]);
-	buf_addz(&path, "/status");
+	client_path(&path, "/v1/budgets/", a->pos[0], "/status");
 	client_query(&path, "value", args_get(a, "value"));
 	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
 	if (rc == 0 && c->output == OUT_JSON) {
@@ -287,31 +269,18 @@ cmd_budget_status(struct cli *c, const struct cli_args *a)
 int
 cmd_budget_events(struct cli *c, const struct cli_args *a)
 {
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	if (a->n_pos > 0) {
-		buf_addz(&path, "/v1/budgets/");
-		client_encode(&path, a->pos[0]);
-		buf_addz(&path, "/events");
-	} else {
-		buf_addz(&path, "/v1/events");
-	}
-	if (args_has(a, "limit")) {
-		buf_addz(&path, "?limit=");
-		client_encode(&path, args_get(a, "limit"));
-	}
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0 && c->output == OUT_JSON)
-		show_json(c, reply);
-	else if (rc == 0)
-		show_list(c, json_object_get(reply, "items"),
-		    "at,budget,value,kind,percent#,limit:limit_nanousd$,"
-		    "spent:spent_nanousd$,forecast:forecast_nanousd$,"
-		    "amount:amount_nanousd$,period_start");
-	json_decref(reply);
+	if (a->n_pos > 0)
+		client_path(&path, "/v1/budgets/", a->pos[0], "/events");
+	else
+		client_path(&path, "/v1/events", NULL, "");
+	client_query(&path, "limit", args_get(a, "limit"));
+	rc = fetch_page(c, buf_cstr(&path),
+	    "at,budget,value,kind,percent#,limit:limit_nanousd$,"
+	    "spent:spent_nanousd$,forecast:forecast_nanousd$,"
+	    "amount:amount_nanousd$,period_start");
 	buf_release(&path);
 	return rc;
 }
@@ -319,26 +288,17 @@ cmd_budget_events(struct cli *c, const struct cli_args *a)
 int
 cmd_budget_periods(struct cli *c, const struct cli_args *a)
 {
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/budgets/");
-	client_encode(&path, a->pos[0]);
-	buf_addz(&path, "/periods");
+	client_path(&path, "/v1/budgets/", a->pos[0], "/periods");
 	client_query(&path, "limit", args_get(a, "limit"));
 	client_query(&path, "value", args_get(a, "value"));
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0 && c->output == OUT_JSON)
-		show_json(c, reply);
-	else if (rc == 0)
-		show_list(c, json_object_get(reply, "items"),
-		    "period_start,period_end,state,limit:limit_nanousd$,"
-		    "spent:spent_nanousd$,free:free_nanousd$,"
-		    "held:held_nanousd$,carried:carried_in_nanousd$,"
-		    "late:corrections_in_nanousd$,closed_at");
-	json_decref(reply);
+	rc = fetch_page(c, buf_cstr(&path),
+	    "period_start,period_end,state,limit:limit_nanousd$,"
+	    "spent:spent_nanousd$,free:free_nanousd$,"
+	    "held:held_nanousd$,carried:carried_in_nanousd$,"
+	    "late:corrections_in_nanousd$,closed_at");
 	buf_release(&path);
 	return rc;
 }
@@ -346,29 +306,14 @@ cmd_budget_periods(struct cli *c, const struct cli_args *a)
 int
 cmd_budget_values(struct cli *c, const struct cli_args *a)
 {
-	const char *limit = args_get(a, "limit");
-	json_t *reply = NULL, *list = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/budgets/");
-	client_encode(&path, a->pos[0]);
-	buf_addz(&path, "/values");
-	if (args_has(a, "all")) {
-		rc = client_get_all(c, buf_cstr(&path), &list);
-	} else {
-		client_query(&path, "limit", limit != NULL ? limit : "50");
-		rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-		list = json_incref(json_object_get(reply, "items"));
-	}
-	if (rc == 0)
-		show_list(c, list,
-		    "value,limit:limit_nanousd$,spent:spent_nanousd$,"
-		    "free:free_nanousd$,leased:leased_nanousd$,"
-		    "held:held_nanousd$,first_seen,last_used,retired_at");
-	json_decref(list);
-	json_decref(reply);
+	client_path(&path, "/v1/budgets/", a->pos[0], "/values");
+	rc = fetch_some(c, a, &path, "50",
+	    "value,limit:limit_nanousd$,spent:spent_nanousd$,"
+	    "free:free_nanousd$,leased:leased_nanousd$,"
+	    "held:held_nanousd$,first_seen,last_used,retired_at");
 	buf_release(&path);
 	return rc;
 }
@@ -382,10 +327,7 @@ budget_move(struct cli *c, const char *name, const char *action, json_t *body)
 	char usd[32];
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/budgets/");
-	client_encode(&path, name);
-	buf_addz(&path, action);
+	client_path(&path, "/v1/budgets/", name, action);
 	rc = client_call(c, "POST", buf_cstr(&path), body, &reply, NULL);
 	if (rc == 0 && c->output == OUT_JSON) {
 		show_json(c, reply);
@@ -457,10 +399,7 @@ cmd_budget_doubt(struct cli *c, const struct cli_args *a)
 	if (args_has(a, "period-start"))
 		json_object_set_new(body, "period_start",
 		    json_string(args_get(a, "period-start")));
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/budgets/");
-	client_encode(&path, a->pos[0]);
-	buf_addz(&path, "/doubt");
+	client_path(&path, "/v1/budgets/", a->pos[0], "/doubt");
 	rc = client_call(c, "POST", buf_cstr(&path), body, &reply, NULL);
 	if (rc == 0 && c->output == OUT_JSON) {
 		show_json(c, reply);

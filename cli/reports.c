@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/fetch.h"
 #include "cli/show.h"
 #include "common/io.h"
 #include "common/money.h"
@@ -138,8 +139,6 @@ cmd_usage_list(struct cli *c, const struct cli_args *a)
 {
 	static const char *const filters[] = {"from", "to", "tenant", "project",
 	    "key", "user", "tag", "request-id"};
-	const char *limit = args_get(a, "limit");
-	json_t *reply = NULL, *list = NULL;
 	struct buf path;
 	int rc;
 
@@ -150,19 +149,9 @@ cmd_usage_list(struct cli *c, const struct cli_args *a)
 		    strcmp(filters[i], "request-id") == 0 ? "request_id"
 							  : filters[i],
 		    args_get(a, filters[i]));
-	if (args_has(a, "all")) {
-		rc = client_get_all(c, buf_cstr(&path), &list);
-	} else {
-		client_query(&path, "limit", limit != NULL ? limit : "50");
-		rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-		list = json_incref(json_object_get(reply, "items"));
-	}
-	if (rc == 0)
-		show_list(c, list,
-		    "started_at,request_id,attempt#,key,route,source,"
-		    "status:http_status#,cost:cost_nanousd$");
-	json_decref(list);
-	json_decref(reply);
+	rc = fetch_some(c, a, &path, "50",
+	    "started_at,request_id,attempt#,key,route,source,"
+	    "status:http_status#,cost:cost_nanousd$");
 	buf_release(&path);
 	return rc;
 }
@@ -170,27 +159,14 @@ cmd_usage_list(struct cli *c, const struct cli_args *a)
 int
 cmd_usage_quarantine(struct cli *c, const struct cli_args *a)
 {
-	const char *limit = args_get(a, "limit");
-	json_t *reply = NULL, *list = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/usage/quarantine");
+	client_path(&path, "/v1/usage/quarantine", NULL, "");
 	client_query(&path, "agent", args_get(a, "agent"));
-	if (args_has(a, "all")) {
-		rc = client_get_all(c, buf_cstr(&path), &list);
-	} else {
-		client_query(&path, "limit", limit != NULL ? limit : "50");
-		rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-		list = json_incref(json_object_get(reply, "items"));
-	}
-	if (rc == 0)
-		show_list(c, list,
-		    "at,agent,epoch:boot_epoch,shard#,seq,reason,request_id,"
-		    "charged:charged_nanousd$,claimed:claimed_nanousd$");
-	json_decref(list);
-	json_decref(reply);
+	rc = fetch_some(c, a, &path, "50",
+	    "at,agent,epoch:boot_epoch,shard#,seq,reason,request_id,"
+	    "charged:charged_nanousd$,claimed:claimed_nanousd$");
 	buf_release(&path);
 	return rc;
 }

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/fetch.h"
 #include "cli/kinds.h"
 #include "cli/show.h"
 
@@ -91,9 +92,7 @@ cmd_get(struct cli *c, const struct cli_args *a)
 	} else {
 		item_path(&path, k, NULL);
 		client_query(&path, "tenant", args_get(a, "tenant"));
-		rc = client_get_all(c, buf_cstr(&path), &list);
-		if (rc == 0)
-			show_list(c, list, k->columns);
+		rc = fetch_all(c, buf_cstr(&path), k->columns);
 	}
 	json_decref(reply);
 	json_decref(list);
@@ -105,7 +104,6 @@ int
 cmd_describe(struct cli *c, const struct cli_args *a)
 {
 	const struct cli_kind *k = kind_need(c, a->pos[0]);
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
@@ -113,10 +111,7 @@ cmd_describe(struct cli *c, const struct cli_args *a)
 		return c->err.code;
 	buf_init(&path, 8192);
 	item_path(&path, k, a->pos[1]);
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0)
-		show_fields(c, reply);
-	json_decref(reply);
+	rc = fetch_fields(c, buf_cstr(&path));
 	buf_release(&path);
 	return rc;
 }

@@ -7,25 +7,19 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/fetch.h"
 #include "cli/show.h"
 
 int
 cmd_version_list(struct cli *c, const struct cli_args *a)
 {
-	const char *limit = args_get(a, "limit");
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/versions");
-	client_query(&path, "limit", limit != NULL ? limit : "20");
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0)
-		show_list(c, json_object_get(reply, "items"),
-		    "version#,at,author,changes:n_changes#,rollback_of#,"
-		    "message");
-	json_decref(reply);
+	client_path(&path, "/v1/versions", NULL, "");
+	rc = fetch_some(c, a, &path, "20",
+	    "version#,at,author,changes:n_changes#,rollback_of#,"
+	    "message");
 	buf_release(&path);
 	return rc;
 }
@@ -33,19 +27,12 @@ cmd_version_list(struct cli *c, const struct cli_args *a)
 int
 cmd_version_show(struct cli *c, const struct cli_args *a)
 {
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/versions/");
-	client_encode(&path, a->pos[0]);
-	if (args_has(a, "rollout"))
-		buf_addz(&path, "/rollout");
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0)
-		show_fields(c, reply);
-	json_decref(reply);
+	client_path(&path, "/v1/versions/", a->pos[0],
+	    args_has(a, "rollout") ? "/rollout" : "");
+	rc = fetch_fields(c, buf_cstr(&path));
 	buf_release(&path);
 	return rc;
 }
@@ -86,10 +73,7 @@ cmd_version_diff(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/versions/");
-	client_encode(&path, to);
-	buf_addz(&path, "/diff");
+	client_path(&path, "/v1/versions/", to, "/diff");
 	if (a->n_pos == 2)
 		client_query(&path, "from", a->pos[0]);
 	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
@@ -110,10 +94,7 @@ cmd_version_rollback(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/versions/");
-	client_encode(&path, a->pos[0]);
-	buf_addz(&path, "/rollback");
+	client_path(&path, "/v1/versions/", a->pos[0], "/rollback");
 	body = json_object();
 	if (message != NULL)
 		json_object_set_new(body, "message", json_string(message));
@@ -135,19 +116,12 @@ cmd_version_rollback(struct cli *c, const struct cli_args *a)
 int
 cmd_audit_list(struct cli *c, const struct cli_args *a)
 {
-	const char *limit = args_get(a, "limit");
-	json_t *reply = NULL;
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/audit");
-	client_query(&path, "limit", limit != NULL ? limit : "50");
-	rc = client_call(c, "GET", buf_cstr(&path), NULL, &reply, NULL);
-	if (rc == 0)
-		show_list(c, json_object_get(reply, "items"),
-		    "at,actor,role,action,target,version#,request_id");
-	json_decref(reply);
+	client_path(&path, "/v1/audit", NULL, "");
+	rc = fetch_some(c, a, &path, "50",
+	    "at,actor,role,action,target,version#,request_id");
 	buf_release(&path);
 	return rc;
 }
@@ -179,14 +153,9 @@ cmd_admin_token_create(struct cli *c, const struct cli_args *a)
 int
 cmd_admin_token_list(struct cli *c, const struct cli_args *a)
 {
-	json_t *list = NULL;
-	int rc = client_get_all(c, "/v1/admin-tokens", &list);
-
 	(void)a;
-	if (rc == 0)
-		show_list(c, list, "id,name,role,created_at,expires_at");
-	json_decref(list);
-	return rc;
+	return fetch_all(
+	    c, "/v1/admin-tokens", "id,name,role,created_at,expires_at");
 }
 
 int
@@ -195,9 +164,7 @@ cmd_admin_token_delete(struct cli *c, const struct cli_args *a)
 	struct buf path;
 	int rc;
 
-	buf_init(&path, 4096);
-	buf_addz(&path, "/v1/admin-tokens/");
-	client_encode(&path, a->pos[0]);
+	client_path(&path, "/v1/admin-tokens/", a->pos[0], "");
 	rc = client_call(c, "DELETE", buf_cstr(&path), NULL, NULL, NULL);
 	if (rc == 0)
 		fprintf(c->out, "Admin token %s deleted\n", a->pos[0]);
