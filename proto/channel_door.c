@@ -194,10 +194,10 @@ static void
 door_enter(struct channel_door *d, enum door_state state)
 {
 	d->state = state;
-	d->since_ms = channel_now_ms();
+	d->steps = 0;
 	d->proving = false;
 	if (state == DOOR_OPEN)
-		d->rest_until_ms = d->since_ms + DOOR_REST_MS;
+		d->rest_until_ms = channel_now_ms() + DOOR_REST_MS;
 }
 
 static void
@@ -213,14 +213,14 @@ static void
 door_judge(struct channel_door *d)
 {
 	bool alive = atomic_load(&d->n_came) != d->came_before;
-	int64_t now = channel_now_ms();
+	int ms;
 
 	if (!d->proving && atomic_load(&d->probe_connected)) {
 		d->proving = true;
-		d->since_ms = now;
+		d->steps = 0;
 	}
-	if (!alive &&
-	    now - d->since_ms < (d->proving ? DOOR_PROOF_MS : DOOR_PROBE_MS))
+	ms = (int)d->steps++ * DOOR_STEP_MS;
+	if (!alive && ms < (d->proving ? DOOR_PROOF_MS : DOOR_PROBE_MS))
 		return;
 	d->probe_closing = channel_closing_start(d->probe);
 	if (alive || !d->proving) {

@@ -50,7 +50,8 @@ struct channel_door {
 
 	enum door_state state;
 	unsigned came_before;
-	int64_t since_ms, rest_until_ms;
+	unsigned steps; /* in this state; a process may be stopped meanwhile */
+	int64_t rest_until_ms;
 	bool proving; /* our call believes it is connected */
 
 	nng_tls_config *probe_tls;
