@@ -12,8 +12,10 @@
 #include "proto/channel_priv.h"
 
 #define PACE_FROM      4    /* sockets that hang before new ones wait */
-#define PACE_MS	       5000 /* for the next, and so on ever longer: */
-#define PACE_DOUBLINGS 6
+#define PACE_MS	       5000 /* for the next */
+#define PACE_SLOW      32   /* from here on longer, twice for each */
+#define PACE_STEP      8    /* so many more, */
+#define PACE_DOUBLINGS 6    /* at most as often as this */
 
 /* ---- closing ------------------------------------------------------------ */
 
@@ -241,11 +243,12 @@ channel_pipes_next(struct channel_pipes *p, int64_t base_ms)
 bool
 channel_pipes_may_renew(const struct channel_pipes *p, unsigned n_hanging)
 {
-	unsigned more;
+	unsigned more = 0;
 
 	if (n_hanging < PACE_FROM)
 		return true;
-	more = n_hanging - PACE_FROM;
+	if (n_hanging >= PACE_SLOW)
+		more = 1 + (n_hanging - PACE_SLOW) / PACE_STEP;
 	if (more > PACE_DOUBLINGS)
 		more = PACE_DOUBLINGS;
 	return channel_now_ms() - p->born_ms >= (int64_t)PACE_MS << more;

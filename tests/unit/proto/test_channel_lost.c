@@ -500,8 +500,12 @@ START_TEST(test_pace)
 	ck_assert(!channel_pipes_may_renew(&p, 4));
 	p.born_ms -= 5000;
 	ck_assert(channel_pipes_may_renew(&p, 4));
-	ck_assert(!channel_pipes_may_renew(&p, 5));
-	p.born_ms -= 315000;
+	ck_assert(channel_pipes_may_renew(&p, 31));
+	ck_assert(!channel_pipes_may_renew(&p, 32));
+	p.born_ms -= 5000;
+	ck_assert(channel_pipes_may_renew(&p, 39));
+	ck_assert(!channel_pipes_may_renew(&p, 40));
+	p.born_ms -= 310000;
 	ck_assert(channel_pipes_may_renew(&p, 1000));
 	channel_pipes_release(&p);
 }
