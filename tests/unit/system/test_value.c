@@ -183,6 +183,30 @@ agent_reserve(struct agent_of *a, const char *user, int64_t w, bool lossy,
 	return false;
 }
 
+/* Is there anything for who waits over some heartbeats? */
+static bool
+agent_has(struct agent_of *a, const char *user)
+{
+	struct budget_cell *c, *short_of;
+	struct reservation r = {0};
+	bool has = false;
+
+	for (int i = 0;
+	     i < 100 && lease_value_cell(a->parent, str_of(user)) == NULL; i++)
+		agent_rests(a, 1); /* until there is room */
+	c = lease_value_cell(a->parent, str_of(user));
+	ck_assert_ptr_nonnull(c);
+	(void)lease_wait(c, 1);
+	for (int i = 0; i < 4 && !has; i++) {
+		agent_rests(a, 1);
+		has = lease_reserve_path(&c, 1, 1, a->mono, &r, &short_of) == 0;
+	}
+	lease_wait_done(c, 1);
+	if (has)
+		lease_cancel(&r);
+	return has;
+}
+
 static void
 agent_charge(struct agent_of *a, const struct budget_cell *cell,
     int64_t period_start, int64_t cost)
@@ -347,6 +371,66 @@ START_TEST(test_spent)
 	}
 	lease_value_counts(a.table, &cells, &refused);
 	ck_assert_uint_eq(refused, 0);
+	agent_close(&a);
+	books_are_right(&l);
+	lab_close(&l);
+}
+END_TEST
+
+/* A day that begins at another hour, not near to now: a period that has its
+ * own start and holds now. */
+static void
+calendar(struct lab *l, int i)
+{
+	int64_t hour = clock_wall(clock_system()) / (3600 * NS_PER_S);
+	char spec[200];
+
+	snprintf(spec, sizeof(spec),
+	    "{\"scope\":\"acme\",\"limit_usd\":\"0.00001\",\"period\":\"day\","
+	    "\"time_zone\":\"UTC\",\"each\":\"user\",\"anchor_time\":"
+	    "\"%02d:00\"}",
+	    (int)((hour + 3 + i) % 24));
+	(void)lab_put(l, 9, "acme.each", spec);
+}
+
+/* The calendar of the budget is changed over and over: what was spent in a
+ * period is spent when it is the current one again, whether the agent has used
+ * its lease of it for another since, or has forgotten the value. */
+START_TEST(test_calendars)
+{
+	struct reservation r;
+	struct agent_of a;
+	struct lab l;
+	uint64_t uid;
+
+	lab_open_store(&l);
+	(void)lab_put(&l, 1, "acme", "{}");
+	uid = budget(&l, "");
+	agent_open(&a, &l, uid, 1);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 6; i++) {
+			calendar(&l, i);
+			/* at once, so that nothing is ever returned */
+			if (round == 0) {
+				ck_assert(
+				    agent_reserve(&a, "all", LIMIT, false, &r));
+				agent_charge(&a, r.cells[0],
+				    r.leases[0]->period_start, LIMIT);
+				lease_settle(&r, LIMIT);
+			}
+			ck_assert(!agent_has(&a, "all"));
+			agent_rests(&a, 40);
+		}
+		for (int i = 0; i < 3 * PLACES && round == 1; i++) {
+			char name[24];
+
+			snprintf(name, sizeof(name), "other-%d", i);
+			agent_rests(&a, 15);
+			ck_assert(agent_reserve(&a, name, 1, false, &r));
+			lease_cancel(&r);
+		}
+	}
+	ck_assert_uint_gt(a.n_known, 0); /* it had been forgotten */
 	agent_close(&a);
 	books_are_right(&l);
 	lab_close(&l);
@@ -669,6 +753,7 @@ main(void)
 
 	UNIT_ADD(s, test_forgotten);
 	UNIT_ADD(s, test_spent);
+	UNIT_ADD(s, test_calendars);
 	UNIT_ADD(s, test_one_cell);
 	UNIT_ADD(s, test_answers);
 	UNIT_ADD(s, test_leases_told);
