@@ -5,6 +5,8 @@
  * nothing of the value before is left. A cell that changes hands too early
  * charges one user for another.
  */
+#include <pthread.h>
+
 #include "agent/money/lease_value.h"
 #include "tests/unit/agent/lease_kit.h"
 #include "tests/unit/support/oom.h"
@@ -212,13 +214,25 @@ START_TEST(test_room)
 }
 END_TEST
 
+static void *
+looks(void *arg)
+{
+	(void)there("x00");
+	return arg;
+}
+
 /* It is looked for once a second, however many reports there are. */
 START_TEST(test_each_second)
 {
+	pthread_t t;
+
 	begin(8);
 	ck_assert_uint_eq(fill("a", 8), 8);
 	beats(12 * S);
 	ck_assert_uint_eq(used(), 6);
+	/* others may look, meanwhile */
+	ck_assert_int_eq(pthread_create(&t, NULL, looks, NULL), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
 	ck_assert_uint_eq(fill("b", 2), 2);
 	(void)kit_report(&kit, S - 1, true);
 	ck_assert_uint_eq(used(), 8);
@@ -366,6 +380,39 @@ START_TEST(test_nobody_waits)
 	}
 	ck_assert(lease_table_done(kit.t));
 	ck_assert_uint_eq(used(), 0);
+	kit_end(&kit);
+}
+END_TEST
+
+/* Of the path that the request has now each cell of a value must still be it,
+ * wherever on the key it is. */
+START_TEST(test_path_of_many)
+{
+	const struct b_filter filters[] = {{0},
+	    {.each = STR("user"), .model_uid = 9}, {.each = STR("user")},
+	    {.each = STR("user")}};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS], *other;
+	struct b_key key = {.n_budgets = 3, .filters = filters};
+	struct tags tags = {.len = 0};
+	struct b_filter what = {.tags = &tags};
+
+	begin(8);
+	other = kit_cell(&kit, PARENT + 1, false);
+	key.budgets[0] = kit_cell(&kit, PARENT + 2, false);
+	key.budgets[1] = other;
+	key.budgets[2] = parent;
+	tags_add_user(&tags, STR("it"));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 2);
+	ck_assert_ptr_eq(path[0], key.budgets[0]);
+	ck_assert_ptr_eq(path[1], cell("it"));
+	ck_assert(lease_path_holds(&key, &what, path, 2));
+	path[1] = cell("another");
+	ck_assert(!lease_path_holds(&key, &what, path, 2));
+	what.model_uid = 9;
+	ck_assert_uint_eq(lease_path(&key, &what, path), 3);
+	ck_assert(lease_path_holds(&key, &what, path, 3));
+	path[1] = path[2];
+	ck_assert(!lease_path_holds(&key, &what, path, 3));
 	kit_end(&kit);
 }
 END_TEST
@@ -535,6 +582,12 @@ START_TEST(test_shown)
 	ck_assert_uint_eq(shown_uid, 51);
 	ck_assert_uint_eq(n_shown_old, 0);
 	kit_end(&kit);
+	begin(8); /* one that is not shown hides none */
+	(void)cell("first");
+	(void)learn("then", 50);
+	ck_assert_uint_eq(shown(), 1);
+	ck_assert_uint_eq(shown_uid, 50);
+	kit_end(&kit);
 }
 END_TEST
 
@@ -617,6 +670,7 @@ main(void)
 	UNIT_ADD(s, test_nothing_left);
 	UNIT_ADD(s, test_before);
 	UNIT_ADD(s, test_nobody_waits);
+	UNIT_ADD(s, test_path_of_many);
 	UNIT_ADD(s, test_path_without_room);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
