@@ -242,6 +242,20 @@ START_TEST(test_each_second)
 }
 END_TEST
 
+/* Also while a few are spare that were made before. */
+START_TEST(test_room_again)
+{
+	begin(16);
+	ck_assert_uint_eq(fill("a", 16), 16);
+	beats(12 * S);
+	ck_assert_uint_eq(used(), 13);
+	ck_assert_uint_eq(fill("b", 2), 2);
+	beats(S);
+	ck_assert_uint_eq(used(), 12);
+	kit_end(&kit);
+}
+END_TEST
+
 /* What was not looked up for longest goes first, and with it in the same round
  * as much of what is younger as room is wanted. */
 START_TEST(test_oldest_first)
@@ -665,6 +679,7 @@ main(void)
 	UNIT_ADD(s, test_young);
 	UNIT_ADD(s, test_gap);
 	UNIT_ADD(s, test_room);
+	UNIT_ADD(s, test_room_again);
 	UNIT_ADD(s, test_each_second);
 	UNIT_ADD(s, test_oldest_first);
 	UNIT_ADD(s, test_nothing_left);
