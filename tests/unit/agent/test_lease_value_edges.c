@@ -221,18 +221,45 @@ looks(void *arg)
 	return arg;
 }
 
-/* It is looked for once a second, however many reports there are. */
-START_TEST(test_each_second)
+static void
+others_look(void)
 {
 	pthread_t t;
 
+	ck_assert_int_eq(pthread_create(&t, NULL, looks, NULL), 0);
+	ck_assert_int_eq(pthread_join(t, NULL), 0);
+}
+
+/* Whatever was done, nobody is kept from looking for a value after it. */
+START_TEST(test_others_look)
+{
+	begin(8);
+	ck_assert_ptr_nonnull(cell("a"));
+	others_look();
+	ck_assert(there("a"));
+	others_look();
+	ck_assert(!lease_table_urgent(kit.t));
+	others_look();
+	ck_assert_uint_eq(used(), 1);
+	others_look();
+	ck_assert(!kit_answer(&kit, known("a", 50, 0, 0)));
+	others_look();
+	ck_assert_uint_eq(fill("b", 8), 7);
+	others_look();
+	beats(12 * S);
+	others_look();
+	ck_assert_uint_eq(used(), 6);
+	kit_end(&kit);
+}
+END_TEST
+
+/* It is looked for once a second, however many reports there are. */
+START_TEST(test_each_second)
+{
 	begin(8);
 	ck_assert_uint_eq(fill("a", 8), 8);
 	beats(12 * S);
 	ck_assert_uint_eq(used(), 6);
-	/* others may look, meanwhile */
-	ck_assert_int_eq(pthread_create(&t, NULL, looks, NULL), 0);
-	ck_assert_int_eq(pthread_join(t, NULL), 0);
 	ck_assert_uint_eq(fill("b", 2), 2);
 	(void)kit_report(&kit, S - 1, true);
 	ck_assert_uint_eq(used(), 8);
@@ -497,6 +524,11 @@ START_TEST(test_no_answer)
 	name[TAGS_USER_MAX] = '\0';
 	ck_assert_ptr_nonnull(cell(name));
 	ck_assert(there(name));
+	(void)lease_wait(cell(name), 10);
+	(void)kit_report(&kit, 0, true);
+	ck_assert(!kit_answer(&kit, known(name, 52, 0, 0)));
+	ck_assert_uint_eq(cell(name)->uid, 52);
+	lease_wait_done(cell(name), 10);
 	ck_assert_slice_eq(lease_value_text(cell(name)), name);
 	kit_end(&kit);
 }
@@ -680,6 +712,7 @@ main(void)
 	UNIT_ADD(s, test_gap);
 	UNIT_ADD(s, test_room);
 	UNIT_ADD(s, test_room_again);
+	UNIT_ADD(s, test_others_look);
 	UNIT_ADD(s, test_each_second);
 	UNIT_ADD(s, test_oldest_first);
 	UNIT_ADD(s, test_nothing_left);
