@@ -16,6 +16,7 @@
 #include "agent/front/shrink.h"
 #include "agent/front/spool.h"
 #include "agent/front/stored.h"
+#include "agent/front/waiting.h"
 
 #define ADMIT_BUSY_PART 100 /* per mille of requests that cost less */
 #define ADMIT_MAX_CALLS 6   /* providers called for one request */
@@ -129,16 +130,19 @@ admit_intent(struct request *r)
 static void admit_wait_over(struct timer *t, int64_t now);
 static bool admit_smaller(struct request *r, struct budget_cell *cell);
 
-/* Until its time is over; before, look whether anybody answers. */
+/* Until its time is over; before, look whether anybody answers, and when it
+ * may or must not claim any more. */
 static void
 admit_wait_timer(struct request *r)
 {
 	struct front *f = r->f;
 	int64_t at = f->loop.mono + LEASE_SILENT_NS / 4;
-	int64_t end = r->wait_end;
+	int64_t turn = waiting_next(r);
 
-	timer_set(
-	    &f->loop.timers, &r->timer, at < end ? at : end, admit_wait_over);
+	if (at > turn)
+		at = turn;
+	timer_set(&f->loop.timers, &r->timer,
+	    at < r->wait_end ? at : r->wait_end, admit_wait_over);
 }
 
 /* Whom no rights will reach in time; it is in REQ_ADMIT. */
@@ -170,7 +174,7 @@ admit_less(struct request *r)
 	int64_t end = r->f->loop.mono + admit_last_part(r);
 
 	if (r->state == REQ_WAIT) {
-		admit_unpark(r); /* it waited for the old amount */
+		waiting_leave(r); /* it waited for the old amount */
 		request_move(r, REQ_ADMIT);
 	}
 	if (r->wait_end < end)
@@ -196,10 +200,12 @@ admit_wait_over(struct timer *t, int64_t now)
 	    admit_smaller(r, cell))
 		return;
 	if (!silent && !over) {
-		admit_wait_timer(r);
+		admit_retry(r);
+		if (r->state == REQ_WAIT)
+			admit_wait_timer(r);
 		return;
 	}
-	admit_unpark(r);
+	waiting_leave(r);
 	request_move(r, REQ_ADMIT);
 	admit_busy(r, cell, silent ? "silent" : "timeout");
 }
@@ -207,17 +213,7 @@ admit_wait_over(struct timer *t, int64_t now)
 void
 admit_wait(struct request *r)
 {
-	struct front *f = r->f;
-
-	if (r->wait_since == 0) {
-		r->wait_since = f->loop.mono;
-		r->wait_end = r->wait_since + f->lim.lease_wait;
-	}
-	r->parked = f->loop.mono;
-	r->wait_next = NULL;
-	r->wait_prev = f->waiting_last;
-	*(f->waiting != NULL ? &f->waiting_last->wait_next : &f->waiting) = r;
-	f->waiting_last = r;
+	waiting_enter(r);
 	admit_wait_timer(r);
 	request_move(r, REQ_WAIT);
 }
@@ -237,29 +233,9 @@ admit_park(struct request *r, struct budget_cell *cell)
 	}
 	r->short_of = cell;
 	r->reply_gen = lease_wait(cell, r->amount);
+	if (r->turn == 0)
+		r->turn = lease_turn();
 	admit_wait(r);
-}
-
-void
-admit_unpark(struct request *r)
-{
-	struct front *f = r->f;
-
-	if (r->short_of != NULL)
-		lease_wait_done(r->short_of, r->amount);
-	r->short_of = NULL;
-	r->short_limit = NULL;
-	r->waited += f->loop.mono - r->parked;
-	timer_cancel(&f->loop.timers, &r->timer);
-	if (r->wait_prev != NULL)
-		r->wait_prev->wait_next = r->wait_next;
-	else
-		f->waiting = r->wait_next;
-	if (r->wait_next != NULL)
-		r->wait_next->wait_prev = r->wait_prev;
-	else
-		f->waiting_last = r->wait_prev;
-	r->wait_next = r->wait_prev = NULL;
 }
 
 /* What the attempt is, for budgets that count a part of the requests. */
@@ -292,8 +268,8 @@ admit_rights(struct request *r, struct budget_cell **short_of)
 
 	for (;;) {
 		unsigned n = free ? 0 : lease_path(r->key, &what, path);
-		int rc = lease_reserve_path(path, n, r->amount, r->f->loop.mono,
-		    &r->att.rights, short_of);
+		int rc = lease_reserve_as(path, n, r->amount, r->f->loop.mono,
+		    waiting_key(r), &r->att.rights, short_of);
 
 		if (rc != 0 || n == 0 ||
 		    lease_path_holds(r->key, &what, path, n))
@@ -335,7 +311,7 @@ admit_reserve(struct request *r)
 	if (rc == 0) {
 		if (r->wait_since != 0)
 			meter_count(&r->f->meter, AM_LEASE_WAITS, "granted");
-		r->wait_since = 0;
+		waiting_over(r);
 		admit_intent(r);
 		return;
 	}
@@ -409,25 +385,25 @@ admit_retry(struct request *r)
 {
 	struct budget_cell *cell = r->short_of, *other = NULL;
 	enum lease_verdict verdict;
-	int rc;
+	int rc, share;
 
 	if (r->short_limit != NULL) {
 		limits_retry(r, false);
 		return;
 	}
+	share = admit_usual_share(r);
 	rc = admit_rights(r, &other);
 	if (rc == 0) {
-		admit_unpark(r);
+		waiting_leave(r);
 		request_move(r, REQ_ADMIT);
 		meter_count(&r->f->meter, AM_LEASE_WAITS, "granted");
-		r->wait_since = 0;
+		waiting_over(r);
 		admit_intent(r);
 		return;
 	}
-	verdict =
-	    lease_verdict(cell, r->amount, r->reply_gen, admit_usual_share(r));
+	verdict = lease_verdict(cell, r->amount, r->reply_gen, share);
 	if (verdict == LEASE_BUSY && !admit_smaller(r, cell)) {
-		admit_unpark(r);
+		waiting_leave(r);
 		request_move(r, REQ_ADMIT);
 		admit_busy(r, cell, "busy");
 		return;
@@ -439,7 +415,7 @@ admit_retry(struct request *r)
 	if (verdict == LEASE_EXHAUSTED)
 		verdict = lease_verdict(cell, shrink_least(r), r->reply_gen, 0);
 	if (verdict == LEASE_EXHAUSTED) {
-		admit_unpark(r);
+		waiting_leave(r);
 		request_move(r, REQ_ADMIT);
 		places_give(r);
 		meter_count(&r->f->meter, AM_LEASE_WAITS, "exhausted");
@@ -450,10 +426,14 @@ admit_retry(struct request *r)
 		return;
 	}
 	if (other != NULL && other != cell) { /* now short of another one */
-		admit_unpark(r);
+		waiting_move(r);
 		request_move(r, REQ_ADMIT);
 		admit_park(r, other);
 	}
+	if (r->state == REQ_WAIT)
+		waiting_claim(r, share);
+	else
+		waiting_drop(r);
 }
 
 /* Can any deployment of the route do what is asked, in better times? */

@@ -12,6 +12,7 @@
 #include "agent/front/forward.h"
 #include "agent/front/lower.h"
 #include "agent/front/places.h"
+#include "agent/front/waiting.h"
 
 #define CALL_MAX_ERROR	262144	 /* bytes of a provider's error body */
 #define CALL_LINGER	NS_PER_S /* for the end of a finished stream */
@@ -529,7 +530,7 @@ call_client_gone(struct request *r)
 	switch (r->state) {
 	case REQ_WAIT:
 		r->gone = true;
-		admit_unpark(r);
+		waiting_leave(r);
 		places_give(r);
 		request_move(r, REQ_END);
 		meter_count(&r->f->meter, AM_DISCONNECTS, "waiting");

@@ -6,6 +6,7 @@
 #include "agent/front/lower.h"
 
 #include "agent/front/places.h"
+#include "agent/front/waiting.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -160,16 +161,6 @@ front_want_finish(struct request *r)
 	r->f->finish = r;
 }
 
-/* Rights go to the higher classes first; who has waited for half of his time
- * goes with them. */
-static int
-front_turn_of(const struct request *r)
-{
-	return r->f->loop.mono - r->wait_since >= r->f->lim.lease_wait / 2
-		   ? QUEUE_CRITICAL
-		   : r->key->class;
-}
-
 /* A newer bundle may be in the mailbox; parked requests may have rights. */
 static void
 front_look_around(struct front *f)
@@ -193,7 +184,7 @@ front_look_around(struct front *f)
 		for (r = f->waiting; more && r != NULL; r = next) {
 			next = r->wait_next;
 			more = r != last; /* who parks again comes after it */
-			if (front_turn_of(r) == class)
+			if (waiting_class(r) == class)
 				admit_retry(r);
 		}
 	}
@@ -299,10 +290,14 @@ front_turn(struct front *f, int64_t max_wait)
 		wait = FRONT_FLUSH_RETRY;
 	if (f->lowering != NULL && wait > lower_max_wait(f))
 		wait = lower_max_wait(f);
+	if (f->tell_others && wait > NS_PER_MS)
+		wait = NS_PER_MS;
 	loop_poll(&f->loop, wait < max_wait ? wait : max_wait);
 	f->exact_left = SETTLE_EXACT_MAX;
 	if (f->lowering != NULL)
 		lower_release(f);
+	if (f->tell_others)
+		waiting_tell(f);
 	if (f->woken)
 		front_look_around(f);
 	if (server_is_due(f->server))

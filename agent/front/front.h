@@ -58,8 +58,9 @@ struct front {
 	size_t bodies; /* bytes of bodies and forms in flight */
 	struct request *start, *finish, *lowering;
 	struct owed_list owed;			/* settled, to be given back */
-	struct request *waiting, *waiting_last; /* in the order they came */
+	struct request *waiting, *waiting_last; /* waiting.h */
 	int64_t told_others; /* when other workers last heard of free rights */
+	bool tell_others;    /* they have not heard of the latest yet */
 	struct loop_source wake;
 	bool woken, flush_failed;
 	int64_t next_second, next_retry;
@@ -96,10 +97,8 @@ void admit_attempt(struct request *r, bool keep);
 void admit_granted(struct request *r, unsigned target);
 /* Rights may have come: try again. */
 void admit_retry(struct request *r);
-/* Into the list of those that wait for rights or for a share of a limit, and
- * out of it. */
+/* Wait, from REQ_ADMIT, for rights or for a share of a limit (waiting.h). */
 void admit_wait(struct request *r);
-void admit_unpark(struct request *r);
 
 /* limits.c: take the rates and places of the key. False: refused, or parked. */
 bool limits_admit(struct request *r);

@@ -7,6 +7,7 @@
 #include "agent/front/count.h"
 #include "agent/front/front.h"
 #include "agent/front/places.h"
+#include "agent/front/waiting.h"
 
 static int
 limits_take(struct request *r, struct limit_verdict *v)
@@ -44,8 +45,8 @@ limits_retry(struct request *r, bool late)
 		r->short_limit = v.cell;
 		return;
 	}
-	admit_unpark(r);
-	r->wait_since = 0;
+	waiting_leave(r);
+	waiting_over(r);
 	request_move(r, REQ_ADMIT);
 	meter_count(&r->f->meter, AM_LIMIT_WAITS,
 	    rc == 0 ? "granted" : (late ? "timeout" : "refused"));

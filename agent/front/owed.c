@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/front/front.h"
+#include "agent/front/waiting.h"
 
 #define OWED_FIRST 64
 
@@ -49,20 +50,6 @@ owed_is_wanted(const struct reservation *v)
 	return false;
 }
 
-/* What came free is for who waits, before who comes: here in this turn, at the
- * other workers once a millisecond. */
-static void
-owed_tell_waiters(struct front *f)
-{
-	if (f->waiting != NULL)
-		f->woken = true;
-	if (f->agent->n_workers == 1 ||
-	    f->loop.mono - f->told_others < NS_PER_MS)
-		return;
-	f->told_others = f->loop.mono;
-	agent_wake_all(f->agent);
-}
-
 void
 owed_settle(struct front *f)
 {
@@ -77,7 +64,7 @@ owed_settle(struct front *f)
 	}
 	l->n = 0;
 	if (wanted)
-		owed_tell_waiters(f);
+		waiting_tell(f);
 }
 
 void
@@ -87,7 +74,7 @@ owed_cancel(struct front *f, struct reservation *v)
 
 	lease_cancel(v);
 	if (wanted)
-		owed_tell_waiters(f);
+		waiting_tell(f);
 }
 
 void

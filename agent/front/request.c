@@ -146,7 +146,7 @@ void
 request_free(struct request *r)
 {
 	MUST(r->state == REQ_END && r->att.call == NULL);
-	MUST(r->att.state == ATT_NONE);
+	MUST(r->att.state == ATT_NONE && r->claims.n == 0);
 	timer_cancel(&r->f->loop.timers, &r->timer);
 	bundle_unref(r->bundle);
 	r->bundle = NULL;

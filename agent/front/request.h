@@ -18,7 +18,7 @@
 #include "agent/front/head.h"
 #include "agent/journal/journal.h"
 #include "agent/loop/loop.h"
-#include "agent/money/lease.h"
+#include "agent/money/lease_claim.h"
 #include "agent/policy/queue.h"
 #include "agent/upstream/upstream.h"
 #include "common/rng.h"
@@ -167,6 +167,8 @@ struct request {
 	bool unbound;  /* its input is bounded by the model's context only */
 	bool counted;  /* its text was counted, as far as it can be (exact.h) */
 	uint64_t reply_gen;
+	uint64_t turn; /* among those who wait for rights; 0 = none yet */
+	struct lease_claims claims;
 	struct timer timer; /* lease wait, lingering call */
 
 	int relay_error; /* 0, or why it cannot go on */

@@ -14,6 +14,7 @@
  */
 #include "agent/money/lease.h"
 
+#include "agent/money/lease_claim.h"
 #include "agent/money/lease_value.h"
 #include "common/err.h"
 #include "common/tags.h"
@@ -44,13 +45,13 @@ lease_add_cap(int64_t a, int64_t b)
 	return __builtin_add_overflow(a, b, &v) ? INT64_MAX : v;
 }
 
-/* Take exactly `amount`; false when less is left. */
+/* Take exactly `amount`; false when not that and `claimed` is left. */
 static bool
-lease_take_all(struct lease *l, int64_t amount)
+lease_take_all(struct lease *l, int64_t amount, int64_t claimed)
 {
 	int64_t left = atomic_load_explicit(&l->left, memory_order_relaxed);
 
-	while (left >= amount) {
+	while (left >= amount && left - amount >= claimed) {
 		if (atomic_compare_exchange_weak_explicit(&l->left, &left,
 			left - amount, memory_order_acq_rel,
 			memory_order_relaxed))
@@ -93,10 +94,22 @@ lease_raise(_Atomic int64_t *max, int64_t v)
 		;
 }
 
+/* What must be left of the rights for somebody who goes first. Who takes
+ * nothing is in nobody's way. */
+static inline int64_t
+lease_leaves(const struct budget_cell *cell, int64_t amount, int64_t mono_now,
+    uint64_t key)
+{
+	if (atomic_load_explicit(&cell->claim, memory_order_relaxed) == 0 ||
+	    amount == 0)
+		return 0;
+	return lease_claimed(cell, key, mono_now);
+}
+
 /* One budget of the path. */
 static bool
-lease_reserve_one(
-    struct budget_cell *cell, struct lease *l, int64_t amount, int64_t mono_now)
+lease_reserve_one(struct budget_cell *cell, struct lease *l, int64_t amount,
+    int64_t mono_now, uint64_t key)
 {
 	if (atomic_load_explicit(&cell->soft, memory_order_relaxed)) {
 		if (l != NULL)
@@ -109,7 +122,8 @@ lease_reserve_one(
 		    mono_now >= atomic_load_explicit(
 				    &l->end_mono, memory_order_acquire))
 			return false;
-		if (!lease_take_all(l, amount))
+		if (!lease_take_all(
+			l, amount, lease_leaves(cell, amount, mono_now, key)))
 			return false;
 	}
 	if (l != NULL)
@@ -275,6 +289,15 @@ int
 lease_reserve_path(struct budget_cell *const *path, unsigned n, int64_t amount,
     int64_t mono_now, struct reservation *r, struct budget_cell **short_of)
 {
+	return lease_reserve_as(
+	    path, n, amount, mono_now, LEASE_KEY_LAST, r, short_of);
+}
+
+int
+lease_reserve_as(struct budget_cell *const *path, unsigned n, int64_t amount,
+    int64_t mono_now, uint64_t key, struct reservation *r,
+    struct budget_cell **short_of)
+{
 	MUST(amount >= 0 && n <= BUNDLE_MAX_BUDGETS);
 	r->n = 0;
 	r->amount = amount;
@@ -284,7 +307,7 @@ lease_reserve_path(struct budget_cell *const *path, unsigned n, int64_t amount,
 		    atomic_load_explicit(&cell->current, memory_order_acquire);
 
 		lease_touch(cell, amount);
-		if (!lease_reserve_one(cell, l, amount, mono_now)) {
+		if (!lease_reserve_one(cell, l, amount, mono_now, key)) {
 			lease_undo(r, mono_now);
 			atomic_store_explicit(
 			    &cell->blocked, true, memory_order_relaxed);
@@ -334,9 +357,9 @@ lease_lower(struct reservation *r, int64_t amount)
 	r->amount = amount;
 }
 
-/* Somebody who waits would make do with `amount`. */
+/* Somebody waits for `amount`. */
 static void
-lease_want_least(struct budget_cell *cell, int64_t amount)
+lease_want(struct budget_cell *cell, int64_t amount)
 {
 	int64_t least =
 	    atomic_load_explicit(&cell->want_least, memory_order_relaxed);
@@ -345,6 +368,7 @@ lease_want_least(struct budget_cell *cell, int64_t amount)
 	       !atomic_compare_exchange_weak_explicit(&cell->want_least, &least,
 		   amount, memory_order_relaxed, memory_order_relaxed))
 		;
+	lease_raise(&cell->want_most, amount);
 }
 
 uint64_t
@@ -353,7 +377,7 @@ lease_wait(struct budget_cell *cell, int64_t amount)
 	uint64_t gen;
 
 	MUST(amount >= 0);
-	lease_want_least(cell, amount);
+	lease_want(cell, amount);
 	lease_raise(&cell->want_min, amount);
 	atomic_fetch_add(&cell->want_total, amount);
 	atomic_store(&cell->touched, true);
@@ -387,7 +411,7 @@ lease_verdict(struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
 	    atomic_load_explicit(&cell->current, memory_order_acquire);
 	int64_t hope = 0, busy = 0, going;
 
-	lease_want_least(cell, amount);
+	lease_want(cell, amount);
 	if (lease_value_is_refused(cell) &&
 	    atomic_load_explicit(&cell->reply_gen, memory_order_acquire) > gen)
 		return LEASE_BUSY;
@@ -417,8 +441,10 @@ lease_verdict(struct budget_cell *cell, int64_t amount, uint64_t gen, int share)
 bool
 lease_silent(const struct budget_cell *cell, int64_t mono_now)
 {
+	/* Of a value's cell that was recycled just now: none. */
+	const _Atomic int64_t *p = cell->silent_since;
 	int64_t since =
-	    atomic_load_explicit(cell->silent_since, memory_order_relaxed);
+	    p == NULL ? 0 : atomic_load_explicit(p, memory_order_relaxed);
 
 	return since != 0 && mono_now - since >= cell->silent_ns;
 }

@@ -59,6 +59,10 @@ struct budget_cell {
 	_Atomic bool soft;    /* never blocks */
 	_Atomic bool deleted; /* no bundle names it any more */
 	_Atomic(struct lease *) current;
+	/* Whose amount is left over by those after it, until when (mono ns);
+	 * 0 = nobody's. See lease_claim.h. */
+	_Atomic uint64_t claim;
+	_Atomic int64_t claim_amount, claim_until;
 	/* Last word of the control plane, for refusals and explain. */
 	_Atomic int64_t spent, reset_at;
 	_Atomic int64_t told_limit; /* effective; holds once reply_gen > 0 */
@@ -68,10 +72,11 @@ struct budget_cell {
 	 * in flight. */
 	_Atomic int64_t avail, busy;
 	_Atomic uint64_t reply_gen; /* counts replies that named this budget */
-	/* Waiting reservations: the largest, all together. */
+	/* Waiting reservations: the largest, at most; all together. */
 	_Atomic int64_t want_min, want_total;
-	/* The smallest that was noted since the last report, 0 = none. */
-	_Atomic int64_t want_least;
+	/* The smallest and the largest that were noted since the last report,
+	 * 0 = none. */
+	_Atomic int64_t want_least, want_most;
 	/* Given back, and in no answer's `avail` yet. */
 	_Atomic int64_t going;
 	_Atomic int64_t spent_rate_acc; /* settled since last report */
@@ -103,11 +108,13 @@ struct budget_cell {
 	/* Rights are for this long; then it need not be reported on before
 	 * rest_until. rest_from: when that was asked for. 0 = none. */
 	int64_t horizon_ns, rest_from, rest_until;
-	bool hinted;	      /* somebody else may need what it holds: report */
-	int64_t least_before; /* want_least of the report before, 0 = none */
-	bool sent_demand;     /* a report of it is on its way */
-	bool unanswered;      /* the last report of it got no reply */
-	int64_t sent_mono;    /* when it was built */
+	bool hinted; /* somebody else may need what it holds: report */
+	/* want_least and want_most of the report before, 0 = none */
+	int64_t least_before, most_before;
+	bool sent_demand;  /* a report of it is on its way */
+	bool sent_silent;  /* it gave back, and did not ask for anything */
+	bool unanswered;   /* the last report of it got no reply */
+	int64_t sent_mono; /* when it was built */
 	/* One that was not answered may still arrive: report until an answer
 	 * to one built at or after this; 0 = no need. */
 	int64_t ask_until;

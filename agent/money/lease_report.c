@@ -265,20 +265,37 @@ cell_least(struct budget_cell *c)
 	return now == 0 || (before != 0 && before < now) ? before : now;
 }
 
+/* The largest amount that somebody waits for, known in the same way. Without
+ * it the largest may be one that waits no more: then the control plane would
+ * keep the rest for it, and grant nothing to the others. */
+static int64_t
+cell_most(struct budget_cell *c)
+{
+	int64_t now = atomic_exchange(&c->want_most, 0);
+	int64_t before = c->most_before;
+
+	c->most_before = now;
+	return before > now ? before : now;
+}
+
 /* `silent`: what goes back with this report must not be asked for in it. */
 static void
 report_demand(const struct lease_table *t, Hg__LeaseReport *r,
     struct budget_cell *c, bool silent)
 {
-	int64_t total, min, room, full;
+	int64_t total, min, most, room, full;
 
 	c->sent_demand = true;
+	c->sent_silent = silent;
 	atomic_store(&c->in_flight, true);
 	atomic_store(&c->refill, false);
 	if (t->draining || silent || atomic_load(&c->deleted))
 		return;
 	total = atomic_load(&c->want_total);
 	min = atomic_load(&c->want_min);
+	most = cell_most(c);
+	if (most > 0 && most < min)
+		min = most;
 	r->want_total = total;
 	r->want_min = min < total ? min : total;
 	r->want_least = cell_least(c);

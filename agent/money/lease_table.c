@@ -395,7 +395,8 @@ table_grant(struct lease_table *t, const Hg__LeaseGrant *g, int64_t sent_mono,
 			atomic_store(&c->low_water, INT64_MIN);
 			atomic_store(&c->spend_mark, INT64_MAX);
 		}
-		l->pool = c->sent_demand;
+		/* What came back since is asked with the next time. */
+		l->pool = c->sent_demand && !c->sent_silent;
 	}
 	lease_times(l, g, sent_mono);
 	cell_horizon(c, g, sent_mono);

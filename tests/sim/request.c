@@ -12,8 +12,9 @@
 #include "proto/held.h"
 #include "tests/sim/sim.h"
 
-#define WAIT_NS	  (2 * NS_PER_S)
-#define BUSY_PART 100 /* as ADMIT_BUSY_PART */
+#define WAIT_NS	   (2 * NS_PER_S)
+#define BUSY_PART  100 /* as ADMIT_BUSY_PART */
+#define CLAIM_RANK 1   /* all keys are of one class */
 
 /* Odd prices, so that roundings show. */
 static const struct price sim_price = {
@@ -155,7 +156,8 @@ flight_reserve(struct sim_agent *a, struct sim_flight *f)
 {
 	struct b_key *key = &a->keys[f->key], half;
 	struct budget_cell *was = f->short_of;
-	int rc = lease_reserve(key, f->amount, clock_mono(&a->clock.clock),
+	int rc = lease_reserve_as(key->budgets, key->n_budgets, f->amount,
+	    clock_mono(&a->clock.clock), lease_key(CLAIM_RANK, f->turn),
 	    &f->rights, &f->short_of);
 
 	if (rc == ERR_AGAIN && a->sim->plant == PLANT_PARENT_DEBIT &&
@@ -185,6 +187,7 @@ flight_refused(struct sim_agent *a, struct sim_flight *f, const char *why)
 		    f->short_of == NULL ? 0 : f->short_of->uid);
 	if (f->duel)
 		sim_duel_refused(s, a, f, why);
+	(void)lease_claims_drop(&f->claims);
 	f->state = REQ_FREE;
 	s->stir = s->now;
 	s->n_refused++;
@@ -204,6 +207,8 @@ flight_park(struct sim_agent *a, struct sim_flight *f)
 	}
 	f->state = REQ_WAITS;
 	f->reply_gen = lease_wait(f->short_of, f->amount);
+	if (f->turn == 0)
+		f->turn = lease_turn();
 }
 
 /* One seed of four tells those busy that what others give back will not be
@@ -235,6 +240,25 @@ flight_share(const struct sim_agent *a)
 	return share < 0 ? 0 : share;
 }
 
+/* waiting_claim() */
+static void
+flight_claim(struct sim_agent *a, struct sim_flight *f)
+{
+	int64_t now = clock_mono(&a->clock.clock);
+	int64_t wait = f->duel ? SIM_DUEL_WAIT : WAIT_NS;
+	int64_t age = a->sim->now - f->since;
+
+	if (f->state != REQ_WAITS || age < wait / 16)
+		return;
+	if (age < wait / 4 * 3 &&
+	    lease_is_likely(f->short_of, f->amount, flight_share(a)))
+		lease_claim(&f->claims, f->short_of, f->amount,
+		    lease_key(CLAIM_RANK, f->turn), now + wait / 4 * 3 - age,
+		    now);
+	else
+		(void)lease_claims_drop(&f->claims);
+}
+
 /* admit_retry() */
 static void
 flight_retry(struct sim_agent *a, struct sim_flight *f)
@@ -245,6 +269,7 @@ flight_retry(struct sim_agent *a, struct sim_flight *f)
 
 	if (rc == 0) {
 		lease_wait_done(cell, f->amount);
+		(void)lease_claims_drop(&f->claims);
 		flight_intent(a, f);
 		return;
 	}
@@ -265,6 +290,7 @@ flight_retry(struct sim_agent *a, struct sim_flight *f)
 		lease_wait_done(cell, f->amount);
 		flight_park(a, f);
 	}
+	flight_claim(a, f);
 }
 
 void

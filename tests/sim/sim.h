@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "agent/journal/ship.h"
-#include "agent/money/lease.h"
+#include "agent/money/lease_claim.h"
 #include "common/clock.h"
 #include "common/rng.h"
 #include "controlplane/fleet/registry.h"
@@ -214,6 +214,8 @@ struct sim_flight {
 	int64_t amount, since;
 	uint64_t reply_gen, id;
 	struct budget_cell *short_of;
+	uint64_t turn; /* among those who wait; 0 = it does not */
+	struct lease_claims claims;
 	struct reservation rights;
 	struct journal_intent intent;
 	struct tokens tokens; /* of the answer */

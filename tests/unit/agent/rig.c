@@ -324,6 +324,18 @@ rig_compile(struct rig *r, const struct rig_config *c)
 
 /* ---- the stand-in for the control plane ---- */
 
+/* As the control plane sizes a grant near the end of a budget: who asks for
+ * most, or else what the others may use. */
+static int64_t
+rig_size(const Hg__LeaseReport *q, int64_t purse)
+{
+	int64_t want = q->want_total;
+
+	if (purse < q->want_min)
+		want = q->want_least > purse ? 0 : want - q->want_min;
+	return want < purse ? want : purse;
+}
+
 static void
 rig_grant(struct rig *r)
 {
@@ -332,7 +344,7 @@ rig_grant(struct rig *r)
 	Hg__LeaseGrant grants[8], *list[8];
 	struct arena a;
 	size_t i, n;
-	int64_t sent = clock_mono(r->agent.clock), want, more;
+	int64_t sent = clock_mono(r->agent.clock), more;
 	unsigned k;
 
 	(void)tuning;
@@ -344,11 +356,7 @@ rig_grant(struct rig *r)
 		list[i] = &grants[i];
 		atomic_fetch_add(&r->purse, reports[i]->returned - r->returned);
 		r->returned = reports[i]->returned;
-		want = reports[i]->want_total;
-		more = atomic_load(&r->purse) < want ? atomic_load(&r->purse)
-						     : want;
-		if (more < reports[i]->want_min)
-			more = 0;
+		more = rig_size(reports[i], atomic_load(&r->purse));
 		atomic_fetch_sub(&r->purse, more);
 		r->granted += more;
 		grants[i].budget_uid = reports[i]->budget_uid;
@@ -360,7 +368,7 @@ rig_grant(struct rig *r)
 		grants[i].recall_to = -1;
 		grants[i].limit = 5000000000;
 		grants[i].spent = reports[i]->settled;
-		grants[i].free = atomic_load(&r->purse);
+		grants[i].free = grants[i].avail = atomic_load(&r->purse);
 		grants[i].exhausted =
 		    more == 0 &&
 		    atomic_load(&r->purse) < reports[i]->want_min &&
