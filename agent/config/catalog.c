@@ -329,8 +329,6 @@ compile_budget(struct compile *c, const Hg__Item *item, size_t i)
 	    .each = compile_str(c, body->each)};
 	if (s->filter.each.p == NULL)
 		return compile_nomem(c);
-	if (s->filter.each.len > 0 && s->soft)
-		return compile_reject(c, item, "is soft for each value");
 	c->budget_refs[i] =
 	    (struct scope_ref){body->scope_uid, body->scope_kind, (uint32_t)i};
 	return compile_budget_tags(c, item, &s->filter);

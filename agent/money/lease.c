@@ -225,12 +225,16 @@ path_value(struct str each, const struct b_filter *what)
 }
 
 /* The cell of the request's value; the budget's own when there is no room for
- * the value, on which nobody can reserve. */
+ * the value, on which nobody can reserve, and of a soft one, on which nobody
+ * has to: the control plane finds whose it is by the record's tags. */
 static struct budget_cell *
 path_cell(struct budget_cell *of, struct str each, const struct b_filter *what)
 {
-	struct budget_cell *c = lease_value_cell(of, path_value(each, what));
+	struct budget_cell *c;
 
+	if (atomic_load_explicit(&of->soft, memory_order_relaxed))
+		return of;
+	c = lease_value_cell(of, path_value(each, what));
 	return c != NULL ? c : of;
 }
 
@@ -265,8 +269,10 @@ lease_path_holds(const struct b_key *key, const struct b_filter *what,
 
 		if (f->each.len == 0 || !filter_takes(f, what))
 			continue;
-		c = lease_value_find(
-		    key->budgets[i], path_value(f->each, what));
+		c = key->budgets[i];
+		if (!atomic_load_explicit(&c->soft, memory_order_relaxed))
+			c = lease_value_find(
+			    key->budgets[i], path_value(f->each, what));
 		if (c == NULL) /* no room, see path_cell() */
 			c = key->budgets[i];
 		while (k < n && path[k] != c)

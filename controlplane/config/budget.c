@@ -115,11 +115,10 @@ check_each(const json_t *spec, const char *at, struct problems *p)
 	    (str_eqz(each, TAGS_USER) && json_object_get(spec, "user") != NULL))
 		return bad(p, at, "each",
 		    "has no meaning when only one value of it counts");
-	if (is_text(spec, "mode", "soft") ||
-	    is_text(spec, "period", "unlimited"))
+	if (is_text(spec, "period", "unlimited"))
 		return bad(p, at, "each",
-		    "needs a limit that holds: the mode must be hard or "
-		    "bounded, the period not unlimited");
+		    "needs a limit, the period must not be unlimited: reports "
+		    "tell what each user and tag cost");
 	return 0;
 }
 

@@ -75,7 +75,7 @@ value_query(struct db *db, struct str agent_id, uint64_t boot_epoch,
 }
 
 int
-store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
+store_value_cells_tx(struct db *db, struct str agent_id, uint64_t boot_epoch,
     struct value_ask *v, size_t n, int64_t now, struct error *e)
 {
 	struct asks k;
@@ -93,15 +93,28 @@ store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
 		return err_set(e, ERR_NOMEM, "no memory for values");
 	}
 	k.least = k.uids + n;
+	rc = value_query(db, agent_id, boot_epoch, v, n, now, &k, e);
+	free(k.uids);
+	free(k.values);
+	return rc;
+}
+
+int
+store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
+    struct value_ask *v, size_t n, int64_t now, struct error *e)
+{
+	int rc;
+
+	if (n == 0)
+		return 0;
 	rc = db_begin(db, e);
 	if (rc == 0)
-		rc = value_query(db, agent_id, boot_epoch, v, n, now, &k, e);
+		rc = store_value_cells_tx(
+		    db, agent_id, boot_epoch, v, n, now, e);
 	if (rc == 0)
 		rc = db_commit(db, e);
 	if (rc != 0)
 		db_rollback(db);
-	free(k.uids);
-	free(k.values);
 	return rc;
 }
 

@@ -38,6 +38,11 @@ struct value_ask {
 int store_value_cells(struct db *db, struct str agent_id, uint64_t boot_epoch,
     struct value_ask *v, size_t n, int64_t now, struct error *e) MUST_CHECK;
 
+/* The same in the caller's transaction. */
+int store_value_cells_tx(struct db *db, struct str agent_id,
+    uint64_t boot_epoch, struct value_ask *v, size_t n, int64_t now,
+    struct error *e) MUST_CHECK;
+
 /* The cell takes a place again, if it had given it up, for somebody who waits
  * for `least` or more: so it says GONE, TOO_MANY, or TOO_DEAR. Own transaction;
  * db is idle. */

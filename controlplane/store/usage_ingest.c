@@ -22,6 +22,7 @@ struct ingest {
 	const Hg__UsageBatch *b;
 	int64_t now;
 	struct arena arena;
+	struct usage_values values;
 	/* found in the transaction */
 	size_t from, to; /* records[from..to) are new */
 	struct usage_entry *entries;
@@ -202,6 +203,17 @@ ingest_limit(struct ingest *in)
 }
 
 static int
+ingest_entry(struct ingest *in, const Hg__UsageRecord *r,
+    struct usage_entry *en, struct error *e)
+{
+	int rc = usage_record_entry(r, in->agent.b, in->b, &in->arena, en, e);
+
+	if (rc == 0)
+		usage_values_apply(&in->values, r, en);
+	return rc;
+}
+
+static int
 ingest_check(struct db *db, struct ingest *in, struct error *e)
 {
 	size_t n = in->to - in->from, n_known = 0;
@@ -227,12 +239,10 @@ ingest_check(struct db *db, struct ingest *in, struct error *e)
 			ingest_has(known, n_known, r->key_uid, 4)))
 			in->why[i] = "unknown tenant or key";
 		if (in->why[i] == NULL)
-			rc = usage_record_entry(r, in->agent.b, in->b,
-			    &in->arena, &in->entries[in->n++], e);
+			rc = ingest_entry(in, r, &in->entries[in->n++], e);
 		else if (!in->overflows && usage_record_charges(r) &&
 			 ingest_takes(r, &taken)) {
-			rc = usage_record_entry(r, in->agent.b, in->b,
-			    &in->arena, &in->held[in->n_held], e);
+			rc = ingest_entry(in, r, &in->held[in->n_held], e);
 			in->held[in->n_held++].started_at = in->now;
 		}
 	}
@@ -419,7 +429,10 @@ store_usage_ingest(struct store *s, struct str agent_id,
 			return err_set(e, ERR_INVALID, "bad record number");
 	arena_init(&in.arena, 1 << 20, INGEST_ARENA);
 	for (int i = 0; i < 3; i++) {
-		rc = ingest_days(s, &in, e);
+		usage_values_free(&in.values);
+		rc = usage_values_find(&in.values, s, b, wall_now, e);
+		if (rc == 0)
+			rc = ingest_days(s, &in, e);
 		if (rc == 0)
 			rc = store_tx(s, 0, ingest_tx, &in, e);
 		/* Only a sum that cannot hold more is left: what would never
@@ -435,6 +448,7 @@ store_usage_ingest(struct store *s, struct str agent_id,
 			s->days[k] = 0;
 	}
 	arena_release(&in.arena);
+	usage_values_free(&in.values);
 	if (rc == 0)
 		*r = in.r;
 	return rc;

@@ -91,6 +91,29 @@ int usage_record_entry(const Hg__UsageRecord *r, const uint8_t agent_id[16],
     const Hg__UsageBatch *b, struct arena *a, struct usage_entry *en,
     struct error *e) MUST_CHECK;
 
+/* ---- usage_values.c ---- */
+
+struct each;
+struct value_ask;
+/* The cells that a batch's charges of soft budgets for each value mean. */
+struct usage_values {
+	struct arena arena;
+	struct each *each; /* the budgets */
+	size_t n_each;
+	struct value_ask *asks; /* (budget, value), sorted, with answers */
+	size_t n;
+};
+/* Own transactions, before that of the batch: the cells of the records that
+ * will be booked, made for new values. Nothing is asked when no charge may be
+ * one of them. usage_values_free() in any case. */
+int usage_values_find(struct usage_values *v, struct store *s,
+    const Hg__UsageBatch *b, int64_t now, struct error *e) MUST_CHECK;
+/* en is the record's: its charges get the cells, or lose those of values that
+ * the budget has no place for. */
+void usage_values_apply(const struct usage_values *v, const Hg__UsageRecord *r,
+    struct usage_entry *en);
+void usage_values_free(struct usage_values *v);
+
 /* ---- usage_partition.c ---- */
 
 /* Make the partitions of these days (may repeat) that do not exist. */

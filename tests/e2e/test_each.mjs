@@ -18,6 +18,7 @@ const users = Array.from({ length: 8 }, (_, i) => `user-${i}@example.com`);
 let agents;
 let key;
 let tagged;
+let soft;
 
 teardown(() => stack.stop());
 
@@ -48,6 +49,10 @@ const perCustomer = {
   scope: 'tags', limit_usd: '0.004', mode: 'hard', period: 'day', each: 'tag:customer', max_values: 3,
 };
 
+const perSoft = {
+  scope: 'soft', limit_usd: '0.002', mode: 'soft', period: 'month', each: 'user', thresholds: [100], max_values: 3,
+};
+
 async function send(agent, user, i = 0, { secret = key, headers = {}, ...more } = {}) {
   const r = await agent.chat(secret, prompt('Spend it.', {
     model: 'sim-large', stream: i % 3 === 0, max_completion_tokens: 40, x_sim: { tokens: 5 + (i % 36) },
@@ -69,9 +74,12 @@ test('two agents and budgets for each user and tag', async () => {
     item('budget', 'acme.each', perUser),
     ...tenant('tags', ['app']),
     item('budget', 'tags.customer', perCustomer),
+    ...tenant('soft', ['app']),
+    item('budget', 'soft.each', perSoft),
   ]);
   key = secrets['acme.team.project.app'];
   tagged = secrets['tags.team.project.app'];
+  soft = secrets['soft.team.project.app'];
   agents = ['agent-1', 'agent-2'].map((name) => stack.agent(name));
   for (const a of agents)
     await a.start();
@@ -174,9 +182,9 @@ test('a raised limit holds for every value, an increase for one', async () => {
   assert(none.code !== 0 && /value is required/.test(none.stderr), none.stderr);
 });
 
-test('what each is for cannot be changed, nor be soft', async () => {
+test('what each is for cannot be changed, nor be without a limit', async () => {
   for (const [change, why] of [[{ each: 'tag:team' }, /cannot be changed/], [{ each: 'nobody' }, /must be user or tag/],
-    [{ mode: 'soft' }, /limit that holds/], [{ user: 'alice' }, /only one value/]]) {
+    [{ period: 'unlimited', limit_usd: undefined, thresholds: undefined }, /must not be unlimited/], [{ user: 'alice' }, /only one value/]]) {
     const e = await stack.apply([item('budget', 'acme.each', { ...perUser, ...change })]).then(() => undefined, (x) => x);
     assert(e && why.test(JSON.stringify(e.body ?? e.message ?? e)), `${JSON.stringify(change)}: ${e}`);
   }
@@ -224,6 +232,57 @@ test('who was not seen for long makes room, and needs a place to come back', asy
   await until('him to be served', async () => (await ask('gone')).status === 200, 10000);
   equal((await values('tags.customer')).get('gone').retired_at, null);
 }, { timeout: 60000 });
+
+test('a soft budget for each user blocks nobody and tells who is over', async () => {
+  const cost = async () => {
+    const of = new Map();
+    for (const u of await stack.rest.all('/v1/usage?tenant=soft'))
+      of.set(u.tags?.user ?? '', (of.get(u.tags?.user ?? '') ?? 0) + Number(u.cost_nanousd));
+    return of;
+  };
+  // one after the other: who comes fourth has no place
+  for (const [user, n] of [['loud', 20], ['quiet', 1], [undefined, 1], ['fourth', 2]]) {
+    for (let i = 0; i < n; i++)
+      equal((await send(agents[i % 2], user, i, { secret: soft })).status, 200, user);
+    agree(await reconcile(stack));
+  }
+  // its last words are nobody's but its user's
+  const open = await agents[0].chat(soft, prompt('A long story.', {
+    model: 'sim-large', stream: true, max_completion_tokens: 200, user: 'loud', x_sim: { tokens: 150, events: 30, gap_ms: 200 },
+  }));
+  equal(open.status, 200);
+  await agents[0].proc.kill();
+  await open.text().catch(() => {});
+  await agents[0].start();
+  await stack.settled();
+  agree(await reconcile(stack));
+  const spent = await cost();
+  const rows = await values('soft.each');
+  equal([...rows.keys()].sort().join(), ',loud,quiet');
+  for (const user of rows.keys())
+    equal(rows.get(user).spent_nanousd, spent.get(user), `${user}: ${JSON.stringify([...spent])}`);
+  assert(spent.get('fourth') > 0 && rows.get('loud').spent_nanousd > 2_000_000, JSON.stringify([...spent]));
+  await until('the events', async () => {
+    const { items } = await stack.rest.get('/v1/budgets/soft.each/events');
+    return items.some((e) => e.kind === 'threshold' && e.value === 'loud') && items.some((e) => e.kind === 'values');
+  }, 30000);
+  const { items } = await stack.rest.get('/v1/budgets/soft.each/events');
+  assert(!items.some((e) => e.value === 'quiet'), JSON.stringify(items));
+  // hard from here on, with what was spent until now
+  await stack.apply([item('budget', 'soft.each', { ...perSoft, mode: 'hard' })]);
+  await stack.settled();
+  await until('it to be refused', async () => (await send(agents[1], 'loud', 0, { secret: soft })).status === 402, 10000);
+  equal((await send(agents[1], 'quiet', 0, { secret: soft })).status, 200);
+  equal((await send(agents[1], 'fourth', 0, { secret: soft })).status, 429);
+  await stack.apply([item('budget', 'soft.each', perSoft)]);
+  await stack.settled();
+  await until('it to be served', async () => (await send(agents[1], 'loud', 0, { secret: soft })).status === 200, 10000);
+  agree(await reconcile(stack));
+  const again = await values('soft.each');
+  for (const [user, sum] of await cost())
+    if (user !== 'fourth')
+      equal(again.get(user).spent_nanousd, sum, user);
+}, { timeout: 90000 });
 
 test('a new period begins for every value', async () => {
   const before = await values();

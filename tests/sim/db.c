@@ -233,6 +233,7 @@ static const struct {
     {"INSERT INTO usage_watermark", m_mark_add},
     {"UPDATE usage_watermark", m_mark_move},
     {"SELECT n.uid * 8", m_known},
+    {"SELECT i.uid, CASE i.spec->>'each'", m_no_values},
     {"INSERT INTO usage_quarantine", m_quarantine},
     {"INSERT INTO usage_batch", m_batch},
     {"INSERT INTO ledger", m_ledger},

@@ -23,7 +23,7 @@ typedef int m_statement(
 
 m_statement m_lease_read, m_lock_current, m_lock_old, m_charge, m_lease_write,
     m_lease_write_some, m_release, m_mark_get, m_mark_add, m_mark_move, m_known,
-    m_quarantine, m_batch, m_ledger, m_hourly, m_daily;
+    m_no_values, m_quarantine, m_batch, m_ledger, m_hourly, m_daily;
 
 /* Zeroed rows; freed by db_rows_free(). */
 struct db_rows *m_rows(size_t n, unsigned cols);

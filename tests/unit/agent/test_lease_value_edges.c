@@ -485,6 +485,79 @@ START_TEST(test_path_without_room)
 }
 END_TEST
 
+/* Of a soft one the budget itself is charged, also when it was hard until now
+ * and the value has a cell; nobody asks for anything. */
+START_TEST(test_soft)
+{
+	const struct b_filter filters[] = {{.each = STR("user")}};
+	struct budget_cell *path[BUNDLE_MAX_BUDGETS], *it, *short_of = NULL;
+	struct b_key key = {.n_budgets = 1, .filters = filters};
+	struct tags tags = {.len = 0};
+	struct b_filter what = {.tags = &tags};
+	struct reservation r;
+
+	begin(1);
+	key.budgets[0] = parent;
+	tags_add_user(&tags, STR("it"));
+	it = learn("it", 50);
+	kit.set[0].soft = true;
+	lease_table_publish(kit.t, kit.set, kit.n_set);
+	ck_assert(!lease_path_holds(&key, &what, &it, 1));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 1);
+	ck_assert_ptr_eq(path[0], parent);
+	ck_assert_int_eq(lease_reserve_path(
+			     path, 1, INT64_C(1) << 60, kit.now, &r, &short_of),
+	    0);
+	ck_assert(lease_path_holds(&key, &what, path, 1));
+	ck_assert_ptr_null(r.leases[0]);
+	ck_assert_ptr_eq(r.cells[0], parent);
+	ck_assert(!lease_table_urgent(kit.t));
+	beats(2 * S);
+	lease_settle(&r, 5);
+	ck_assert_uint_eq(kit_report(&kit, S, false), 0);
+	kit.set[0].soft = false; /* and back */
+	lease_table_publish(kit.t, kit.set, kit.n_set);
+	ck_assert(!lease_path_holds(&key, &what, path, 1));
+	ck_assert_uint_eq(lease_path(&key, &what, path), 1);
+	ck_assert_ptr_eq(path[0], it);
+	kit_end(&kit);
+}
+END_TEST
+
+/* A cell that is known has no place: who waits is told, and it stays known; a
+ * grant says that it has one again. */
+START_TEST(test_no_place)
+{
+	struct budget_cell *c;
+	Hg__LeaseGrant g;
+	uint64_t gen;
+
+	begin(8);
+	c = learn("it", 50);
+	gen = lease_wait(c, 10);
+	(void)kit_report(&kit, S, true);
+	g = kit_grant(50, 1, 0);
+	g.answer = HG__VALUE_ANSWER__VALUE_FULL;
+	ck_assert(kit_answer(&kit, g));
+	ck_assert(lease_value_is_refused(c));
+	ck_assert_int_eq(lease_verdict(c, 10, gen, 0), LEASE_BUSY);
+	ck_assert_uint_eq(c->uid, 50);
+	ck_assert_ptr_null(atomic_load(&c->current));
+	(void)kit_report(&kit, S, true);
+	ck_assert_ptr_nonnull(kit_told(&kit, 50, 0)); /* asked again */
+	ck_assert(kit_answer(&kit, kit_grant(50, 1, 100)));
+	ck_assert(!lease_value_is_refused(c));
+	ck_assert_int_eq(atomic_load(&kit_lease(c)->left), 100);
+	lease_wait_done(c, 10);
+	/* of a budget that is not for each value it means nothing */
+	c = kit_cell(&kit, 60, false);
+	g.budget_uid = 60;
+	(void)kit_answer(&kit, g);
+	ck_assert(!lease_value_is_refused(c));
+	kit_end(&kit);
+}
+END_TEST
+
 /* Answers that make no sense, and no memory for one that does. */
 START_TEST(test_no_answer)
 {
@@ -720,6 +793,8 @@ main(void)
 	UNIT_ADD(s, test_nobody_waits);
 	UNIT_ADD(s, test_path_of_many);
 	UNIT_ADD(s, test_path_without_room);
+	UNIT_ADD(s, test_soft);
+	UNIT_ADD(s, test_no_place);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
 	UNIT_ADD(s, test_shown);
