@@ -91,7 +91,7 @@ test('damage is explained down to the record, exit status 1', async () => {
   equal(Number(report.ledger_nanousd) - Number(report.usage_nanousd), Number(cost));
   await until('the metric to tell', async () =>
     await metric('headgate_money_audit_differences') > 0);
-  assert(/money differs/.test(stack.control.proc.log()), 'no log record');
+  await until('a log record', () => /money differs/.test(stack.control.proc.log()));
 });
 
 await run();
