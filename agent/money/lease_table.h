@@ -9,7 +9,10 @@
  * request was sent, on the monotonic clock.
  *
  * Cells and leases are never freed while the program runs: workers hold bare
- * pointers. A lease of a long gone period is used again for a later one.
+ * pointers. A lease is used again for a later period when its own is over, not
+ * before: the budget's calendar may be changed and changed back, and what was
+ * granted in the period must be known when it is the current one again, or all
+ * of it would be taken for new rights.
  *
  * While plenty is free the control plane gives rights for a longer time (a
  * horizon) and the cell rests: nothing is reported before half of it, unless
