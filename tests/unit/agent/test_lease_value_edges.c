@@ -647,6 +647,36 @@ START_TEST(test_told)
 }
 END_TEST
 
+/* One that gave up its place and finds none: nothing of it is spent or used
+ * anywhere. Who waits is woken; when it has a place again it has rights. */
+START_TEST(test_no_place)
+{
+	Hg__LeaseGrant g = kit_grant(50, 1, 0);
+	struct budget_cell *c;
+
+	begin(8);
+	c = learn("it", 50);
+	g.spent = 5;
+	g.busy = 7;
+	(void)kit_answer(&kit, g);
+	ck_assert_int_eq(atomic_load(&c->spent), 5);
+	g.answer = HG__VALUE_ANSWER__VALUE_FULL;
+	g.granted = 60;
+	ck_assert(!kit_answer(&kit, g));
+	ck_assert(lease_value_is_refused(c));
+	ck_assert_int_eq(atomic_load(&c->spent), 0);
+	ck_assert_int_eq(atomic_load(&c->busy), 0);
+	ck_assert_int_eq(atomic_load(&kit_lease(c)->left), 0);
+	(void)lease_wait(c, 10);
+	ck_assert(kit_answer(&kit, g));
+	(void)kit_answer(&kit, kit_grant(50, 1, 60));
+	ck_assert(!lease_value_is_refused(c));
+	ck_assert_int_eq(atomic_load(&kit_lease(c)->left), 60);
+	lease_wait_done(c, 10);
+	kit_end(&kit);
+}
+END_TEST
+
 static unsigned n_shown, n_shown_old;
 static uint64_t shown_uid;
 static bool shown_of_value;
@@ -797,6 +827,7 @@ main(void)
 	UNIT_ADD(s, test_no_place);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
+	UNIT_ADD(s, test_no_place);
 	UNIT_ADD(s, test_shown);
 	UNIT_ADD(s, test_told_another);
 	UNIT_ADD(s, test_adopted_later);
