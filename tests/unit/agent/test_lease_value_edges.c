@@ -649,7 +649,7 @@ END_TEST
 
 /* One that gave up its place and finds none: nothing of it is spent or used
  * anywhere. Who waits is woken; when it has a place again it has rights. */
-START_TEST(test_no_place)
+START_TEST(test_place_lost)
 {
 	Hg__LeaseGrant g = kit_grant(50, 1, 0);
 	struct budget_cell *c;
@@ -827,7 +827,7 @@ main(void)
 	UNIT_ADD(s, test_no_place);
 	UNIT_ADD(s, test_no_answer);
 	UNIT_ADD(s, test_told);
-	UNIT_ADD(s, test_no_place);
+	UNIT_ADD(s, test_place_lost);
 	UNIT_ADD(s, test_shown);
 	UNIT_ADD(s, test_told_another);
 	UNIT_ADD(s, test_adopted_later);
