@@ -271,6 +271,11 @@ control_count(struct control *c)
 	metric_set_gauge(m, CM_FLEET_LAGGING, now.lagging);
 	metric_inc(
 	    m, CM_FLEET_REQUESTS, (int64_t)(now.requests - was->requests));
+	metric_set_gauge(m, CM_FLEET_STUCK, now.stuck);
+	if (now.stuck > 0 && was->stuck == 0)
+		log_warn("nng frees no connection any more: restart this "
+			 "process when it suits",
+		    LFI("stuck", now.stuck));
 	metric_inc(m, CM_FLEET_REOPENED, now.reopened - was->reopened);
 	metric_inc(m, CM_FLEET_REFUSED, (int64_t)(now.refused - was->refused));
 	metric_inc(m, CM_USAGE_RECORDS,

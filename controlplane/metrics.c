@@ -66,6 +66,12 @@ const struct metric_def control_metrics[CM_COUNT] = {
 	.help = "Connections of agents to this process.",
 	.labels = "",
 	.max_series = 1},
+    [CM_FLEET_STUCK] = {.name = "headgate_channel_connections_stuck",
+	.type = METRIC_GAUGE,
+	.help = "Dead connections that keep their descriptor until this "
+		"process is started again.",
+	.labels = "",
+	.max_series = 1},
     [CM_FLEET_REOPENED] = {.name = "headgate_channel_listeners_replaced_total",
 	.type = METRIC_COUNTER,
 	.help = "Listeners of the channel that accepted nobody any more and "

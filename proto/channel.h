@@ -62,6 +62,9 @@ int channel_publish(
     struct channel_server *s, const char *topic, struct str message) MUST_CHECK;
 /* Number of connected callers (REQ) now. */
 unsigned channel_server_peers(const struct channel_server *s);
+/* Connections that are dead and that nng does not let go of: it will free none
+ * before the process ends. */
+unsigned channel_server_stuck(const struct channel_server *s);
 /* How often a listener that accepted nobody any more was replaced. */
 unsigned channel_server_reopened(const struct channel_server *s);
 /* Stops accepting, waits for running handlers, closes. NULL is fine. False

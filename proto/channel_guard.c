@@ -27,15 +27,6 @@
 #define GUARD_PROBE_S  10
 #define GUARD_N_PROBES 3
 
-/* An address; unused bytes are zero. */
-struct peer {
-	uint8_t address[16];
-	uint16_t port; /* network byte order */
-};
-struct known {
-	int pipe;
-	struct peer peer;
-};
 /* A socket that is no connection (yet). */
 struct pending {
 	ino_t inode;
@@ -51,20 +42,19 @@ struct channel_guard {
 	int null, spare; /* spare: for duplicates */
 	struct pending *pending, *next;
 	size_t n_pending, n_next, room;
-	pthread_mutex_t lock; /* of the rest */
-	struct known *known;
-	size_t n_known, known_room;
+	struct channel_roll *roll;
 };
 
 int
-channel_guard_new(int handshake_ms, struct channel_guard **ret, struct error *e)
+channel_guard_new(int handshake_ms, struct channel_roll *roll,
+    struct channel_guard **ret, struct error *e)
 {
 	struct channel_guard *g = calloc(1, sizeof(*g));
 
 	if (g == NULL)
 		return err_set(e, ERR_NOMEM, "no memory for the channel");
 	g->handshake_ms = handshake_ms > 0 ? handshake_ms : GUARD_HANDSHAKE_MS;
-	pthread_mutex_init(&g->lock, NULL);
+	g->roll = roll;
 	g->fds = opendir("/proc/self/fd");
 	g->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	g->spare = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -89,66 +79,7 @@ channel_guard_free(struct channel_guard *g)
 		close(g->spare);
 	free(g->pending);
 	free(g->next);
-	free(g->known);
-	pthread_mutex_destroy(&g->lock);
 	free(g);
-}
-
-/* ---- connections --------------------------------------------------------- */
-
-void
-channel_guard_add(struct channel_guard *g, nng_pipe pipe)
-{
-	struct known k = {.pipe = nng_pipe_id(pipe)};
-	nng_sockaddr a;
-
-	if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &a) != 0)
-		return; /* it is gone already */
-	if (a.s_family == NNG_AF_INET) {
-		memcpy(k.peer.address, &a.s_in.sa_addr, 4);
-		k.peer.port = a.s_in.sa_port;
-	} else if (a.s_family == NNG_AF_INET6) {
-		memcpy(k.peer.address, a.s_in6.sa_addr, 16);
-		k.peer.port = a.s_in6.sa_port;
-	}
-	pthread_mutex_lock(&g->lock);
-	if (g->n_known == g->known_room) {
-		size_t room = g->known_room == 0 ? 64 : 2 * g->known_room;
-		struct known *v = realloc(g->known, room * sizeof(*v));
-
-		if (v != NULL) {
-			g->known = v;
-			g->known_room = room;
-		}
-	}
-	if (g->n_known < g->known_room)
-		g->known[g->n_known++] = k;
-	pthread_mutex_unlock(&g->lock);
-}
-
-void
-channel_guard_remove(struct channel_guard *g, nng_pipe pipe)
-{
-	size_t i = 0;
-
-	pthread_mutex_lock(&g->lock);
-	while (i < g->n_known && g->known[i].pipe != nng_pipe_id(pipe))
-		i++;
-	if (i < g->n_known)
-		g->known[i] = g->known[--g->n_known];
-	pthread_mutex_unlock(&g->lock);
-}
-
-static bool
-guard_knows(struct channel_guard *g, const struct peer *p)
-{
-	bool yes = false;
-
-	pthread_mutex_lock(&g->lock);
-	for (size_t i = 0; i < g->n_known && !yes; i++)
-		yes = memcmp(&g->known[i].peer, p, sizeof(*p)) == 0;
-	pthread_mutex_unlock(&g->lock);
-	return yes;
 }
 
 /* ---- sockets --------------------------------------------------------------
@@ -156,7 +87,7 @@ guard_knows(struct channel_guard *g, const struct peer *p)
 
 /* The port of an address, the address into *ret. */
 static uint16_t
-peer_of(const struct sockaddr_storage *a, struct peer *ret)
+peer_of(const struct sockaddr_storage *a, struct roll_peer *ret)
 {
 	const struct sockaddr_in *v4 = (const void *)a;
 	const struct sockaddr_in6 *v6 = (const void *)a;
@@ -178,7 +109,7 @@ guard_port_of(const struct channel_guard *g, int fd)
 {
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
-	struct peer here;
+	struct roll_peer here;
 	uint16_t port;
 
 	if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
@@ -190,23 +121,29 @@ guard_port_of(const struct channel_guard *g, int fd)
 	return 0;
 }
 
-/* The socket's other end, inode and port; false: it has none, or is not ours.
- */
+/* The socket's other end; false: it has none (any more), or is not ours. */
 static bool
-guard_look(
-    const struct channel_guard *g, int fd, struct peer *p, struct pending *ret)
+guard_look(const struct channel_guard *g, int fd, struct roll_peer *p)
 {
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
-	struct stat st;
+	uint16_t port = guard_port_of(g, fd);
 
-	ret->port = guard_port_of(g, fd);
-	if (ret->port == 0 ||
-	    getpeername(fd, (struct sockaddr *)&a, &len) != 0 ||
-	    fstat(fd, &st) != 0)
+	if (port == 0 || getpeername(fd, (struct sockaddr *)&a, &len) != 0)
 		return false;
 	(void)peer_of(&a, p);
-	ret->inode = st.st_ino;
+	p->here = port;
+	return true;
+}
+
+static bool
+guard_inode(int fd, ino_t *inode)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return false;
+	*inode = st.st_ino;
 	return true;
 }
 
@@ -286,40 +223,55 @@ static bool
 guard_shut(struct channel_guard *g, int fd, ino_t inode)
 {
 	bool done = false;
-	struct pending same;
-	struct peer p;
+	struct roll_peer p;
+	ino_t same;
 
 	if (dup3(fd, g->spare, O_CLOEXEC) < 0)
 		return false;
-	if (guard_look(g, g->spare, &p, &same) && same.inode == inode &&
-	    !guard_knows(g, &p))
+	if (guard_look(g, g->spare, &p) && guard_inode(g->spare, &same) &&
+	    same == inode && !channel_roll_has(g->roll, &p))
 		done = shutdown(g->spare, SHUT_RDWR) == 0;
 	(void)!dup3(g->null, g->spare, O_CLOEXEC);
 	return done;
 }
 
+/* A socket that is no connection; false: no memory. */
+static bool
+guard_pending(struct channel_guard *g, int fd, const struct roll_peer *p,
+    int64_t now, unsigned *n_shut)
+{
+	int64_t limit = g->handshake_ms;
+	struct pending at = {.port = p->here};
+
+	if (!guard_inode(fd, &at.inode))
+		return true;
+	if (g->n_pending >= GUARD_CROWD)
+		limit /= 3;
+	at.since_ms = guard_since(g, at.inode, now);
+	if (now - at.since_ms < limit || !guard_shut(g, fd, at.inode))
+		return guard_note(g, &at);
+	++*n_shut;
+	return true;
+}
+
 unsigned
 channel_guard_sweep(struct channel_guard *g)
 {
-	int64_t now = channel_now_ms(), limit = g->handshake_ms;
-	struct pending *swap, at;
+	int64_t now = channel_now_ms();
+	struct pending *swap;
 	unsigned n_shut = 0;
-	struct peer p;
+	struct roll_peer p;
 	int fd;
 
-	if (g->n_pending >= GUARD_CROWD)
-		limit /= 3;
 	g->n_next = 0;
 	rewinddir(g->fds);
-	while ((fd = guard_next_fd(g)) >= 0) {
-		if (!guard_look(g, fd, &p, &at) || guard_knows(g, &p))
-			continue;
-		at.since_ms = guard_since(g, at.inode, now);
-		if (now - at.since_ms >= limit && guard_shut(g, fd, at.inode))
-			n_shut++;
-		else if (!guard_note(g, &at))
+	channel_roll_call(g->roll);
+	while ((fd = guard_next_fd(g)) >= 0)
+		if (guard_look(g, fd, &p) && !channel_roll_see(g->roll, &p) &&
+		    !guard_pending(g, fd, &p, now, &n_shut))
 			break;
-	}
+	if (fd < 0) /* all of them were seen */
+		(void)channel_roll_end(g->roll);
 	swap = g->pending;
 	g->pending = g->next;
 	g->next = swap;

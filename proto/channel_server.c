@@ -38,6 +38,7 @@ struct channel_server {
 	nng_tls_config *tls;
 	struct channel_door door, publish_door;
 	struct channel_pipes pipes; /* of rep */
+	struct channel_roll *roll;
 	struct channel_guard *guard;
 	struct channel_gate gate; /* of rep's contexts */
 	atomic_bool stop;
@@ -220,10 +221,10 @@ server_on_pipe(struct channel_server *s, struct channel_door *d, nng_pipe pipe,
     nng_pipe_ev ev)
 {
 	if (ev == NNG_PIPE_EV_ADD_POST) {
-		channel_guard_add(s->guard, pipe);
+		channel_roll_add(s->roll, pipe);
 		channel_door_came(d);
 	} else {
-		channel_guard_remove(s->guard, pipe);
+		channel_roll_remove(s->roll, pipe);
 	}
 }
 
@@ -262,8 +263,12 @@ server_open(struct channel_server *s, const struct channel_server_options *opt,
 	int rc, rv;
 
 	rc = channel_tls_server(opt->cert_pem, opt->key_pem, &s->tls, e);
+	s->roll = channel_roll_new();
+	if (rc == 0 && s->roll == NULL)
+		rc = err_set(e, ERR_NOMEM, "no memory for the channel");
 	if (rc == 0)
-		rc = channel_guard_new(opt->handshake_ms, &s->guard, e);
+		rc =
+		    channel_guard_new(opt->handshake_ms, s->roll, &s->guard, e);
 	if (rc != 0)
 		return rc;
 	rv = nng_rep0_open(&s->rep);
@@ -355,6 +360,12 @@ channel_server_reopened(const struct channel_server *s)
 }
 
 unsigned
+channel_server_stuck(const struct channel_server *s)
+{
+	return channel_roll_stuck(s->roll);
+}
+
+unsigned
 channel_server_peers(const struct channel_server *s)
 {
 	return atomic_load(&s->pipes.n);
@@ -414,6 +425,7 @@ channel_server_free(struct channel_server *s)
 	if (s->tls != NULL)
 		nng_tls_config_free(s->tls);
 	channel_guard_free(s->guard);
+	channel_roll_free(s->roll);
 	channel_pipes_release(&s->pipes);
 	free(s);
 	return true;

@@ -300,6 +300,7 @@ fleet_stats(struct fleet *f, struct fleet_stats *ret)
 {
 	*ret = (struct fleet_stats){.version = state_version(f->state),
 	    .connections = channel_server_peers(f->channel),
+	    .stuck = channel_server_stuck(f->channel),
 	    .reopened = channel_server_reopened(f->channel),
 	    .requests = atomic_load(&f->requests),
 	    .refused = atomic_load(&f->refused),

@@ -62,6 +62,7 @@ uint64_t fleet_version(const struct fleet *f);
 struct fleet_stats {
 	uint64_t version;
 	unsigned connections;	    /* of agents now */
+	unsigned stuck;		    /* dead, and never freed */
 	unsigned reopened;	    /* dead listeners replaced, since start */
 	unsigned agents;	    /* heard of within 5 s */
 	unsigned lagging;	    /* of those, not on `version` */
