@@ -35,9 +35,20 @@ const LINES = [
   ['reports of ThreadSanitizer', 'tsan_reports'],
 ];
 
+const count = (n) => n.toLocaleString('en-US');
+
+// A rate with two digits that count, in per cent.
+const rate = (n) => `${(n * 100).toLocaleString('en-US', { maximumSignificantDigits: 2 })} %`;
+
+function figure(f, name, of) {
+  if (name.endsWith('_rate'))
+    return rate(f[name]);
+  return of ? `${count(f[name])} of ${count(f[of])}` : count(f[name]);
+}
+
 function table(f) {
-  const rows = LINES.filter(([, name]) => name in f).map(([text, name, of]) =>
-    `| ${text} | ${f[name].toLocaleString('en-US')}${of ? ` of ${f[of].toLocaleString('en-US')}` : ''} |`);
+  const rows = LINES.filter(([, name]) => name in f)
+    .map(([text, name, of]) => `| ${text} | ${figure(f, name, of)} |`);
   return [`\`${f.command}\` at commit ${f.commit}:`, '', '| what | figure |', '|---|---|', ...rows]
     .join('\n');
 }
