@@ -29,7 +29,7 @@ const QUICK = process.env.QUICK === '1';
 const AREAS = [
   { files: /^agent\/money\/.*\.c$/,
     tests: ['agent/test_lease_edges', 'agent/test_lease_sums', 'agent/test_lease_rates', 'agent/test_lease_life', 'agent/test_lease_turns',
-      'agent/test_lease', 'agent/test_lease_rest', 'agent/test_lease_value_edges', 'agent/test_lease_value_told', 'agent/test_lease_value', 'money/test_learn',
+      'agent/test_lease', 'agent/test_lease_claim', 'agent/test_lease_rest', 'agent/test_lease_value_edges', 'agent/test_lease_value_told', 'agent/test_lease_value', 'money/test_learn',
       'agent/test_filter', 'money/test_sizing', 'sim 1 300'],
     slow: ['agent/test_decay', 'agent/test_reserve', 'agent/test_server', 'system/test_value', 'sim 301 900'] },
   { files: /^agent\/journal\/(journal|replay|ship|intents|acks|machine|store|record|segment)\.c$/,

@@ -20,18 +20,9 @@
 
 #include "proto/channel_errno.h"
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/nng_leaks.h"
 #include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
-
-#ifdef __SANITIZE_ADDRESS__
-/* Connections that nng loses on the way are its to free, and it does not. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libnng.so";
-}
-#endif
 
 #define N_THREADS 4
 #define N_CALLERS 400 /* of each thread */

@@ -17,19 +17,9 @@
 #include <unistd.h>
 
 #include "proto/channel.h"
+#include "tests/unit/proto/nng_leaks.h"
 #include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
-
-#ifdef __SANITIZE_ADDRESS__
-/* A connection whose listener was given up with it in hand is nng's to free,
- * and it does not. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libnng.so";
-}
-#endif
 
 static atomic_uint broken_port; /* 0 = none */
 static atomic_uint n_broken;

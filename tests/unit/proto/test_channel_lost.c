@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/nng_leaks.h"
 #include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 

@@ -13,6 +13,7 @@
 
 #include "proto/channel.h"
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/nng_leaks.h"
 #include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
