@@ -13,7 +13,8 @@
  *
  * What holds: once a control plane can be reached again, a client has a
  * connection within CHANNEL_DIAL_MAX_MS (10 s) and the time of a handshake,
- * whatever happened to its bytes, its dialers or nng's threads before; within
+ * whatever happened to its bytes, its dialers or nng's threads before (up to
+ * 320 s when nng holds on to 32 and more sockets that were given up); within
  * CHANNEL_DIAL_MS (4 s) after an interruption as short as that. What was given
  * up for it is freed as soon as nng let go of it.
  *

@@ -20,8 +20,8 @@
 
 #include "proto/channel_errno.h"
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/channel_kit.h"
 #include "tests/unit/proto/nng_leaks.h"
-#include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
 #define N_THREADS 4
@@ -38,33 +38,6 @@ at_port(uint16_t port)
 	return (struct sockaddr_in){.sin_family = AF_INET,
 	    .sin_port = htons(port),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-}
-
-static void
-on_request(void *ctx, unsigned worker, struct str request, struct buf *reply)
-{
-	(void)ctx;
-	(void)worker;
-	buf_add_str(reply, request);
-}
-
-static struct channel_client *
-client(uint16_t port)
-{
-	char address[64];
-	const char *const addresses[] = {address};
-	struct channel_client_options opt = {.addresses = addresses,
-	    .n_addresses = 1,
-	    .ca_pem = tls_ca,
-	    .server_name = "control.test",
-	    .max_calls = 4};
-	struct channel_client *c = NULL;
-	int rc;
-
-	snprintf(address, sizeof(address), "tls+tcp://127.0.0.1:%u", port);
-	rc = channel_client_new(&opt, &c, &e);
-	ck_assert_msg(rc == 0, "%s", e.text);
-	return c;
 }
 
 /* Served, if need be by a listener that took the place of another. */
@@ -99,7 +72,7 @@ learn_hello(void)
 	ck_assert_int_eq(bind(caller, (struct sockaddr *)&a, sizeof(a)), 0);
 	ck_assert_int_eq(listen(caller, 1), 0);
 	ck_assert_int_eq(getsockname(caller, (struct sockaddr *)&a, &len), 0);
-	c = client(ntohs(a.sin_port));
+	c = kit_client(ntohs(a.sin_port), 0);
 	fd = accept(caller, NULL, NULL);
 	n = read(fd, hello, sizeof(hello));
 	ck_assert_int_gt(n, 50);
@@ -159,14 +132,14 @@ START_TEST(test_callers_that_leave)
 	    .cert_pem = tls_cert,
 	    .key_pem = tls_key,
 	    .n_workers = 3,
-	    .handle = on_request};
+	    .handle = kit_on_request};
 	struct channel_client *old, *fresh;
 	pthread_t threads[N_THREADS];
 	int rc = channel_server_new(&opt, &server, &e);
 
 	ck_assert_msg(rc == 0, "%s", e.text);
 	learn_hello();
-	old = client(channel_server_port(server));
+	old = kit_client(channel_server_port(server), 0);
 	echo(old);
 	for (unsigned i = 0; i < N_THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, abuse,
@@ -175,7 +148,7 @@ START_TEST(test_callers_that_leave)
 	for (unsigned i = 0; i < N_THREADS; i++)
 		pthread_join(threads[i], NULL);
 	echo(old);
-	fresh = client(channel_server_port(server));
+	fresh = kit_client(channel_server_port(server), 0);
 	echo(fresh);
 	echo(old);
 	channel_client_free(fresh);

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "proto/channel.h"
+#include "tests/unit/proto/channel_kit.h"
 #include "tests/unit/proto/nng_leaks.h"
-#include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
 static atomic_uint broken_port; /* 0 = none */
@@ -54,14 +54,6 @@ sendmsg(int fd, const struct msghdr *m, int flags)
 }
 
 static void
-on_request(void *ctx, unsigned worker, struct str request, struct buf *reply)
-{
-	(void)ctx;
-	(void)worker;
-	buf_add_str(reply, request);
-}
-
-static void
 start(void)
 {
 	struct channel_server_options opt = {.listen = "127.0.0.1:0",
@@ -69,33 +61,13 @@ start(void)
 	    .cert_pem = tls_cert,
 	    .key_pem = tls_key,
 	    .n_workers = 2,
-	    .handle = on_request};
+	    .handle = kit_on_request};
 	int rc = channel_server_new(&opt, &server, &e);
 
 	atomic_store(&n_broken, 0);
 	atomic_store(&n_heard, 0);
 
 	ck_assert_msg(rc == 0, "%s", e.text);
-}
-
-static struct channel_client *
-client(void)
-{
-	char address[64];
-	const char *const addresses[] = {address};
-	struct channel_client_options opt = {.addresses = addresses,
-	    .n_addresses = 1,
-	    .ca_pem = tls_ca,
-	    .server_name = "control.test",
-	    .max_calls = 4};
-	struct channel_client *c = NULL;
-	int rc;
-
-	snprintf(address, sizeof(address), "tls+tcp://127.0.0.1:%u",
-	    channel_server_port(server));
-	rc = channel_client_new(&opt, &c, &e);
-	ck_assert_msg(rc == 0, "%s", e.text);
-	return c;
 }
 
 static int
@@ -119,18 +91,18 @@ START_TEST(test_callers_are_served)
 	int64_t since;
 
 	start();
-	old = client();
+	old = kit_client(channel_server_port(server), 0);
 	ck_assert_int_eq(channel_client_wait(old, 10000), 0);
 	ck_assert_int_eq(echo(old), 0);
 
 	atomic_store(&broken_port, channel_server_port(server));
-	fresh = client();
+	fresh = kit_client(channel_server_port(server), 0);
 	while (atomic_load(&n_broken) < 2) /* the first is dealt with */
 		poll(NULL, 0, 1);
 	atomic_store(&broken_port, 0);
 	channel_client_free(fresh);
 
-	fresh = client();
+	fresh = kit_client(channel_server_port(server), 0);
 	since = channel_now_ms();
 	do {
 		ck_assert_int_eq(channel_client_wait(fresh, 10000), 0);
@@ -205,7 +177,7 @@ START_TEST(test_a_silent_caller)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	start();
-	c = client();
+	c = kit_client(channel_server_port(server), 0);
 	ck_assert_int_eq(channel_client_wait(c, 10000), 0);
 	a.sin_port = htons(channel_server_port(server));
 	ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/channel_kit.h"
 #include "tests/unit/proto/nng_leaks.h"
-#include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
 #define MAX_PAIRS 1000
@@ -171,14 +171,6 @@ static char address[64];
 static const char *const addresses[] = {address};
 
 static void
-on_request(void *ctx, unsigned worker, struct str request, struct buf *reply)
-{
-	(void)ctx;
-	(void)worker;
-	buf_add_str(reply, request);
-}
-
-static void
 start(bool publishing)
 {
 	struct channel_server_options opt = {.listen = "127.0.0.1:0",
@@ -186,7 +178,7 @@ start(bool publishing)
 	    .cert_pem = tls_cert,
 	    .key_pem = tls_key,
 	    .n_workers = 3,
-	    .handle = on_request};
+	    .handle = kit_on_request};
 	int rc;
 
 	opt.handshake_ms = handshake_ms;
@@ -196,22 +188,6 @@ start(bool publishing)
 			       : channel_server_port(server));
 	snprintf(
 	    address, sizeof(address), "tls+tcp://127.0.0.1:%u", relay.port);
-}
-
-static struct channel_client *
-client(int dial_ms)
-{
-	struct channel_client_options opt = {.addresses = addresses,
-	    .n_addresses = 1,
-	    .ca_pem = tls_ca,
-	    .server_name = "control.test",
-	    .max_calls = 4,
-	    .dial_ms = dial_ms};
-	struct channel_client *c = NULL;
-	int rc = channel_client_new(&opt, &c, &e);
-
-	ck_assert_msg(rc == 0, "%s", e.text);
-	return c;
 }
 
 static void
@@ -245,7 +221,7 @@ START_TEST(test_handshake_swallowed)
 
 	start(false);
 	atomic_store(&relay.swallow, true);
-	c = client(0);
+	c = kit_client(relay.port, 0);
 	while (atomic_load(&relay.n_swallowed) == 0)
 		poll(NULL, 0, 1);
 	ck_assert(!channel_client_connected(c));
@@ -266,7 +242,7 @@ START_TEST(test_long_outage)
 
 	start(false);
 	atomic_store(&relay.swallow, true);
-	c = client(0);
+	c = kit_client(relay.port, 0);
 	while (atomic_load(&relay.n_taken) < 4) {
 		ck_assert(!channel_client_connected(c));
 		poll(NULL, 0, 10);
@@ -289,7 +265,7 @@ START_TEST(test_request_swallowed)
 	int64_t healed;
 
 	start(false);
-	c = client(0);
+	c = kit_client(relay.port, 0);
 	buf_init(&reply, 100);
 	for (int i = 0; i < 5; i++) {
 		ck_assert_int_eq(channel_client_wait(c, 10000), 0);
@@ -337,7 +313,7 @@ START_TEST(test_nothing_is_left)
 	unsigned before, after;
 
 	start(false);
-	c = client(20);
+	c = kit_client(relay.port, 20);
 	ck_assert_int_eq(channel_client_wait(c, 10000), 0);
 	before = held();
 	atomic_store(&relay.swallow, true);
@@ -451,7 +427,7 @@ START_TEST(test_silent_callers)
 	handshake_ms = 600;
 	start(false);
 	port = channel_server_port(server);
-	c = client(0);
+	c = kit_client(relay.port, 0);
 	ck_assert_int_eq(channel_client_wait(c, 10000), 0);
 	echo(c);
 	for (int round = 0; round < 2; round++) {

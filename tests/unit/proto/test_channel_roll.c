@@ -13,8 +13,8 @@
 
 #include "proto/channel.h"
 #include "proto/channel_priv.h"
+#include "tests/unit/proto/channel_kit.h"
 #include "tests/unit/proto/nng_leaks.h"
-#include "tests/unit/proto/tls_fixture.h"
 #include "tests/unit/support/unit.h"
 
 #define N_CALLERS    60
@@ -66,19 +66,10 @@ static void
 call(uint16_t port, int out)
 {
 	static char large[LARGE];
-	char address[64];
-	const char *const addresses[] = {address};
-	struct channel_client_options opt = {.addresses = addresses,
-	    .n_addresses = 1,
-	    .ca_pem = tls_ca,
-	    .server_name = "control.test",
-	    .max_calls = 4};
-	struct channel_client *c = NULL;
+	struct channel_client *c = kit_client(port, 0);
 	struct buf reply;
 
-	snprintf(address, sizeof(address), "tls+tcp://127.0.0.1:%u", port);
-	if (channel_client_new(&opt, &c, &e) != 0 ||
-	    channel_client_wait(c, 30000) != 0 || write(out, "", 1) != 1)
+	if (channel_client_wait(c, 30000) != 0 || write(out, "", 1) != 1)
 		_exit(1);
 	for (;;) {
 		buf_init(&reply, 100);
